@@ -1,0 +1,66 @@
+"""Checks that several modules share, and the one grammar of error messages."""
+
+from __future__ import annotations
+
+import difflib
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+
+def must_be(what, expected, got, remedy=""):
+    """The package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
+    return ValueError(f"{what} must be {expected}. Got {got} instead. {remedy}".rstrip())
+
+
+def check_choice(what, value, choices):
+    """Refuse a name that is not among the choices, and say which was probably meant."""
+    if value in choices:
+        return value
+    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
+    names = ", ".join(repr(choice) for choice in choices)
+    raise must_be(what, f"one of {names}", repr(value), f"Did you mean {close[0]!r}?" if close else "")
+
+
+def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
+    """A label indicator matrix, dense or sparse, as a canonical CSR array of float32 ones.
+
+    Parameters
+    ----------
+    Y : array or scipy sparse matrix of shape (n_samples, n_labels)
+        Zeros and ones.
+    n_samples, n_labels : int, optional
+        The shape that is required.
+    name : str, default="y"
+        What the matrix is called in an error.
+
+    Returns
+    -------
+    scipy.sparse.csr_array of shape (n_samples, n_labels)
+        Sorted, without duplicates or stored zeros; the input is not changed.
+    """
+    Y = check_array(Y, accept_sparse="csr", dtype="numeric", input_name=name, ensure_min_samples=0)
+    _check_shape(Y, n_samples, n_labels, name)
+    labels = sparse.csr_array(Y, dtype=np.float32, copy=True)
+    labels.sum_duplicates()
+    labels.eliminate_zeros()
+    wrong = labels.data[labels.data != 1]
+    if len(wrong):
+        raise must_be(
+            name,
+            "a label indicator matrix of zeros and ones",
+            f"a value of {wrong[0]:g}",
+            "sklearn.preprocessing.MultiLabelBinarizer makes one from lists of labels.",
+        )
+    return labels
+
+
+def _check_shape(Y, n_samples, n_labels, name):
+    if n_samples is not None and Y.shape[0] != n_samples:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: "
+            f"{name} must have {n_samples} rows. Got {Y.shape[0]} instead."
+        )
+    if n_labels is not None and Y.shape[1] != n_labels:
+        raise must_be(name, f"a matrix of {n_labels} columns, one a label", Y.shape[1])

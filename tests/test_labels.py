@@ -1,0 +1,157 @@
+"""Label statistics against loops over documents, and the vectors of the papers' formulas."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from skmltc.labels import (
+    LabelStatistics,
+    inverse_propensities,
+    label_groups,
+    rarity,
+    split_head_tail,
+)
+
+COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=20)
+UNHURRIED = settings(deadline=None)
+
+
+def loop_shares(Y):
+    """Return each assignment's inverse count over the sum of its document's."""
+    counts = [sum(row[j] for row in Y) for j in range(len(Y[0]))]
+    shares = []
+    for row in Y:
+        inverse = [1 / counts[j] for j, label in enumerate(row) if label]
+        shares += [value / sum(inverse) for value in inverse]
+    return shares
+
+
+class TestLabelStatistics:
+    @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_matrix])
+    def test_equals_the_loop(self, container):
+        Y = (np.random.default_rng(0).random((40, 7)) < 0.3).astype(int)
+        Y[5] = 0
+        statistics = LabelStatistics.from_matrix(container(Y))
+        shares = loop_shares(Y.tolist())
+        np.testing.assert_array_equal(statistics.counts, Y.sum(axis=0))
+        assert statistics.n_samples == 40
+        assert statistics.mean_share == pytest.approx(np.mean(shares))
+        assert statistics.median_share == pytest.approx(np.median(shares))
+
+    def test_mean_share_is_documents_with_labels_over_assignments(self):
+        Y = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
+        assert LabelStatistics.from_matrix(Y).mean_share == pytest.approx(3 / 6)
+
+    def test_single_label_data_has_shares_of_one(self):
+        statistics = LabelStatistics.from_matrix(np.eye(4)[[0, 1, 1, 3]])
+        assert (statistics.mean_share, statistics.median_share) == (1, 1)
+
+    def test_no_labels_at_all_is_finite(self):
+        statistics = LabelStatistics.from_matrix(sparse.csr_array((3, 2)))
+        np.testing.assert_array_equal(statistics.counts, [0, 0])
+        np.testing.assert_array_equal(statistics.inverse_counts, [1, 1])
+        assert np.isfinite(statistics.rarity).all()
+
+    def test_inverse_counts(self):
+        np.testing.assert_allclose(LabelStatistics([0, 1, 4], 9).inverse_counts, [1, 1, 0.25])
+
+
+class TestRarity:
+    def test_vector(self):
+        expected = [0.0, 1.38629436, 2.94443898, 3.89182030]
+        np.testing.assert_allclose(rarity([50, 20, 5, 2], 100), expected, atol=1e-8)
+        np.testing.assert_allclose(LabelStatistics([50, 20, 5, 2], 100).rarity, expected, atol=1e-8)
+
+    def test_no_document_counts_as_one_and_every_document_as_all_but_one(self):
+        np.testing.assert_array_equal(rarity([0, 10], 10), rarity([1, 9], 10))
+
+    @UNHURRIED
+    @given(COUNTS, st.integers(0, 1000))
+    def test_finite_and_falling_with_the_count(self, counts, n_samples):
+        values = rarity(sorted(counts), n_samples)
+        assert np.isfinite(values).all()
+        assert (np.diff(values) <= 0).all()
+
+
+class TestSplitHeadTail:
+    def test_min_head_count_includes_the_bound(self):
+        head, tail = split_head_tail([90, 10, 14, 9], min_head_count=10)
+        np.testing.assert_array_equal(head, [0, 1, 2])
+        np.testing.assert_array_equal(tail, [3])
+
+    def test_of_equally_rare_labels_the_last_columns_are_tail(self):
+        head, tail = split_head_tail([3, 90, 3, 3], n_tail=2)
+        np.testing.assert_array_equal(head, [0, 1])
+        np.testing.assert_array_equal(tail, [2, 3])
+
+    @UNHURRIED
+    @given(COUNTS, st.data())
+    def test_parts_are_a_partition_by_frequency(self, counts, data):
+        n_tail = data.draw(st.integers(0, len(counts)))
+        head, tail = split_head_tail(counts, n_tail=n_tail)
+        counts = np.array(counts)
+        assert len(tail) == n_tail
+        np.testing.assert_array_equal(np.sort(np.r_[head, tail]), np.arange(len(counts)))
+        if len(head) and len(tail):
+            assert counts[head].min() >= counts[tail].max()
+
+    @pytest.mark.parametrize("options", [{}, {"n_tail": 1, "min_head_count": 3}])
+    def test_wants_exactly_one_rule(self, options):
+        with pytest.raises(ValueError, match="Exactly one of n_tail and min_head_count"):
+            split_head_tail([1, 2], **options)
+
+    @pytest.mark.parametrize("n_tail", [-1, 3])
+    def test_refuses_more_tail_than_labels(self, n_tail):
+        with pytest.raises(ValueError, match=f"n_tail must be between 0 .* 2. Got {n_tail}"):
+            split_head_tail([1, 2], n_tail=n_tail)
+
+
+class TestLabelGroups:
+    def test_default_bounds(self):
+        groups = label_groups([51, 50, 11, 10, 0])
+        assert list(groups) == ["head", "medium", "tail"]
+        np.testing.assert_array_equal(groups["head"], [True, False, False, False, False])
+        np.testing.assert_array_equal(groups["medium"], [False, True, True, False, False])
+        np.testing.assert_array_equal(groups["tail"], [False, False, False, True, True])
+
+    def test_bounds_of_the_reuters_tables(self):
+        groups = label_groups([35, 34, 9, 8], min_head_count=35, max_tail_count=8)
+        np.testing.assert_array_equal(groups["medium"], [False, True, True, False])
+
+    @UNHURRIED
+    @given(COUNTS, st.integers(-1, 500), st.integers(1, 500))
+    def test_every_label_is_in_exactly_one(self, counts, max_tail_count, gap):
+        groups = label_groups(
+            counts, min_head_count=max_tail_count + gap, max_tail_count=max_tail_count
+        )
+        np.testing.assert_array_equal(sum(mask.astype(int) for mask in groups.values()), 1)
+
+    def test_refuses_groups_that_overlap(self):
+        with pytest.raises(ValueError, match="max_tail_count must be less than min_head_count, 5"):
+            label_groups([1], min_head_count=5, max_tail_count=5)
+
+
+class TestInversePropensities:
+    def test_vector(self):
+        expected = [1.31999301, 1.77042999, 2.80904075, 4.49290807, 6.90775528]
+        np.testing.assert_allclose(
+            inverse_propensities([500, 100, 20, 5, 1], 1000), expected, atol=1e-8
+        )
+
+    @pytest.mark.parametrize(("a", "b"), [(0.55, 1.5), (0.6, 2.6), (0.5, 0.4)])
+    def test_equals_the_loop(self, a, b):
+        counts, n_samples = [0, 1, 7, 300], 5000
+        constant = (math.log(n_samples) - 1) * (b + 1) ** a
+        expected = [1 + constant * math.exp(-a * math.log(n + b)) for n in counts]
+        np.testing.assert_allclose(inverse_propensities(counts, n_samples, a=a, b=b), expected)
+
+    @UNHURRIED
+    @given(COUNTS, st.integers(0, 10**6))
+    def test_at_least_one_and_falling_with_the_count(self, counts, n_samples):
+        values = inverse_propensities(sorted(counts), n_samples)
+        assert (values >= 1).all()
+        assert (np.diff(values) <= 0).all()

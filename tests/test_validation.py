@@ -1,0 +1,89 @@
+"""The shared checks: what they accept, what they refuse, and in which words."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skmltc._validation import check_choice, check_label_matrix, must_be
+
+DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
+CONTAINERS = [
+    np.asarray,
+    np.ndarray.tolist,
+    lambda Y: Y.astype(bool),
+    lambda Y: Y.astype(float),
+    sparse.csr_matrix,
+    sparse.csr_array,
+    sparse.csc_array,
+    sparse.coo_matrix,
+    sparse.lil_array,
+]
+
+
+def test_must_be_is_one_sentence_each():
+    error = must_be("k", "positive", 0, "Try 1.")
+    assert isinstance(error, ValueError)
+    assert str(error) == "k must be positive. Got 0 instead. Try 1."
+    assert str(must_be("k", "positive", 0)) == "k must be positive. Got 0 instead."
+
+
+class TestCheckChoice:
+    def test_returns_the_value(self):
+        assert check_choice("loss", "bce", ("bce", "focal")) == "bce"
+
+    def test_guesses_what_was_meant(self):
+        with pytest.raises(ValueError, match=r"loss must be one of 'bce', 'focal'.*'focall'.*Did"):
+            check_choice("loss", "focall", ("bce", "focal"))
+
+    def test_does_not_guess_wildly(self):
+        with pytest.raises(ValueError, match="Got 'xyz' instead.$"):
+            check_choice("loss", "xyz", ("bce", "focal"))
+
+
+class TestCheckLabelMatrix:
+    @pytest.mark.parametrize("container", CONTAINERS)
+    def test_accepts_every_container(self, container):
+        labels = check_label_matrix(container(DENSE))
+        assert isinstance(labels, sparse.csr_array)
+        assert labels.dtype == np.float32
+        assert labels.has_canonical_format
+        np.testing.assert_array_equal(labels.toarray(), DENSE)
+
+    def test_drops_stored_zeros_and_leaves_the_input_alone(self):
+        Y = sparse.csr_array((np.array([1.0, 0.0]), ([0, 1], [2, 0])), shape=(2, 3))
+        labels = check_label_matrix(Y)
+        labels.data[:] = 7
+        assert (labels.nnz, Y.nnz) == (1, 2)
+        np.testing.assert_array_equal(Y.toarray(), [[0, 0, 1], [0, 0, 0]])
+
+    def test_sorts_columns(self):
+        Y = sparse.csr_array((np.ones(2), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
+        np.testing.assert_array_equal(check_label_matrix(Y).indices, [0, 2])
+        np.testing.assert_array_equal(Y.indices, [2, 0])
+
+    @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+    @pytest.mark.parametrize("value", [2, -1, 0.5])
+    def test_refuses_other_values(self, container, value):
+        with pytest.raises(ValueError, match=f"target must be .* a value of {value:g} instead"):
+            check_label_matrix(container([[1, 0], [value, 1]]), name="target")
+
+    def test_refuses_a_label_given_twice(self):
+        Y = sparse.coo_array((np.ones(2), ([0, 0], [1, 1])), shape=(1, 2))
+        with pytest.raises(ValueError, match="a value of 2 instead"):
+            check_label_matrix(Y)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_refuses_what_is_not_finite(self, value):
+        with pytest.raises(ValueError, match="y contains"):
+            check_label_matrix([[1.0, value]])
+
+    @pytest.mark.parametrize("Y", [[1, 0, 1], [[[1]]]])
+    def test_refuses_other_dimensions(self, Y):
+        with pytest.raises(ValueError, match="Expected 2D array|dim 3"):
+            check_label_matrix(Y)
+
+    def test_refuses_another_shape(self):
+        with pytest.raises(ValueError, match="y must have 4 rows. Got 3 instead"):
+            check_label_matrix(DENSE, n_samples=4)
+        with pytest.raises(ValueError, match="y must be a matrix of 2 columns.*Got 3 instead"):
+            check_label_matrix(DENSE, n_labels=2)
