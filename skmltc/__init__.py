@@ -1,3 +1,7 @@
 """Long-tailed multi-label text classification in scikit-learn."""
 
-__version__ = "0.1.0.dev0"
+from .balanced_loss import BalancedLossClassifier
+
+__version__ = "0.1.0"
+
+__all__ = ["BalancedLossClassifier", "__version__"]

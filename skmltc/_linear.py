@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from scipy import sparse
 from torch.nn.functional import embedding_bag
+
+from ._thresholds import ScoredPairs, tail_first
+from .labels import rarity
 
 _HISTORY = 5  # pairs of L-BFGS
 _TOLERANCE = 1e-3  # relative fall of the objective that counts as calm
 _CALM_ITERATIONS = 3
 _ARMIJO, _WOLFE = 1e-4, 0.9
+_SEARCH_LABELS = 400  # enough to tell one weight decay from another
+_DECISION_LABELS = 2000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**22  # of one work array: several of them then share the cache
 
 
@@ -41,29 +47,52 @@ class Features:
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
         if sparse.issparse(X):
             with_ones = sparse.hstack([X, ones], format="csr", dtype=np.float32)
-            self.times = self._bag(with_ones)
-            self.transposed_times = self._bag(with_ones.T.tocsr()) if transpose else None
+            self.times = _bag(with_ones, self.device)
+            if transpose:
+                self.transposed_times = _bag(with_ones.T.tocsr(), self.device)
         else:
             dense = torch.from_numpy(np.hstack([X, ones]).astype(np.float32)).to(self.device)
             self.times = dense.matmul
             self.transposed_times = dense.T.matmul
 
-    def _bag(self, matrix):
-        index_type = np.int32 if matrix.nnz < 2**31 else np.int64
-        arrays = (
-            matrix.indices.astype(index_type),
-            matrix.indptr.astype(index_type),
-            matrix.data.astype(np.float32, copy=False),
-        )
-        indices, offsets, values = (torch.from_numpy(a).to(self.device) for a in arrays)
-        return lambda factor: embedding_bag(
-            indices,
-            factor,
-            offsets,
-            mode="sum",
-            per_sample_weights=values,
-            include_last_offset=True,
-        )
+
+def _bag(matrix, device):
+    """The product of a CSR matrix with a dense one, as a function of the latter."""
+    index_type = np.int32 if matrix.nnz < 2**31 else np.int64
+    arrays = (
+        matrix.indices.astype(index_type),
+        matrix.indptr.astype(index_type),
+        matrix.data.astype(np.float32, copy=False),
+    )
+    indices, offsets, values = (torch.from_numpy(a).to(device) for a in arrays)
+    return lambda factor: embedding_bag(
+        indices,
+        factor,
+        offsets,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
+    )
+
+
+def linear_scores(X, coef, intercept, device="cpu"):
+    """X @ coef.T + intercept, where a document's scores do not depend on its batch.
+
+    Parameters
+    ----------
+    X : CSR matrix or float array of shape (n_samples, n_features)
+    coef : array of float32 of shape (n_labels, n_features)
+        Stored by features (Fortran order), else it is copied.
+    intercept : array of shape (n_labels,)
+
+    Returns
+    -------
+    array of float32 of shape (n_samples, n_labels)
+    """
+    if not sparse.issparse(X):  # in float64, rounding to float32 hides the order of summation
+        return (X.astype(np.float64) @ coef.T.astype(np.float64) + intercept).astype(np.float32)
+    weights = torch.from_numpy(np.ascontiguousarray(coef.T)).to(device)
+    return _bag(sparse.csr_array(X), device)(weights).cpu().numpy() + intercept
 
 
 class BlockObjective:
@@ -79,14 +108,16 @@ class BlockObjective:
         Built for all labels.
     columns : array of int
         The labels of the block.
+    weight_decay : float
+        Strength of the penalty.
     """
 
-    def __init__(self, features, Y, loss, columns):
+    def __init__(self, features, Y, loss, columns, weight_decay):
         self.features = features
         self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.device)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
-        self.weight_decay = 0.0
+        self.weight_decay = weight_decay
 
     def cells(self, logits):
         """Loss of each label, summed over documents, and the slope of each cell."""
@@ -145,14 +176,14 @@ class BlockLBFGS:
         W : tensor of shape (n_weights, n_block)
         n_iter : int
         """
-        for iteration in range(1, max_iter + 1):
+        n_iter = 0
+        while len(self.columns) and n_iter < max_iter:
             self._step()
+            n_iter += 1
             if (self.calm >= _CALM_ITERATIONS).float().mean() > 0.25:
                 self._drop_calm_columns()
-            if not len(self.columns):
-                break
         self.solution[:, self.columns] = self.W
-        return self.solution, iteration
+        return self.solution, n_iter
 
     def _step(self):
         direction = self._direction()
@@ -245,12 +276,167 @@ def _next_step(step, slope, trial_slope, low, high):
     return torch.where(high.isinf(), forward, bounded)
 
 
-def label_blocks(label_counts, n_rows):
+def fit_path(features, Y, loss, columns, decays, max_iter):
+    """Solve a block for each weight decay in turn, each from the solution of the one before.
+
+    Yields
+    ------
+    W : tensor of shape (n_weights, n_block)
+    n_iter : int
+    """
+    W = torch.zeros(features.n_weights, len(columns), device=features.device)
+    for decay in decays:
+        objective = BlockObjective(features, Y, loss, columns, decay)
+        W, n_iter = BlockLBFGS(objective, W).minimise(max_iter)
+        yield W, n_iter
+
+
+@torch.no_grad()
+def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=None, verbose=0):
+    """Fit one linear model a label.
+
+    Parameters
+    ----------
+    X : CSR matrix or float array of shape (n_samples, n_features)
+    Y : csr_array of shape (n_samples, n_labels)
+    loss : loss spec
+        Built from Y.
+    weight_decay : float
+        L2 strength against the loss summed over documents.
+
+    Returns
+    -------
+    coef : array of float32 of shape (n_labels, n_features)
+        Zeros for a label without documents.
+    intercept : array of float32 of shape (n_labels,)
+    n_iter : int
+        Most iterations of any label.
+    """
+    features, loss = Features(X, device), loss.build(Y).to(device)
+    weights = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32)
+
+    def fit_block(columns):
+        W, n_iter = next(fit_path(features, Y, loss, columns, [weight_decay], max_iter))
+        weights[:, columns] = W.cpu().numpy()
+        return n_iter
+
+    n_iters = _run(fit_block, label_blocks(Y, max(X.shape)), n_jobs, verbose, "labels")
+    return weights[:-1].T, weights[-1].copy(), max(n_iters, default=0)
+
+
+@torch.no_grad()
+def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jobs, verbose):
+    """Score documents by models fitted on the others, for each weight decay.
+
+    Parameters
+    ----------
+    X, Y, loss
+        As in :func:`fit_linear`; the loss is built from the documents fitted on.
+    held_out : array of bool of shape (n_samples,)
+        The documents to score.
+    decays : list of float
+        Strong to weak: each solution starts the next.
+    labels : array of bool of shape (n_labels,)
+        Which labels to score; those without a document to fit on are left out.
+
+    Returns
+    -------
+    list of ScoredPairs
+        One a weight decay.
+    """
+    Y_fit, truth = Y[np.flatnonzero(~held_out)], Y[np.flatnonzero(held_out)]
+    features = Features(X[np.flatnonzero(~held_out)], device)
+    unseen = Features(X[np.flatnonzero(held_out)], device, transpose=False)
+    loss = loss.build(Y_fit).to(device)
+
+    def score_block(columns):
+        path = fit_path(features, Y_fit, loss, columns, decays, max_iter)
+        scores = (unseen.times(W).cpu().numpy() for W, _ in path)
+        return [ScoredPairs.from_columns(s, truth[:, columns], columns, Y.shape[1]) for s in scores]
+
+    blocks = label_blocks(Y_fit, max(X.shape), labels)
+    if not blocks:
+        return [ScoredPairs.empty(Y.shape[1])] * len(decays)
+    by_block = _run(score_block, blocks, n_jobs, verbose, "labels scored out of fold")
+    return [ScoredPairs.concatenate(parts) for parts in zip(*by_block, strict=True)]
+
+
+def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
+    """Choose weight decay and logit adjustment on documents that a model has not seen.
+
+    Parameters
+    ----------
+    X, Y, loss
+        As in :func:`fit_linear`.
+    parts : list of array of bool of shape (n_samples,)
+        The documents held out from each model.
+    decays : list of float
+        To choose from, strong to weak; searched on some hundred labels of all frequencies.
+    shifts : list of float
+        Multiples of log(N/n - 1) to choose from.
+    every_label : bool, default=False
+        Whether every label's scores are wanted, or enough of them for a common cut-off.
+    **settings
+        device, max_iter, n_jobs and verbose of :func:`fit_linear`.
+
+    Returns
+    -------
+    weight_decay, shift : float
+    pairs : ScoredPairs
+        Scores at that weight decay, before the shift.
+    """
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    rare = rarity(counts, Y.shape[0])
+    searched = sample_labels(counts, _SEARCH_LABELS)
+    wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
+
+    def score(decays, labels):
+        scored = [score_unseen(X, Y, loss, p, decays, labels=labels, **settings) for p in parts]
+        pairs = [ScoredPairs.concatenate(folds) for folds in zip(*scored, strict=True)]
+        return dict(zip(decays, pairs, strict=True))
+
+    def adjust(by_decay):
+        options = {(d, s): p.shifted(s * rare) for d, p in by_decay.items() for s in shifts}
+        return tail_first(options)
+
+    by_decay = score(decays, searched)
+    decay, shift = adjust(by_decay)
+    if (searched >= wanted).all():
+        return decay, shift, by_decay[decay]
+    pairs = score([decay], wanted)
+    return *adjust(pairs), pairs[decay]
+
+
+def _run(function, blocks, n_jobs, verbose, what):
+    """Call the function on every block of labels, several at a time if asked."""
+    sizes = np.cumsum([len(block) for block in blocks])
+
+    def step(block, done):
+        result = function(block)
+        if verbose:
+            print(f"{what}: {done} of {sizes[-1]}", flush=True)
+        return result
+
+    run = Parallel(n_jobs=n_jobs, prefer="threads")
+    return run(delayed(step)(block, done) for block, done in zip(blocks, sizes, strict=True))
+
+
+def label_blocks(Y, n_rows, labels=None):
     """Labels with documents, the frequent first, in blocks that fit the cache.
 
     Labels of like frequency take alike many iterations.
     """
-    order = np.argsort(-np.asarray(label_counts), kind="stable")
-    order = order[: np.count_nonzero(label_counts)]
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    if labels is not None:
+        counts = np.where(labels, counts, 0)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     size = int(np.clip(_BLOCK_ELEMENTS // max(n_rows, 1), 16, 256))
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def sample_labels(label_counts, n_wanted):
+    """Mark about so many labels of all frequencies, evenly spaced in the order of frequency."""
+    order = np.argsort(-np.asarray(label_counts), kind="stable")
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[order[:: max(1, -(-len(order) // n_wanted))]] = True
+    return chosen

@@ -9,8 +9,12 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 
+class LabelWarning(UserWarning):
+    """Labels that are legal but hopeless: without a training document, say."""
+
+
 def must_be(what, expected, got, remedy=""):
-    """The package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
+    """Make the package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
     return ValueError(f"{what} must be {expected}. Got {got} instead. {remedy}".rstrip())
 
 
@@ -20,11 +24,12 @@ def check_choice(what, value, choices):
         return value
     close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
     names = ", ".join(repr(choice) for choice in choices)
-    raise must_be(what, f"one of {names}", repr(value), f"Did you mean {close[0]!r}?" if close else "")
+    remedy = f"Did you mean {close[0]!r}?" if close else ""
+    raise must_be(what, f"one of {names}", repr(value), remedy)
 
 
 def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
-    """A label indicator matrix, dense or sparse, as a canonical CSR array of float32 ones.
+    """Make any label indicator matrix a canonical CSR array of float32 ones.
 
     Parameters
     ----------
@@ -54,6 +59,15 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
             "sklearn.preprocessing.MultiLabelBinarizer makes one from lists of labels.",
         )
     return labels
+
+
+def check_consistent_rows(X, Y, name="y"):
+    """Refuse label indicators of another length than X."""
+    if X.shape[0] != Y.shape[0]:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {name} must be of "
+            f"{X.shape[0]} rows, as X. Got {Y.shape[0]} instead."
+        )
 
 
 def _check_shape(Y, n_samples, n_labels, name):

@@ -1,0 +1,348 @@
+"""BalancedLossClassifier: losses that make up for a long tail of labels."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from ._linear import fit_linear, linear_scores, tune
+from ._thresholds import SHIFTS, ScoredPairs, fixed_threshold, learn_threshold, tail_first
+from ._training import fit_network, network_scores
+from ._validation import must_be
+from .base import LongTailClassifier
+from .encoders import BagEncoder, build_network
+from .labels import rarity
+from .losses import ClassBalancedNegativeTolerantLoss
+from .model_selection import assign_folds, multilabel_train_test_split
+
+WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of L-BFGS
+_MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
+_FOLDS = 3
+_FEWEST_TO_TUNE = 10  # documents: with fewer there is nothing to learn a cut-off from
+_FEWEST_TO_STOP = 100  # documents in a validation part that early stopping can trust
+_ENOUGH_TO_DECIDE = 500  # labels on the validation documents; with fewer, decide out of fold
+_LR, _DECAY = 0.01, 0.5  # of AdamW: rare words are over-moved without a strong decay
+_NEVER = -50.0  # logit of a label without documents
+
+
+class BalancedLossClassifier(LongTailClassifier):
+    """Multi-label text classifier with a loss that balances a long tail of labels.
+
+    The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for
+    Multi-label Text Classification with Long-Tailed Class Distribution* (EMNLP 2021), on any
+    encoder. On features (TF-IDF, say) the default is a linear model, one a label, solved to
+    convergence; its weight decay, the shift of its logits by label frequency and the cut-off of
+    its decisions are learned from out-of-fold scores.
+
+    Parameters
+    ----------
+    encoder : "auto", str or encoder spec, default="auto"
+        From documents to vectors. "auto" is a linear :class:`~skmltc.encoders.BagEncoder` on
+        features.
+    loss : str or loss spec, default="auto"
+        One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
+        is ``ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4)``, the best on validation
+        documents of three data sets; the paper's is "distribution_balanced".
+    logit_adjustment : float or "auto", default="auto"
+        tau: logits are raised by tau log(N/n - 1) after training, N being all training documents
+        and n those of the label. "auto" learns it with the threshold; 0 where that is a number.
+    optimizer : {"auto", "lbfgs", "adamw"}, default="auto"
+        "lbfgs" (full batch, to convergence) is for linear models and their default; "adamw"
+        (mini-batches) the one for networks.
+    lr : float or "auto", default="auto"
+        Learning rate of AdamW, 0.01 by default; L-BFGS has none.
+    weight_decay : float or "auto", default="auto"
+        For L-BFGS the factor of half the squared weights against the loss summed over documents;
+        "auto" chooses on out-of-fold scores. For AdamW its decoupled decay, 0.5 by default.
+    max_epochs : int, default=30
+        Passes of AdamW over the documents.
+    batch_size : int, default=64
+        Documents a step of AdamW.
+    early_stopping : bool or "auto", default="auto"
+        Stop AdamW when the loss on a validation part no longer falls, and keep the best weights.
+        "auto" does so where the data can spare that part.
+    validation_fraction : float, default=0.1
+        The documents in that part. It never takes a label's only document.
+    patience : int, default=5
+        Epochs without improvement before stopping.
+    threshold : float or str, default="tuned_low"
+        What `predict` cuts at: a probability, or a rule learned from out-of-fold scores.
+        "tuned": the best micro-F1. "tuned_low": the lowest cut-off within 0.3 points of it, which
+        finds more rare labels. "frequency": with a term in the label's frequency. "per_group",
+        "per_label": cut-offs of their own, drawn to the common one where positives are few.
+    min_labels : int, default=0
+        Give every document its best labels up to this number.
+    device : str, default="auto"
+        A torch device; "auto" is CUDA where there is one.
+    n_jobs : int, default=None
+        Blocks of labels at a time, in threads. torch's own threads are usually enough.
+    random_state : int, RandomState instance or None, default=None
+        Seed of folds, weights and batches. Two fits with the same number are equal.
+    verbose : int, default=0
+        1 shows progress.
+    callbacks : list of skorch callbacks, default=None
+        For networks.
+
+    Attributes
+    ----------
+    classes_ : array
+        Column numbers of the labels; for a 1-D y its classes.
+    n_labels_, n_samples_fit_, n_features_in_ : int
+        Sizes of the training data.
+    label_counts_ : array of int of shape (n_labels,)
+        Training documents of each label.
+    head_labels_, tail_labels_ : array of int
+        Labels with more than 50 and with up to 10 training documents.
+    threshold_ : array of shape (n_labels,)
+        Logit above which a label is predicted; +inf for a label without documents.
+    logit_adjustment_, weight_decay_ : float
+        What was used; `weight_decay_` for L-BFGS.
+    coef_, intercept_ : array of float32 of shape (n_labels, n_features) and (n_labels,)
+        Of a linear model fitted by L-BFGS.
+    module_, net_, history_ : torch module, skorch net, list of dict
+        Of a network.
+    n_iter_ : int
+        Most iterations of any label, or epochs.
+
+    See Also
+    --------
+    skmltc.losses : The nine losses.
+    skmltc.decision.MultilabelThresholdClassifierCV : The same rules for any classifier.
+
+    Notes
+    -----
+    There is no `sample_weight`: in mini-batches a weight of two is not the same as a document
+    given twice, which scikit-learn would have it be.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skmltc import BalancedLossClassifier
+    >>> from skmltc.datasets import make_long_tailed_corpus
+    >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+    >>> model = make_pipeline(TfidfVectorizer(), BalancedLossClassifier(random_state=0))
+    >>> model.fit(corpus.data, corpus.target).predict(corpus.data[:2]).shape
+    (2, 10)
+    """
+
+    _parameter_constraints: dict = {
+        **LongTailClassifier._parameter_constraints,
+        "logit_adjustment": [StrOptions({"auto"}), Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        *,
+        encoder="auto",
+        loss="auto",
+        logit_adjustment="auto",
+        optimizer="auto",
+        lr="auto",
+        weight_decay="auto",
+        max_epochs=30,
+        batch_size=64,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        patience=5,
+        threshold="tuned_low",
+        min_labels=0,
+        device="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+    ):
+        self.encoder = encoder
+        self.loss = loss
+        self.logit_adjustment = logit_adjustment
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.threshold = threshold
+        self.min_labels = min_labels
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def _fit(self, X, Y, validation, random_state):
+        loss = self._loss or ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4)
+        encoder = self._encoder or BagEncoder()
+        if self._is_linear(encoder):
+            self._fit_linear(X, Y, loss, validation, random_state)
+        else:
+            self._fit_network(X, Y, loss, encoder, validation, random_state)
+
+    def _is_linear(self, encoder):
+        linear = getattr(encoder, "is_linear", False)
+        if self.optimizer == "lbfgs" and not linear:
+            raise must_be("optimizer", "'adamw' or 'auto' for an encoder with layers", "'lbfgs'")
+        if linear and self.optimizer != "adamw" and self.lr != "auto":
+            warnings.warn("lr has no effect on L-BFGS; it is for optimizer='adamw'.", stacklevel=4)
+        return linear and self.optimizer != "adamw"
+
+    def _fit_linear(self, X, Y, loss, validation, random_state):
+        """Tune on documents held out, then fit on all; labels are independent of each other."""
+        settings = {
+            "device": self._device(),
+            "max_iter": _MAX_ITER,
+            "n_jobs": self.n_jobs,
+            "verbose": self.verbose,
+        }
+        decays = WEIGHT_DECAYS if self.weight_decay == "auto" else (float(self.weight_decay),)
+        parts = self._held_out(Y, validation, random_state) if self._has_to_tune(decays) else []
+        if parts:
+            self.weight_decay_, self.logit_adjustment_, pairs = tune(
+                *_together(X, Y, validation),
+                loss,
+                parts,
+                decays,
+                self._adjustments(),
+                every_label=self.threshold == "per_label",
+                **settings,
+            )
+        else:
+            self.weight_decay_, pairs = decays[len(decays) // 2], None
+            self.logit_adjustment_ = self._adjustments()[0]
+        self.coef_, intercept, self.n_iter_ = fit_linear(X, Y, loss, self.weight_decay_, **settings)
+        self.intercept_ = self._adjusted(intercept)
+        self._decide(pairs)
+
+    def _fit_network(self, X, Y, loss, encoder, validation, random_state):
+        """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
+        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
+        self.net_ = self._train(X_fit, Y_fit, loss, encoder, validation, self.max_epochs)
+        self.module_, self.history_ = self.net_.module_, list(self.net_.history)
+        self.n_iter_ = len(self.history_)
+        pairs = None
+        if (
+            isinstance(self.threshold, str)
+            and validation
+            and validation[1].nnz >= _ENOUGH_TO_DECIDE
+        ):
+            pairs = self._network_pairs(self.module_, *validation, Y_fit)
+        elif isinstance(self.threshold, str):
+            parts = self._held_out(Y, None, random_state)
+            pairs = self._score_out_of_fold(X, Y, loss, encoder, parts)
+        self._adjust_network(pairs)
+        self._decide(pairs)
+
+    def _spare(self, X, Y, validation, random_state):
+        """Split off a validation part, if one is wanted and none was given."""
+        spared = self.validation_fraction * X.shape[0]
+        wanted = spared >= _FEWEST_TO_STOP if self.early_stopping == "auto" else self.early_stopping
+        if validation is not None or not wanted:
+            return X, Y, validation
+        rows, held, Y_fit, Y_held = multilabel_train_test_split(
+            np.arange(X.shape[0]),
+            Y,
+            test_size=self.validation_fraction,
+            random_state=random_state,
+        )
+        return X[rows], Y_fit, (X[held], Y_held)
+
+    def _train(self, X, Y, loss, encoder, validation, max_epochs):
+        network = build_network(encoder, X.shape[1], Y.shape[1])
+        return fit_network(
+            network,
+            loss.build(Y),
+            X,
+            Y,
+            validation=validation,
+            lr=_LR if self.lr == "auto" else self.lr,
+            weight_decay=_DECAY if self.weight_decay == "auto" else self.weight_decay,
+            max_epochs=max_epochs,
+            batch_size=self.batch_size,
+            patience=self.patience,
+            device=self._device(),
+            verbose=self.verbose,
+            callbacks=self.callbacks,
+        )
+
+    def _score_out_of_fold(self, X, Y, loss, encoder, parts):
+        """Scores of every document by a network, trained as long, that has not seen it."""
+        pairs = []
+        for part in parts:
+            fit, held = np.flatnonzero(~part), np.flatnonzero(part)
+            net = self._train(X[fit], Y[fit], loss, encoder, None, self.n_iter_)
+            pairs.append(self._network_pairs(net.module_, X[held], Y[held], Y[fit]))
+        return ScoredPairs.concatenate(pairs) if pairs else None
+
+    def _network_pairs(self, network, X, Y, Y_fit):
+        """Scores of documents that the network has not seen, for the labels that it has."""
+        known = np.flatnonzero(np.bincount(Y_fit.indices, minlength=Y.shape[1]))
+        scores = network_scores(network, X, self._device())[:, known]
+        return ScoredPairs.from_columns(scores, Y[:, known], known, Y.shape[1])
+
+    def _adjust_network(self, pairs):
+        """Choose the logit adjustment and put it into the biases of the last layer."""
+        adjustments, rare = self._adjustments(), rarity(self.label_counts_, self.n_samples_fit_)
+        self.logit_adjustment_ = adjustments[0]
+        if pairs is not None and len(adjustments) > 1:
+            self.logit_adjustment_ = tail_first({a: pairs.shifted(a * rare) for a in adjustments})
+        head = self.module_[-1] if isinstance(self.module_, nn.Sequential) else self.module_
+        with torch.no_grad():
+            head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
+
+    def _has_to_tune(self, decays):
+        return len(decays) > 1 or isinstance(self.threshold, str)
+
+    def _adjustments(self):
+        """The logit adjustments to choose from."""
+        if self.logit_adjustment != "auto":
+            return [float(self.logit_adjustment)]
+        learned = isinstance(self.threshold, str) and self._target == "multilabel"
+        return list(SHIFTS) if learned else [0.0]
+
+    def _adjusted(self, intercept):
+        """Intercepts raised by label frequency; those of labels without documents out of reach."""
+        raised = intercept + self.logit_adjustment_ * rarity(
+            self.label_counts_, self.n_samples_fit_
+        )
+        return np.where(self.label_counts_ > 0, raised, _NEVER).astype(np.float32)
+
+    def _held_out(self, Y, validation, random_state):
+        """Masks of the documents that are held out in turn; none where there are too few."""
+        if validation is not None:
+            return [np.arange(Y.shape[0] + validation[1].shape[0]) >= Y.shape[0]]
+        if Y.shape[0] < _FEWEST_TO_TUNE:
+            return []
+        folds = assign_folds(Y, _FOLDS, random_state)
+        return [folds == fold for fold in range(_FOLDS)]
+
+    def _decide(self, pairs):
+        """Set `threshold_` from the scores of unseen documents, already chosen an adjustment."""
+        counts, n_samples = self.label_counts_, self.n_samples_fit_
+        if pairs is None or not isinstance(self.threshold, str):
+            probability = self.threshold if isinstance(self.threshold, Real) else 0.5
+            self.threshold_ = fixed_threshold(probability, counts)
+            return
+        adjusted = pairs.shifted(self.logit_adjustment_ * rarity(counts, n_samples))
+        self.threshold_ = learn_threshold(self.threshold, adjusted, counts, n_samples)
+
+    def _score(self, X):
+        if hasattr(self, "coef_"):
+            return linear_scores(X, self.coef_, self.intercept_, self._device())
+        return network_scores(self.module_, X, self._device())
+
+
+def _together(X, Y, validation):
+    """Training documents, and the validation part after them."""
+    if validation is None:
+        return X, Y
+    stack = sparse.vstack if sparse.issparse(X) else np.concatenate
+    X = stack([X, validation[0]])
+    return X.tocsr() if sparse.issparse(X) else X, sparse.vstack([Y, validation[1]], format="csr")

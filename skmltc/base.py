@@ -1,0 +1,320 @@
+"""What the four estimators share: checking, describing labels, seeding, and the predict chain."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from ._ranking import check_k, top_of_dense
+from ._thresholds import check_threshold, decide, form_of, in_form
+from ._validation import (
+    LabelWarning,
+    check_choice,
+    check_consistent_rows,
+    check_label_matrix,
+    must_be,
+)
+from .encoders import ENCODERS
+from .labels import label_groups
+from .losses import LOSSES
+
+_SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
+
+
+class LongTailClassifier(ClassifierMixin, BaseEstimator):
+    """Base of the four estimators: `fit` checks and describes, `_fit` is the paper.
+
+    A subclass has its parameters, ``_fit(X, Y, validation, random_state)``, which sets
+    `threshold_`, and ``_score(X)``, the logits of a block of documents.
+    """
+
+    _parameter_constraints: dict = {
+        "encoder": [str, BaseEstimator],
+        "loss": [str, BaseEstimator],
+        "optimizer": [StrOptions({"auto", "lbfgs", "adamw"})],
+        "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "min_labels": [Interval(Integral, 0, None, closed="left")],
+        "device": [str],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "callbacks": [None, list, tuple],
+    }
+
+    def fit(self, X, y, X_val=None, y_val=None):
+        """Train on documents and their labels.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Features, such as TF-IDF weights.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators, dense or of any scipy sparse format; or one class a document.
+        X_val, y_val : like X and y, default=None
+            An official validation part. Without it what has to be tuned is tuned on documents
+            held out of X.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is not of the form above; the message says what to give.
+        """
+        self._validate_params()
+        check_threshold(self.threshold)
+        self._loss, self._encoder = self._spec("loss", LOSSES), self._spec("encoder", ENCODERS)
+        X = self._check_features(X, reset=True)
+        Y = self._learn_labels(y)
+        check_consistent_rows(X, Y)
+        self._describe_labels(Y)
+        validation = self._check_validation(X_val, y_val)
+        random_state = check_random_state(self.random_state)
+        with _own_torch_seed(random_state.randint(2**31 - 1)):
+            self._fit(X, Y, validation, random_state)
+        return self
+
+    def _check_features(self, X, reset):
+        return validate_data(
+            self, X, reset=reset, accept_sparse="csr", dtype=np.float32, ensure_min_samples=1
+        )
+
+    def _check_validation(self, X_val, y_val):
+        if (X_val is None) != (y_val is None):
+            raise must_be("X_val and y_val", "given together", "one of them")
+        if X_val is None:
+            return None
+        X_val = self._check_features(X_val, reset=False)
+        Y_val = self._indicators(y_val, "y_val")
+        check_consistent_rows(X_val, Y_val, name="y_val")
+        return X_val, Y_val
+
+    def _learn_labels(self, y):
+        """Learn from y what kind of target it is; return its indicators (n_samples, n_labels)."""
+        if y is None:
+            remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
+            raise must_be("y", "given", None, remedy)
+        self._form = form_of(y)
+        y = y if sparse.issparse(y) else check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        if sparse.issparse(y) or (y.ndim == 2 and y.shape[1] > 1):
+            self._target = "multilabel"
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
+            self.classes_ = np.unique(y)
+            self._target = "binary" if len(self.classes_) == 2 else "multiclass"
+        if self._target != "multilabel" and len(self.classes_) < 2:
+            raise must_be("y", "of at least 2 classes", f"{len(self.classes_)} class")
+        return self._indicators(y, "y")
+
+    def _indicators(self, y, name):
+        if self._target == "multilabel":
+            n_labels = len(self.classes_)
+            return check_label_matrix(y, n_labels=n_labels, name=name)
+        codes = np.searchsorted(self.classes_, column_or_1d(y))
+        codes = np.minimum(codes, len(self.classes_) - 1)
+        unknown = self.classes_[codes] != column_or_1d(y)
+        if unknown.any():
+            raise must_be(name, f"of the classes {self.classes_}", np.asarray(y)[unknown][0])
+        if self._target == "binary":
+            return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
+        ones = np.ones(len(codes), dtype=np.float32)
+        return sparse.csr_array(
+            (ones, codes, np.arange(len(codes) + 1)), shape=(len(codes), len(self.classes_))
+        )
+
+    def _describe_labels(self, Y):
+        self.n_samples_fit_, self.n_labels_ = Y.shape
+        self.label_counts_ = np.bincount(Y.indices, minlength=self.n_labels_)
+        groups = label_groups(self.label_counts_)
+        self.head_labels_ = np.flatnonzero(groups["head"])
+        self.tail_labels_ = np.flatnonzero(groups["tail"])
+        empty = np.flatnonzero(self.label_counts_ == 0)
+        if len(empty) == self.n_labels_:
+            raise must_be("y", "a matrix with at least one positive", "only zeros")
+        if len(empty):
+            first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+            warnings.warn(
+                f"{len(empty)} of {self.n_labels_} labels have no training document (columns "
+                f"{first}). They will never be predicted.",
+                LabelWarning,
+                stacklevel=3,
+            )
+
+    def _spec(self, name, known):
+        """The spec behind a parameter: an object as it is, a name with its defaults."""
+        value = getattr(self, name)
+        if isinstance(value, str):
+            return None if value == "auto" else known[check_choice(name, value, list(known))]()
+        if not hasattr(value, "build"):
+            raise must_be(name, "a name or a spec with a build method", repr(value))
+        return value
+
+    def set_params(self, **params):
+        """Set parameters; of a loss or encoder given by name too, as in ``loss__gamma=1``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self
+        """
+        nested = {name: value for name, value in params.items() if "__" in name}
+        super().set_params(**{name: params[name] for name in params.keys() - nested})
+        for name, known in (("loss", LOSSES), ("encoder", ENCODERS)):
+            if any(key.startswith(f"{name}__") for key in nested):
+                self._resolve(name, known)
+        return super().set_params(**nested)
+
+    def _resolve(self, name, known):
+        spec = self._spec(name, known)
+        if spec is None:
+            remedy = f"Name the {name} to set its parameters: one of {', '.join(known)}."
+            raise must_be(name, "a name or a spec", "'auto'", remedy)
+        setattr(self, name, spec)
+
+    def _device(self):
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def decision_function(self, X):
+        """Logits of every label.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of float32 of shape (n_samples, n_labels), or (n_samples,) for a binary y
+        """
+        logits = np.concatenate(list(self._score_blocks(X)))
+        return logits.ravel() if self._target == "binary" else logits
+
+    def predict_proba(self, X):
+        """Probabilities: the logistic function of the logits, uncut.
+
+        A balancing loss does not give calibrated probabilities: rare labels come out higher than
+        their frequency. :class:`~sklearn.calibration.CalibratedClassifierCV` a label corrects it.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+            For a 1-D y (n_samples, n_classes), with rows that sum to 1.
+        """
+        probabilities = expit(np.concatenate(list(self._score_blocks(X))))
+        if self._target == "binary":
+            return np.hstack([1 - probabilities, probabilities])
+        if self._target == "multiclass":
+            tiny = np.finfo(probabilities.dtype).tiny
+            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), tiny)
+        return probabilities
+
+    def predict(self, X):
+        """Predict the labels above `threshold_`; for a 1-D y the best class.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Sparse where y was.
+        """
+        blocks = self._score_blocks(X)
+        if self._target == "multilabel":
+            decided = [decide(block, self.threshold_, self.min_labels) for block in blocks]
+            return in_form(sparse.vstack(decided, format="csr"), self._form)
+        logits = np.concatenate(list(blocks))
+        binary = self._target == "binary"
+        best = (logits[:, 0] > 0).astype(int) if binary else logits.argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_topk(self, X, k=5):
+        """The best labels of each document, without a dense matrix of all scores.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+        k : int, default=5
+            Labels a document.
+
+        Returns
+        -------
+        csr_array of shape (n_samples, n_labels)
+            Probabilities of the best k labels of each row.
+        """
+        check_k(k)
+        blocks = self._score_blocks(X)
+        k = min(k, self.n_labels_)
+        return sparse.vstack([_top(block, k) for block in blocks], format="csr")
+
+    def _score_blocks(self, X):
+        """Logits of some thousand documents at a time."""
+        check_is_fitted(self)
+        X = self._check_features(X, reset=False)
+        rows = max(1, _SCORES_AT_A_TIME // self.n_labels_)
+        return (self._score(X[block]) for block in gen_batches(X.shape[0], rows))
+
+    def __getstate__(self):
+        """Leave out what only training needs, and bring the network to the CPU."""
+        state = super().__getstate__().copy()
+        state.pop("net_", None)
+        if isinstance(state.get("module_"), torch.nn.Module):
+            state["module_"] = state["module_"].cpu()
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+@contextmanager
+def _own_torch_seed(seed):
+    """Seed torch for the block and leave its global random state as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _top(scores, k):
+    """The best k scores of each row as probabilities, in a sparse matrix."""
+    ranking = top_of_dense(scores, k)
+    rows, ranks = np.nonzero(ranking >= 0)
+    columns = ranking[rows, ranks]
+    values = expit(scores[rows, columns].astype(np.float64))
+    top = sparse.csr_array((values, (rows, columns)), shape=scores.shape)
+    top.sort_indices()
+    return top

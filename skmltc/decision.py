@@ -1,0 +1,423 @@
+"""Decisions for any multi-label classifier: learned cut-offs, and voting."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, gen_batches, get_tags, indexable
+from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from ._ranking import check_k
+from ._thresholds import (
+    THRESHOLD_RULES,
+    ScoredPairs,
+    check_min_labels,
+    decide,
+    fixed_threshold,
+    form_of,
+    in_form,
+    learn_threshold,
+    top_scores,
+)
+from ._validation import check_choice, check_label_matrix, must_be
+from .model_selection import (
+    BLOCK_SIZE,
+    MultilabelStratifiedKFold,
+    _score,
+    multilabel_cross_val_predict,
+)
+
+_RESPONSES = {"decision_function": 0.0, "predict_proba": 0.5}  # and the cut-off of ignorance
+_PAIRS_PER_DOCUMENT = 50
+
+
+class _LabelColumns:
+    """What both classifiers share: labels as columns, and predictions in blocks of documents.
+
+    A subclass has `threshold_` and scores a block by `_score_block`.
+    """
+
+    def _read_labels(self, y):
+        """Describe the labels; return y for the estimators, and as a canonical CSR array."""
+        Y = check_label_matrix(y)
+        self._form = form_of(y)
+        self.label_counts_ = np.bincount(Y.indices, minlength=Y.shape[1])
+        self.n_samples_fit_ = Y.shape[0]
+        self.classes_ = np.arange(Y.shape[1])
+        if Y.shape[1] == 1:  # scikit-learn knows no sparse target of one column
+            return Y.toarray().astype(np.int64), Y
+        return (y if sparse.issparse(y) else np.asarray(y)), Y
+
+    def _in_blocks(self, X, keep):
+        """Stack what `keep` makes of the scores; only a block of them is dense at a time."""
+        check_is_fitted(self)
+        (X,) = indexable(X)
+        n_rows = max(1, BLOCK_SIZE // len(self.classes_))
+        blocks = [
+            keep(self._score_block(_safe_indexing(X, rows)))
+            for rows in gen_batches(max(1, _num_samples(X)), n_rows)
+        ]
+        return sparse.vstack(blocks, format="csr")
+
+    def predict_topk(self, X, k=5):
+        """Score the best labels of each document.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+        k : int, default=5
+            How many labels at most; one without training documents is none of them.
+
+        Returns
+        -------
+        csr_array of shape (n_samples, n_labels)
+            Scores; of equal ones the lower columns are kept.
+        """
+        check_k(k)
+        return self._in_blocks(X, lambda scores: top_scores(scores, self.threshold_, k))
+
+
+def _estimator_has(method):
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
+
+
+class MultilabelThresholdClassifierCV(
+    _LabelColumns, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
+    """Learn the cut-offs of any multi-label classifier from out-of-fold scores.
+
+    The cut-off decides the F1 of a long-tailed classifier more than the learner does.
+    scikit-learn's :class:`~sklearn.model_selection.TunedThresholdClassifierCV` is binary only.
+
+    Parameters
+    ----------
+    estimator : classifier
+        With `decision_function` or `predict_proba`; a Pipeline from raw texts is fine.
+    threshold : {"tuned_low", "tuned", "frequency", "per_group", "per_label"}, default="tuned_low"
+        The rule: one cut-off of the best micro-F1 ("tuned"); the lowest one within 0.3 points
+        of it; one for score + tau log(N/n - 1), tau the best for macro-F1 within these 0.3
+        points ("frequency"); one for each of head, medium and tail; one a label. The last two
+        are drawn towards the common cut-off where a group or label has few positives.
+    response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
+        What is cut; "auto" takes the first of the two that the estimator has.
+    cv : int or splitter, default=3
+        Folds of :class:`~skmltc.model_selection.MultilabelStratifiedKFold`, or a splitter that
+        tests every document once.
+    min_labels : int, default=0
+        Fill every document up to this number with the labels that fall least short of their
+        cut-offs.
+    n_jobs : int, default=None
+        Folds at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        Fitted on all documents.
+    threshold_ : array of shape (n_labels,)
+        Cut-offs in the units of the response; +inf for a label without documents, which is never
+        predicted and never counts in the tuning.
+    response_method_ : str
+        What is cut.
+    classes_, label_counts_, n_samples_fit_
+        Columns, training documents of each, and in all.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.multiclass import OneVsRestClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import LinearSVC
+    >>> from skmltc.datasets import make_long_tailed_corpus
+    >>> from skmltc.decision import MultilabelThresholdClassifierCV
+    >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+    >>> model = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(LinearSVC()))
+    >>> tuned = MultilabelThresholdClassifierCV(model, random_state=0)
+    >>> tuned.fit(corpus.data, corpus.target).predict(corpus.data[:2]).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        threshold="tuned_low",
+        response_method="auto",
+        cv=3,
+        min_labels=0,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.threshold = threshold
+        self.response_method = response_method
+        self.cv = cv
+        self.min_labels = min_labels
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Score all documents out of fold, learn the cut-offs, then fit on all of them.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+            Whatever the estimator takes.
+        y : array or sparse matrix of shape (n_samples, n_labels)
+            Label indicators.
+
+        Returns
+        -------
+        self
+        """
+        check_choice("threshold", self.threshold, THRESHOLD_RULES)
+        check_min_labels(self.min_labels)
+        self.response_method_ = self._find_response()
+        y, Y = self._read_labels(y)
+        self.threshold_ = learn_threshold(
+            self.threshold,
+            self._score_out_of_fold(X, y, Y),
+            self.label_counts_,
+            self.n_samples_fit_,
+            default=_RESPONSES[self.response_method_],
+        )
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        return self
+
+    def _find_response(self):
+        wanted = _RESPONSES
+        if self.response_method != "auto":
+            wanted = [check_choice("response_method", self.response_method, ["auto", *_RESPONSES])]
+        found = [name for name in wanted if hasattr(self.estimator, name)]
+        if not found:
+            expected = f"a classifier with {' or '.join(wanted)}"
+            raise must_be("estimator", expected, repr(self.estimator))
+        return found[0]
+
+    def _score_out_of_fold(self, X, y, Y):
+        cv = self.cv
+        if isinstance(cv, Integral):
+            cv = MultilabelStratifiedKFold(
+                cv, keep_only_documents=False, random_state=self.random_state
+            )
+        folds = list(check_cv(cv).split(X, y))
+        scores = multilabel_cross_val_predict(
+            self.estimator,
+            X,
+            y,
+            cv=folds,
+            method=self.response_method_,
+            n_jobs=self.n_jobs,
+            top_k=_PAIRS_PER_DOCUMENT,
+        )
+        findable = sum(_count_findable(Y, train, test) for train, test in folds)
+        return ScoredPairs.from_rows(scores, Y, findable)
+
+    def predict(self, X):
+        """Predict the labels above their cut-offs.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels)
+            Sparse where y was.
+        """
+        chosen = self._in_blocks(X, lambda s: decide(s, self.threshold_, self.min_labels))
+        return in_form(chosen, self._form)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Ask the estimator for its decision values.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array of float32 of shape (n_samples, n_labels)
+        """
+        return self._ask("decision_function", X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Ask the estimator for its probabilities; the cut-offs leave them alone.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array of float32 of shape (n_samples, n_labels)
+        """
+        return self._ask("predict_proba", X)
+
+    def _score_block(self, X):
+        return self._ask(self.response_method_, X)
+
+    def _ask(self, method, X):
+        check_is_fitted(self)
+        return _score(self.estimator_, method, X, len(self.classes_))
+
+    def __sklearn_tags__(self):
+        """Say that it is multi-label, and takes what its estimator takes."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+def _count_findable(Y, train, test):
+    """How often each label stands on the test documents, if a training document has it."""
+    n_labels = Y.shape[1]
+    is_seen = np.bincount(Y[train].indices, minlength=n_labels) > 0
+    return np.where(is_seen, np.bincount(Y[test].indices, minlength=n_labels), 0)
+
+
+class MultilabelVotingClassifier(
+    _LabelColumns, ClassifierMixin, MetaEstimatorMixin, _BaseComposition
+):
+    """Average the decision values of several multi-label classifiers.
+
+    Members may be pipelines with features of their own. The mean of decision values is cut at 0;
+    wrap it in :class:`MultilabelThresholdClassifierCV` for a learned cut-off.
+
+    Parameters
+    ----------
+    estimators : list of (str, classifier)
+        Members with `decision_function`. Those with a `threshold` of their own need not tune it:
+        set a number.
+    weights : list of float, default=None
+        One a member; all alike by default.
+    n_jobs : int, default=None
+        Members fitted at a time.
+
+    Attributes
+    ----------
+    estimators_ : list of classifier
+        The fitted members.
+    classes_, label_counts_, n_samples_fit_
+        Columns, training documents of each, and in all.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.multiclass import OneVsRestClassifier
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.svm import LinearSVC
+    >>> from skmltc.datasets import make_long_tailed_corpus
+    >>> from skmltc.decision import MultilabelVotingClassifier
+    >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+    >>> words = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(LinearSVC()))
+    >>> pairs = make_pipeline(
+    ...     TfidfVectorizer(ngram_range=(2, 2)), OneVsRestClassifier(LinearSVC())
+    ... )
+    >>> vote = MultilabelVotingClassifier([("words", words), ("pairs", pairs)])
+    >>> vote.fit(corpus.data, corpus.target).decision_function(corpus.data[:2]).shape
+    (2, 10)
+    """
+
+    def __init__(self, estimators, *, weights=None, n_jobs=None):
+        self.estimators = estimators
+        self.weights = weights
+        self.n_jobs = n_jobs
+
+    def get_params(self, deep=True):
+        """Parameters, with those of the members by name."""
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, a member's by ``name__parameter``."""
+        return self._set_params("estimators", **params)
+
+    def fit(self, X, y):
+        """Fit every member.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+            Whatever the members take.
+        y : array or sparse matrix of shape (n_samples, n_labels)
+            Label indicators.
+
+        Returns
+        -------
+        self
+        """
+        self._check_members()
+        y, _ = self._read_labels(y)
+        self.threshold_ = fixed_threshold(0.5, self.label_counts_)
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(clone(member).fit)(X, y) for _, member in self.estimators
+        )
+        return self
+
+    def _check_members(self):
+        if not self.estimators:
+            raise must_be("estimators", "a list of (name, classifier) pairs", repr(self.estimators))
+        self._validate_names([name for name, _ in self.estimators])
+        for name, member in self.estimators:
+            if not hasattr(member, "decision_function"):
+                raise must_be(f"estimator {name!r}", "one with a decision_function", repr(member))
+        weights, n_members = self._member_weights(), len(self.estimators)
+        if weights.shape != (n_members,) or not (weights >= 0).all() or not weights.any():
+            expected = f"{n_members} numbers, one an estimator, not below 0 and not all 0"
+            raise must_be("weights", expected, repr(self.weights))
+
+    def _member_weights(self):
+        weights = np.ones(len(self.estimators)) if self.weights is None else self.weights
+        return np.asarray(weights, dtype=np.float64)
+
+    def decision_function(self, X):
+        """Average the members' decision values by their weights.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+        """
+        check_is_fitted(self)
+        weights = self._member_weights()
+        return sum(
+            weight * _score(member, "decision_function", X, len(self.classes_))
+            for weight, member in zip(weights / weights.sum(), self.estimators_, strict=True)
+        )
+
+    def _score_block(self, X):
+        return self.decision_function(X)
+
+    def predict(self, X):
+        """Predict the labels whose mean decision value is above 0.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array or sparse matrix of shape (n_samples, n_labels)
+            Sparse where y was.
+        """
+        chosen = self._in_blocks(X, lambda scores: decide(scores, self.threshold_))
+        return in_form(chosen, self._form)
+
+    def __sklearn_tags__(self):
+        """Say that it is multi-label, and takes what its first member takes."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.input_tags = get_tags(self.estimators[0][1]).input_tags
+        return tags
