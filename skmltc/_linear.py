@@ -19,6 +19,7 @@ from .labels import rarity
 _HISTORY = 5  # pairs of L-BFGS
 _TOLERANCE = 1e-3  # relative fall of the objective that counts as calm
 _CALM_ITERATIONS = 3
+_NO_LOSS = 1e-8  # a document; a label on all of them approaches 0, and would never be calm
 _ARMIJO, _WOLFE = 1e-4, 0.9
 _SEARCH_LABELS = 400  # enough to tell one weight decay from another
 _DECISION_LABELS = 2000  # enough to place a cut-off that all labels share
@@ -114,6 +115,7 @@ class BlockObjective:
 
     def __init__(self, features, Y, loss, columns, weight_decay):
         self.features = features
+        self.n_samples = Y.shape[0]
         self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.device)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
@@ -189,7 +191,7 @@ class BlockLBFGS:
         direction = self._direction()
         along = self.objective.features.times(direction)
         step, values, slopes = self._search(direction, along)
-        fall = (self.values - values) / values.clamp_min(torch.finfo(values.dtype).tiny)
+        fall = (self.values - values) / values.clamp_min(_NO_LOSS * self.objective.n_samples)
         self.calm = torch.where(fall < _TOLERANCE, self.calm + 1, 0)
         moved = direction.mul_(step)
         self.W = self.W + moved

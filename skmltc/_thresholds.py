@@ -343,7 +343,9 @@ def top_scores(scores, threshold, k):
         Of equal scores the lower columns are kept.
     """
     rows, columns = _best(np.where(np.isposinf(threshold), -np.inf, scores), k)
-    return sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)
+    best = sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)
+    best.sort_indices()
+    return best
 
 
 def _best(scores, k):
@@ -365,9 +367,3 @@ def in_form(prediction, form):
     if form == "dense":
         return prediction.toarray()
     return sparse.csr_matrix(prediction) if form == "matrix" else prediction
-
-
-def one_column_a_label(scores):
-    """Scores as (n_samples, n_labels); scikit-learn drops the axis for a single label."""
-    scores = np.asarray(scores)
-    return scores.reshape(len(scores), -1)

@@ -93,9 +93,10 @@ def _count_of(name, bound, n_samples):
 
 def _document_frequencies(tokens, lengths, n_words):
     """Count the texts that hold each word."""
-    ends = np.concatenate([[0], np.cumsum(lengths)])
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(tokens.dtype)
     ones = np.ones(len(tokens), dtype=np.int8)
-    texts = sparse.csr_array((ones, tokens, ends), shape=(len(lengths), n_words))
+    shape = (len(lengths), n_words)
+    texts = sparse.csr_array((ones, tokens, ends), shape=shape, copy=True)
     texts.sum_duplicates()
     return np.bincount(texts.indices, minlength=n_words)
 

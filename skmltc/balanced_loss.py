@@ -224,19 +224,15 @@ class BalancedLossClassifier(LongTailClassifier):
     def _fit_network(self, X, Y, loss, encoder, validation, random_state):
         """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
         X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
-        self.net_ = self._train(X_fit, Y_fit, loss, encoder, validation, self.max_epochs)
+        stop_by = validation if self.early_stopping else None
+        self.net_ = self._train(X_fit, Y_fit, loss, encoder, stop_by, self.max_epochs)
         self.module_, self.history_ = self.net_.module_, list(self.net_.history)
         self.n_iter_ = len(self.history_)
         pairs = None
-        if (
-            isinstance(self.threshold, str)
-            and validation
-            and validation[1].nnz >= _ENOUGH_TO_DECIDE
-        ):
+        if self._learns_threshold() and validation and validation[1].nnz >= _ENOUGH_TO_DECIDE:
             pairs = self._network_pairs(self.module_, *validation, Y_fit)
-        elif isinstance(self.threshold, str):
-            parts = self._held_out(Y, None, random_state)
-            pairs = self._score_out_of_fold(X, Y, loss, encoder, parts)
+        elif self._learns_threshold():
+            pairs = self._score_out_of_fold(X, Y, loss, encoder, random_state)
         self._adjust_network(pairs)
         self._decide(pairs)
 
@@ -246,12 +242,22 @@ class BalancedLossClassifier(LongTailClassifier):
         wanted = spared >= _FEWEST_TO_STOP if self.early_stopping == "auto" else self.early_stopping
         if validation is not None or not wanted:
             return X, Y, validation
-        rows, held, Y_fit, Y_held = multilabel_train_test_split(
-            np.arange(X.shape[0]),
-            Y,
-            test_size=self.validation_fraction,
-            random_state=random_state,
-        )
+        try:
+            rows, held, Y_fit, Y_held = multilabel_train_test_split(
+                np.arange(X.shape[0]),
+                Y,
+                test_size=self.validation_fraction,
+                random_state=random_state,
+            )
+        except ValueError as error:  # too many documents are the only ones of a label
+            if self.early_stopping == "auto":
+                return X, Y, None
+            raise must_be(
+                "validation_fraction",
+                "small enough that every label keeps a document to train on",
+                self.validation_fraction,
+                "early_stopping='auto' or False trains on all documents.",
+            ) from error
         return X[rows], Y_fit, (X[held], Y_held)
 
     def _train(self, X, Y, loss, encoder, validation, max_epochs):
@@ -272,10 +278,10 @@ class BalancedLossClassifier(LongTailClassifier):
             callbacks=self.callbacks,
         )
 
-    def _score_out_of_fold(self, X, Y, loss, encoder, parts):
+    def _score_out_of_fold(self, X, Y, loss, encoder, random_state):
         """Scores of every document by a network, trained as long, that has not seen it."""
         pairs = []
-        for part in parts:
+        for part in self._held_out(Y, None, random_state):
             fit, held = np.flatnonzero(~part), np.flatnonzero(part)
             net = self._train(X[fit], Y[fit], loss, encoder, None, self.n_iter_)
             pairs.append(self._network_pairs(net.module_, X[held], Y[held], Y[fit]))
@@ -298,14 +304,17 @@ class BalancedLossClassifier(LongTailClassifier):
             head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
 
     def _has_to_tune(self, decays):
-        return len(decays) > 1 or isinstance(self.threshold, str)
+        return len(decays) > 1 or self._learns_threshold()
+
+    def _learns_threshold(self):
+        """Whether cut-offs are learned; the best class of a 1-D y needs none."""
+        return isinstance(self.threshold, str) and self._target == "multilabel"
 
     def _adjustments(self):
         """The logit adjustments to choose from."""
         if self.logit_adjustment != "auto":
             return [float(self.logit_adjustment)]
-        learned = isinstance(self.threshold, str) and self._target == "multilabel"
-        return list(SHIFTS) if learned else [0.0]
+        return list(SHIFTS) if self._learns_threshold() else [0.0]
 
     def _adjusted(self, intercept):
         """Intercepts raised by label frequency; those of labels without documents out of reach."""
@@ -326,7 +335,7 @@ class BalancedLossClassifier(LongTailClassifier):
     def _decide(self, pairs):
         """Set `threshold_` from the scores of unseen documents, already chosen an adjustment."""
         counts, n_samples = self.label_counts_, self.n_samples_fit_
-        if pairs is None or not isinstance(self.threshold, str):
+        if pairs is None or not self._learns_threshold():
             probability = self.threshold if isinstance(self.threshold, Real) else 0.5
             self.threshold_ = fixed_threshold(probability, counts)
             return
@@ -343,6 +352,9 @@ def _together(X, Y, validation):
     """Training documents, and the validation part after them."""
     if validation is None:
         return X, Y
-    stack = sparse.vstack if sparse.issparse(X) else np.concatenate
-    X = stack([X, validation[0]])
-    return X.tocsr() if sparse.issparse(X) else X, sparse.vstack([Y, validation[1]], format="csr")
+    X_val, Y_val = validation
+    if sparse.issparse(X) or sparse.issparse(X_val):
+        X = sparse.vstack([X, X_val], format="csr")
+    else:
+        X = np.concatenate([X, X_val])
+    return X, sparse.vstack([Y, Y_val], format="csr")

@@ -166,7 +166,8 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         """The spec behind a parameter: an object as it is, a name with its defaults."""
         value = getattr(self, name)
         if isinstance(value, str):
-            return None if value == "auto" else known[check_choice(name, value, list(known))]()
+            check_choice(name, value, ["auto", *known])
+            return None if value == "auto" else known[value]()
         if not hasattr(value, "build"):
             raise must_be(name, "a name or a spec with a build method", repr(value))
         return value

@@ -40,7 +40,7 @@ _PAIRS_PER_DOCUMENT = 50
 class _LabelColumns:
     """What both classifiers share: labels as columns, and predictions in blocks of documents.
 
-    A subclass has `threshold_` and scores a block by `_score_block`.
+    A subclass sets `threshold_` when all else is fitted, and scores a block by `_score_block`.
     """
 
     def _read_labels(self, y):
@@ -56,7 +56,7 @@ class _LabelColumns:
 
     def _in_blocks(self, X, keep):
         """Stack what `keep` makes of the scores; only a block of them is dense at a time."""
-        check_is_fitted(self)
+        check_is_fitted(self, "threshold_")
         (X,) = indexable(X)
         n_rows = max(1, BLOCK_SIZE // len(self.classes_))
         blocks = [
@@ -181,14 +181,15 @@ class MultilabelThresholdClassifierCV(
         check_min_labels(self.min_labels)
         self.response_method_ = self._find_response()
         y, Y = self._read_labels(y)
+        pairs = self._score_out_of_fold(X, y, Y)
+        self.estimator_ = clone(self.estimator).fit(X, y)
         self.threshold_ = learn_threshold(
             self.threshold,
-            self._score_out_of_fold(X, y, Y),
+            pairs,
             self.label_counts_,
             self.n_samples_fit_,
             default=_RESPONSES[self.response_method_],
         )
-        self.estimator_ = clone(self.estimator).fit(X, y)
         return self
 
     def _find_response(self):
@@ -267,7 +268,7 @@ class MultilabelThresholdClassifierCV(
         return self._ask(self.response_method_, X)
 
     def _ask(self, method, X):
-        check_is_fitted(self)
+        check_is_fitted(self, "threshold_")
         return _score(self.estimator_, method, X, len(self.classes_))
 
     def __sklearn_tags__(self):
@@ -357,10 +358,10 @@ class MultilabelVotingClassifier(
         """
         self._check_members()
         y, _ = self._read_labels(y)
-        self.threshold_ = fixed_threshold(0.5, self.label_counts_)
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
             delayed(clone(member).fit)(X, y) for _, member in self.estimators
         )
+        self.threshold_ = fixed_threshold(0.5, self.label_counts_)
         return self
 
     def _check_members(self):
@@ -390,7 +391,7 @@ class MultilabelVotingClassifier(
         -------
         array of shape (n_samples, n_labels)
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "threshold_")
         weights = self._member_weights()
         return sum(
             weight * _score(member, "decision_function", X, len(self.classes_))

@@ -47,7 +47,7 @@ class _LossSpec(BaseEstimator):
         """
         self._check()
         if isinstance(statistics, torch.Tensor):
-            statistics = statistics.cpu().numpy()
+            statistics = statistics.cpu()
         if not isinstance(statistics, LabelStatistics):
             statistics = LabelStatistics.from_matrix(check_label_matrix(statistics))
         return BalancedLoss(**self._parts(statistics), reduction=reduction)

@@ -104,7 +104,8 @@ class TestForward:
     def test_gpu_equals_cpu(self, spec):
         loss, logits, targets = spec.build(LABELS), LOGITS.float(), TARGETS.float()
         value, slopes = loss(logits, targets), gradient(loss, logits, targets)
-        loss, logits, targets = loss.to("cuda"), logits.to("cuda"), targets.to("cuda")
+        logits, targets = logits.to("cuda"), targets.to("cuda")
+        loss = spec.build(targets).to("cuda")
         torch.testing.assert_close(loss(logits, targets).cpu(), value)
         torch.testing.assert_close(gradient(loss, logits, targets).cpu(), slopes)
 
@@ -142,6 +143,10 @@ class TestExtremes:
             RebalancedFocalLoss(alpha=0.3).build(LABELS).weight(torch.zeros(2, 5, dtype=dtype))
         )
         np.testing.assert_allclose(weights, np.full((2, 5), 1.3), rtol=1e-6)
+
+    def test_documents_without_labels_weigh_like_the_others_without_steepness(self):
+        weights = RebalancedFocalLoss(alpha=0.3, beta=0).build(LABELS).weight(TARGETS)
+        np.testing.assert_allclose(weights, np.full(LABELS.shape, 0.8), rtol=1e-6)
 
     @settings(deadline=None, max_examples=50)
     @given(INDICATORS, st.sampled_from(NINE), st.floats(-100, 100))

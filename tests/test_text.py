@@ -172,7 +172,7 @@ def test_cross_validation_and_grid_search_in_a_pipeline():
         "tokensequencevectorizer__max_length": [4, 12],
         "tokensequencevectorizer__truncate": ["start", "end"],
     }
-    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(texts, labels)
+    search = GridSearchCV(pipeline, grid, cv=2).fit(texts, labels)
     scores = search.cv_results_["mean_test_score"]
     assert scores[1] < 0.8 and min(scores[0], scores[2], scores[3]) > 0.9
     assert set(search.best_estimator_[0].vocabulary_) <= {*filler, "milk", "rice"}
@@ -336,7 +336,8 @@ def test_a_given_vocabulary_keeps_its_order(vocabulary):
 
 def test_a_set_is_sorted():
     words = {f"word{i}" for i in range(50)}
-    assert list(TokenSequenceVectorizer(vocabulary=words).fit(["word7"]).vocabulary_) == sorted(words)
+    fitted = TokenSequenceVectorizer(vocabulary=words).fit(["word7"])
+    assert list(fitted.vocabulary_) == sorted(words)
 
 
 def test_empty_texts_alone():
@@ -668,7 +669,7 @@ def test_real_vectors_and_texts():
     vectors = WordVectors.load(path)
     assert len(vectors) == 9163 and vectors.dim == 50 and vectors.words[:3] == ("the", ",", ".")
     assert vectors.vectors[0, :2] == pytest.approx([0.418, 0.24968])
-    texts = load_jsonl(DATA / "reuters").data[:500]
+    texts = load_jsonl(DATA / "reuters").data[:200]
     token_ids = TokenSequenceVectorizer(vocabulary=vectors, max_length=None).fit_transform(texts)
     known = (token_ids > 1).sum() / (token_ids > 0).sum()
     assert 0.8 < known < 0.95

@@ -24,7 +24,6 @@ from skmltc._thresholds import (
     form_of,
     in_form,
     learn_threshold,
-    one_column_a_label,
     tail_first,
     top_scores,
 )
@@ -244,7 +243,7 @@ def test_rule_against_loops(rule, problem, slack):
 
 
 @pytest.mark.parametrize("rule", THRESHOLD_RULES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_rule_against_loops_at_its_own_slack(rule, seed):
     pairs, counts = random_problem(seed, n_pairs=600)
     triples = list(zip(pairs.labels, pairs.scores, pairs.hits.tolist(), strict=True))
@@ -348,7 +347,9 @@ def test_frequency_is_tuned_low_where_all_counts_are_equal(problem, count):
 def test_a_label_counted_on_all_documents_or_one_is_finite(rule, problem):
     triples, relevant, counts = problem
     counts = [N_SAMPLES] + [1] * (len(counts) - 1)
-    assert np.isfinite(learn_threshold(rule, make_pairs(triples, relevant), counts, N_SAMPLES)).all()
+    assert np.isfinite(
+        learn_threshold(rule, make_pairs(triples, relevant), counts, N_SAMPLES)
+    ).all()
 
 
 @few
@@ -442,7 +443,7 @@ def triples_of(pairs):
     return list(zip(pairs.labels.tolist(), pairs.scores.tolist(), pairs.hits.tolist(), strict=True))
 
 
-def loop_columns(scores, truth, columns, ties=False):
+def loop_columns(scores, truth, columns):
     kept = []
     for j, column in enumerate(columns):
         rows = sorted(range(len(scores)), key=lambda i, j=j: -scores[i][j])
@@ -582,7 +583,7 @@ def test_top_scores_against_loops():
             known = [j for j in range(6) if j not in (1, 4)]
             wanted = sorted(known, key=lambda j, row=row: (-row[j], j))[:k]
             stored = best.indices[best.indptr[i] : best.indptr[i + 1]]
-            assert sorted(stored) == sorted(wanted)
+            assert stored.tolist() == sorted(wanted)
             assert_array_equal(best.data[best.indptr[i] : best.indptr[i + 1]], row[stored])
 
 
@@ -629,8 +630,3 @@ def test_a_prediction_has_the_form_of_y(given_as, form, comes_as):
     prediction = in_form(sparse.csr_array(y), form)
     assert type(prediction) is comes_as
     assert_array_equal(prediction if form == "dense" else prediction.toarray(), y)
-
-
-def test_one_column_a_label():
-    assert one_column_a_label([1.0, 2.0]).tolist() == [[1.0], [2.0]]
-    assert one_column_a_label([[1.0, 2.0]]).tolist() == [[1.0, 2.0]]
