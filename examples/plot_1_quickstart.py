@@ -115,8 +115,8 @@ for row in next(iter(scores.values())):
 # -----------
 #
 # Labels are put into bins by their training documents; the figures on top say how many there
-# are in each. To see what the cut-off alone does for LinearSVC, wrap it in
-# :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
+# are in each. Much of the difference in the tail is the cut-off: LinearSVC has its share of it too
+# when it is wrapped in :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
 
 display = GroupScoreDisplay.from_estimators(classifiers, X_test, y_test, label_counts)
 display.figure_.savefig(arguments.output, dpi=150)

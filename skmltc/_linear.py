@@ -21,8 +21,8 @@ _TOLERANCE = 1e-3  # relative fall of the objective that counts as calm
 _CALM_ITERATIONS = 3
 _NO_LOSS = 1e-8  # a document; a label on all of them approaches 0, and would never be calm
 _ARMIJO, _WOLFE = 1e-4, 0.9
-_SEARCH_LABELS = 400  # enough to tell one weight decay from another
-_DECISION_LABELS = 2000  # enough to place a cut-off that all labels share
+_SEARCH_LABELS = 250  # enough to tell one weight decay from another
+_DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**22  # of one work array: several of them then share the cache
 
 

@@ -15,7 +15,10 @@ from .labels import label_groups, rarity
 
 SLACK = 0.003  # micro-F1 that a more generous decision may cost
 _SHRINKAGE = 10.0  # positives at which a label's own cut-off counts half
-SHIFTS = np.array([-0.1, -0.05, -0.025, 0, 0.025, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0])
+SHIFTS = np.array(
+    [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
+    + [0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from .labels import rarity
 from .losses import ClassBalancedNegativeTolerantLoss
 from .model_selection import assign_folds, multilabel_train_test_split
 
-WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of L-BFGS
+WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
 _FOLDS = 3
 _FEWEST_TO_TUNE = 10  # documents: with fewer there is nothing to learn a cut-off from
@@ -47,7 +47,7 @@ class BalancedLossClassifier(LongTailClassifier):
         features.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
-        is ``ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4)``, the best on validation
+        is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
         documents of three data sets; the paper's is "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: logits are raised by tau log(N/n - 1) after training, N being all training documents
@@ -179,7 +179,7 @@ class BalancedLossClassifier(LongTailClassifier):
         self.callbacks = callbacks
 
     def _fit(self, X, Y, validation, random_state):
-        loss = self._loss or ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4)
+        loss = self._loss or ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
         encoder = self._encoder or BagEncoder()
         if self._is_linear(encoder):
             self._fit_linear(X, Y, loss, validation, random_state)
@@ -216,7 +216,7 @@ class BalancedLossClassifier(LongTailClassifier):
             )
         else:
             self.weight_decay_, pairs = decays[len(decays) // 2], None
-            self.logit_adjustment_ = self._adjustments()[0]
+            self.logit_adjustment_ = self._fixed_adjustment()
         self.coef_, intercept, self.n_iter_ = fit_linear(X, Y, loss, self.weight_decay_, **settings)
         self.intercept_ = self._adjusted(intercept)
         self._decide(pairs)
@@ -295,10 +295,11 @@ class BalancedLossClassifier(LongTailClassifier):
 
     def _adjust_network(self, pairs):
         """Choose the logit adjustment and put it into the biases of the last layer."""
-        adjustments, rare = self._adjustments(), rarity(self.label_counts_, self.n_samples_fit_)
-        self.logit_adjustment_ = adjustments[0]
-        if pairs is not None and len(adjustments) > 1:
-            self.logit_adjustment_ = tail_first({a: pairs.shifted(a * rare) for a in adjustments})
+        self.logit_adjustment_ = self._fixed_adjustment()
+        if pairs is not None:
+            rare = rarity(self.label_counts_, self.n_samples_fit_)
+            options = {tau: pairs.shifted(tau * rare) for tau in self._adjustments()}
+            self.logit_adjustment_ = tail_first(options)
         head = self.module_[-1] if isinstance(self.module_, nn.Sequential) else self.module_
         with torch.no_grad():
             head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
@@ -312,9 +313,12 @@ class BalancedLossClassifier(LongTailClassifier):
 
     def _adjustments(self):
         """The logit adjustments to choose from."""
-        if self.logit_adjustment != "auto":
-            return [float(self.logit_adjustment)]
-        return list(SHIFTS) if self._learns_threshold() else [0.0]
+        learned = self.logit_adjustment == "auto" and self._learns_threshold()
+        return list(SHIFTS) if learned else [self._fixed_adjustment()]
+
+    def _fixed_adjustment(self):
+        """The logit adjustment where there is nothing to learn it from."""
+        return 0.0 if self.logit_adjustment == "auto" else float(self.logit_adjustment)
 
     def _adjusted(self, intercept):
         """Intercepts raised by label frequency; those of labels without documents out of reach."""

@@ -44,7 +44,8 @@ class BagEncoder(BaseEstimator):
     @property
     def is_linear(self):
         """Whether there is no hidden layer."""
-        return not len(self.hidden_dims)
+        self._check()
+        return not self.hidden_dims
 
     def build(self, n_inputs):
         """Make the torch module.
@@ -64,7 +65,9 @@ class BagEncoder(BaseEstimator):
         return _Bag(n_inputs, tuple(self.hidden_dims), self.activation, self.dropout)
 
     def _check(self):
-        if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_dims):
+        if not isinstance(self.hidden_dims, tuple | list) or not all(
+            isinstance(width, Integral) and width > 0 for width in self.hidden_dims
+        ):
             raise must_be("hidden_dims", "a tuple of positive integers", repr(self.hidden_dims))
         if self.activation not in _ACTIVATIONS:
             raise must_be("activation", "one of 'identity', 'relu'", repr(self.activation))
@@ -100,6 +103,7 @@ class FeatureLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_outputs))
 
     def forward(self, batch):
+        """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
         if batch.layout == torch.strided:
             return linear(batch, self.weight.T, self.bias)  # (n_samples, n_outputs)
         return self.bias + embedding_bag(

@@ -19,7 +19,7 @@ class LabelStatistics:
         Training documents in all.
     mean_share : float, default=1.0
         Mean, over all (document, label) assignments, of the label's share in its document's
-        inverse counts: r of the distribution-balanced loss (specification A3, step 1).
+        inverse counts: r of the distribution-balanced loss (Huang et al. 2021).
     median_share : float, default=1.0
         Median of the same shares. The defaults are those of single-label data.
 
@@ -173,8 +173,8 @@ def label_groups(label_counts, *, min_head_count=51, max_tail_count=10):
 def inverse_propensities(label_counts, n_samples, *, a=0.55, b=1.5):
     """How much a hit on each label is worth in propensity-scored metrics.
 
-    1 + (log N - 1) (b + 1)^a (n + b)^-a with the natural logarithm (specification A5;
-    Jain, Prabhu and Varma 2016).
+    1 + (log N - 1) (b + 1)^a (n + b)^-a with the natural logarithm (Jain, Prabhu and
+    Varma 2016).
 
     Parameters
     ----------

@@ -118,11 +118,11 @@ class TestFeaturesBenchmark:
 
     def test_thresholds_are_those_of_the_public_class(self, features, task, monkeypatch):
         used = {}
-        monkeypatch.setattr(
-            features,
-            "measure",
-            lambda task, variant, model, threshold, s: used.update({variant: threshold}),
-        )
+
+        def keep(task, variant, model, threshold, seconds):
+            used[variant] = threshold
+
+        monkeypatch.setattr(features, "measure", keep)
         list(features.measure_svc(task, 0, "LinearSVC balanced", features.SVC_RULES))
         for rule in features.THRESHOLD_RULES:
             model = MultilabelThresholdClassifierCV(
@@ -165,7 +165,6 @@ class TestFeaturesBenchmark:
         assert line.startswith("LinearSVC: own")
 
         (tmp_path / "rows").write_text("\n".join(lines[:-1]) + "\n")
-        monkeypatch.setattr(features, "CLASS_WEIGHTS", dict(features.CLASS_WEIGHTS))
         features.main(arguments)
         continued = capsys.readouterr().out
         assert [line for line in continued.splitlines() if line.startswith("seed")] == [
