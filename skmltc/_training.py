@@ -12,12 +12,17 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, GradientNormClipping
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 from torch import nn
 
+from ._sequences import padded_length
+
 _CLIP = 5.0
 _SCORED_AT_A_TIME = 256
+_TEXTS_AT_A_TIME = 32  # up to 512 tokens long, fewer of longer ones
+_TOKENS_AT_A_TIME = 16384
+_BUCKET = 20  # batches whose texts are sorted by length together
 
 
 class Documents(torch.utils.data.Dataset):
@@ -26,18 +31,31 @@ class Documents(torch.utils.data.Dataset):
     Parameters
     ----------
     X : CSR matrix or array of shape (n_samples, n_inputs)
+        Features, or token ids of an integer type, padded with zeros at the end.
     Y : csr_array of shape (n_samples, n_labels)
+
+    Attributes
+    ----------
+    lengths : array of int of shape (n_samples,) or None
+        Tokens of each text; None for features.
     """
 
     def __init__(self, X, Y):
         self.X, self.Y = X, Y
+        self.lengths = text_lengths(X) if holds_tokens(X) else None
 
     def __len__(self):
         return self.X.shape[0]
 
     def batch(self, rows):
-        """Tensors of some documents and their labels, sparse where the matrices are."""
-        return as_tensor(self.X[rows]), as_tensor(self.Y[rows])
+        """Tensors of some documents and their labels, sparse where the matrices are.
+
+        Token ids are cut to the longest text among them.
+        """
+        X = self.X[rows]
+        if self.lengths is not None:
+            X = X[:, : self.lengths[rows].max()]
+        return as_tensor(X), as_tensor(self.Y[rows])
 
 
 class Batches:
@@ -48,7 +66,9 @@ class Batches:
     dataset : Documents
     batch_size : int
     shuffle : bool, default=False
-        Draw a new order from torch's generator at every pass.
+        Draw a new order from torch's generator at every pass. Texts of some length then share
+        their batches: of the documents of twenty batches, the shortest make the first one, and
+        so on; the batches come in random order.
     """
 
     def __init__(self, dataset, batch_size, shuffle=False):
@@ -57,8 +77,30 @@ class Batches:
     def __iter__(self):
         n = len(self.dataset)
         order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
-        for start in range(0, n, self.batch_size):
-            yield self.dataset.batch(order[start : start + self.batch_size])
+        bucketed = self.shuffle and self.dataset.lengths is not None
+        batches = self._cut(self._bucketed(order) if bucketed else order)
+        if bucketed:
+            batches = [batches[i] for i in torch.randperm(len(batches))]
+        return map(self.dataset.batch, batches)
+
+    def _cut(self, order):
+        starts = range(0, len(order), self.batch_size)
+        return [order[start : start + self.batch_size] for start in starts]
+
+    def _bucketed(self, order):
+        """Sort the documents of each bucket by length."""
+        bucket = np.arange(len(order)) // (_BUCKET * self.batch_size)
+        return order[np.lexsort((self.dataset.lengths[order], bucket))]
+
+
+def holds_tokens(X):
+    """Whether X is an array of token ids."""
+    return not sparse.issparse(X) and X.dtype.kind == "i"
+
+
+def text_lengths(token_ids):
+    """Tokens of each row (n_samples,), without the padding at its end."""
+    return np.count_nonzero(token_ids, axis=1)
 
 
 class SparseTargets(nn.Module):
@@ -101,6 +143,8 @@ def fit_network(
     batch_size,
     patience,
     device,
+    linear_decay=False,
+    lr_factors=None,
     verbose=0,
     callbacks=None,
 ):
@@ -117,28 +161,39 @@ def fit_network(
     validation : tuple of X and Y, default=None
         If given, training stops `patience` epochs after the lowest validation loss and keeps the
         weights of that epoch.
+    linear_decay : bool, default=False
+        Let the learning rate fall to 0 at the end of the last epoch, step by step.
+    lr_factors : dict of str to float, default=None
+        Patterns of parameter names whose learning rate is a multiple of `lr`.
 
     Returns
     -------
     skorch.NeuralNet
+        Interrupted by Ctrl-C it warns, and has the weights of the lowest validation loss so far;
+        without a validation part those of the last step.
     """
     stopping = [("stopping", EarlyStopping(patience=patience, load_best=True, sink=_quiet))]
+    n_steps = max_epochs * -(-X.shape[0] // batch_size)
     net = NeuralNet(
         network,
         SparseTargets(loss),
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=weight_decay,
         optimizer__fused=True,
+        optimizer__param_groups=[
+            (pattern, {"lr": lr * factor}) for pattern, factor in (lr_factors or {}).items()
+        ],
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
         iterator_train=Batches,
         iterator_train__shuffle=True,
         iterator_valid=Batches,
-        train_split=predefined_split(Documents(*validation)) if validation else None,
+        train_split=predefined_split(_by_length(*validation)) if validation else None,
         predict_nonlinearity=None,
         callbacks=[
             ("clipping", GradientNormClipping(_CLIP)),
+            *([("schedule", _decay(n_steps))] if linear_decay else []),
             *(stopping if validation else []),
             *(callbacks or []),
         ],
@@ -147,7 +202,36 @@ def fit_network(
     )
     net.fit(Documents(X, Y), y=None)
     network.eval()
+    if was_interrupted(net):
+        warnings.warn(
+            f"Training was interrupted in epoch {len(net.history)} of {max_epochs}. The "
+            f"{'best' if validation else 'last'} weights so far are kept.",
+            UserWarning,
+            stacklevel=2,
+        )
     return net
+
+
+def was_interrupted(net):
+    """Whether Ctrl-C ended the training: callbacks that stop do so when an epoch is complete."""
+    return "dur" not in net.history[-1]
+
+
+def _decay(n_steps):
+    """A learning rate that falls to 0 over so many steps."""
+    return LRScheduler(
+        torch.optim.lr_scheduler.LambdaLR,
+        lr_lambda=lambda step: max(0.0, 1 - step / n_steps),
+        step_every="batch",
+    )
+
+
+def _by_length(X, Y):
+    """Documents in the order of their lengths, so that few batches are long."""
+    if not holds_tokens(X):
+        return Documents(X, Y)
+    order = np.argsort(text_lengths(X), kind="stable")
+    return Documents(X[order], Y[order])
 
 
 def _quiet(*args):
@@ -155,26 +239,47 @@ def _quiet(*args):
 
 
 def network_scores(network, X, device="cpu"):
-    """Logits of documents, in batches padded to one size: scores do not depend on the batch.
+    """Logits of documents, in batches of a fixed shape: scores do not depend on the batch.
 
     Parameters
     ----------
     network : nn.Module
         In evaluation mode.
     X : CSR matrix or array of shape (n_samples, n_inputs)
+        Features, or token ids of an integer type, padded with zeros at the end.
 
     Returns
     -------
     array of float32 of shape (n_samples, n_labels)
     """
     network = network.to(device).eval()
-    blocks = []
+    rows, logits = [], []
     with torch.no_grad():
-        for start in range(0, X.shape[0], _SCORED_AT_A_TIME):
-            block = X[start : start + _SCORED_AT_A_TIME]
-            logits = network(as_tensor(_padded(block)).to(device))
-            blocks.append(logits[: block.shape[0]].float().cpu().numpy())
-    return np.concatenate(blocks)
+        for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
+            scores = network(as_tensor(block).to(device))[: len(chosen)]
+            rows.append(chosen)
+            logits.append(scores.float().cpu().numpy())
+    return np.concatenate(logits)[np.argsort(np.concatenate(rows))]
+
+
+def _feature_blocks(X):
+    """Row numbers and rows, filled up with empty ones to one size."""
+    for start in range(0, X.shape[0], _SCORED_AT_A_TIME):
+        block = X[start : start + _SCORED_AT_A_TIME]
+        yield np.arange(start, start + block.shape[0]), _padded(block)
+
+
+def _text_blocks(X):
+    """Row numbers and rows of one padded length, filled up to the number for that length."""
+    lengths, which = np.unique(text_lengths(X), return_inverse=True)
+    columns = np.array([padded_length(int(length)) for length in lengths])[which]
+    for width in np.unique(columns).tolist():
+        rows = np.flatnonzero(columns == width)
+        size = max(1, min(_TEXTS_AT_A_TIME, _TOKENS_AT_A_TIME // width))
+        for start in range(0, len(rows), size):
+            chosen = rows[start : start + size]
+            missing = size - len(chosen)
+            yield chosen, np.pad(X[chosen, :width], ((0, missing), (0, 0)), mode="edge")
 
 
 def _padded(block):

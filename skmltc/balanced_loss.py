@@ -13,10 +13,10 @@ from torch import nn
 
 from ._linear import fit_linear, linear_scores, tune
 from ._thresholds import SHIFTS, ScoredPairs, fixed_threshold, learn_threshold, tail_first
-from ._training import fit_network, network_scores
+from ._training import fit_network, network_scores, was_interrupted
 from ._validation import must_be
 from .base import LongTailClassifier
-from .encoders import BagEncoder, build_network
+from .encoders import Training, build_network
 from .labels import rarity
 from .losses import ClassBalancedNegativeTolerantLoss
 from .model_selection import assign_folds, multilabel_train_test_split
@@ -27,7 +27,6 @@ _FOLDS = 3
 _FEWEST_TO_TUNE = 10  # documents: with fewer there is nothing to learn a cut-off from
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping can trust
 _ENOUGH_TO_DECIDE = 500  # labels on the validation documents; with fewer, decide out of fold
-_LR, _DECAY = 0.01, 0.5  # of AdamW: rare words are over-moved without a strong decay
 _NEVER = -50.0  # logit of a label without documents
 
 
@@ -44,7 +43,8 @@ class BalancedLossClassifier(LongTailClassifier):
     ----------
     encoder : "auto", str or encoder spec, default="auto"
         From documents to vectors. "auto" is a linear :class:`~skmltc.encoders.BagEncoder` on
-        features.
+        features, and a :class:`~skmltc.encoders.TextCNN` on tokens: a dense X of integers from
+        0 up, as :class:`~skmltc.text.TokenSequenceVectorizer` makes it.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
         is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
@@ -56,12 +56,13 @@ class BalancedLossClassifier(LongTailClassifier):
         "lbfgs" (full batch, to convergence) is for linear models and their default; "adamw"
         (mini-batches) the one for networks.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, 0.01 by default; L-BFGS has none.
+        Learning rate of AdamW, by default the `training.lr` of the encoder; L-BFGS has none.
     weight_decay : float or "auto", default="auto"
         For L-BFGS the factor of half the squared weights against the loss summed over documents;
-        "auto" chooses on out-of-fold scores. For AdamW its decoupled decay, 0.5 by default.
-    max_epochs : int, default=30
-        Passes of AdamW over the documents.
+        "auto" chooses on out-of-fold scores. For AdamW its decoupled decay, by default the
+        `training.weight_decay` of the encoder.
+    max_epochs : int or "auto", default="auto"
+        Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder.
     batch_size : int, default=64
         Documents a step of AdamW.
     early_stopping : bool or "auto", default="auto"
@@ -146,7 +147,7 @@ class BalancedLossClassifier(LongTailClassifier):
         optimizer="auto",
         lr="auto",
         weight_decay="auto",
-        max_epochs=30,
+        max_epochs="auto",
         batch_size=64,
         early_stopping="auto",
         validation_fraction=0.1,
@@ -180,11 +181,10 @@ class BalancedLossClassifier(LongTailClassifier):
 
     def _fit(self, X, Y, validation, random_state):
         loss = self._loss or ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
-        encoder = self._encoder or BagEncoder()
-        if self._is_linear(encoder):
+        if self._is_linear(self._encoder):
             self._fit_linear(X, Y, loss, validation, random_state)
         else:
-            self._fit_network(X, Y, loss, encoder, validation, random_state)
+            self._fit_network(X, Y, loss, self._encoder, validation, random_state)
 
     def _is_linear(self, encoder):
         linear = getattr(encoder, "is_linear", False)
@@ -225,13 +225,13 @@ class BalancedLossClassifier(LongTailClassifier):
         """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
         X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
         stop_by = validation if self.early_stopping else None
-        self.net_ = self._train(X_fit, Y_fit, loss, encoder, stop_by, self.max_epochs)
+        self.net_ = self._train(X_fit, Y_fit, loss, encoder, stop_by)
         self.module_, self.history_ = self.net_.module_, list(self.net_.history)
         self.n_iter_ = len(self.history_)
         pairs = None
         if self._learns_threshold() and validation and validation[1].nnz >= _ENOUGH_TO_DECIDE:
             pairs = self._network_pairs(self.module_, *validation, Y_fit)
-        elif self._learns_threshold():
+        elif self._learns_threshold() and not was_interrupted(self.net_):
             pairs = self._score_out_of_fold(X, Y, loss, encoder, random_state)
         self._adjust_network(pairs)
         self._decide(pairs)
@@ -260,20 +260,23 @@ class BalancedLossClassifier(LongTailClassifier):
             ) from error
         return X[rows], Y_fit, (X[held], Y_held)
 
-    def _train(self, X, Y, loss, encoder, validation, max_epochs):
-        network = build_network(encoder, X.shape[1], Y.shape[1])
+    def _train(self, X, Y, loss, encoder, validation, n_epochs=None):
+        suited = getattr(encoder, "training", Training())
+        max_epochs = suited.max_epochs if self.max_epochs == "auto" else self.max_epochs
         return fit_network(
-            network,
+            build_network(encoder, self._n_inputs, Y.shape[1]),
             loss.build(Y),
             X,
             Y,
             validation=validation,
-            lr=_LR if self.lr == "auto" else self.lr,
-            weight_decay=_DECAY if self.weight_decay == "auto" else self.weight_decay,
-            max_epochs=max_epochs,
+            lr=suited.lr if self.lr == "auto" else self.lr,
+            weight_decay=suited.weight_decay if self.weight_decay == "auto" else self.weight_decay,
+            max_epochs=n_epochs or max_epochs,
             batch_size=self.batch_size,
             patience=self.patience,
             device=self._device(),
+            linear_decay=suited.linear_decay,
+            lr_factors=suited.lr_factors,
             verbose=self.verbose,
             callbacks=self.callbacks,
         )

@@ -13,6 +13,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -23,7 +24,11 @@ from ._validation import (
     check_choice,
     check_consistent_rows,
     check_label_matrix,
+    check_token_ids,
+    input_kind,
+    known_tokens,
     must_be,
+    warn_of_counts,
 )
 from .encoders import ENCODERS
 from .labels import label_groups
@@ -39,13 +44,14 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     `threshold_`, and ``_score(X)``, the logits of a block of documents.
     """
 
+    _default_encoders = {"features": "bag", "tokens": "cnn"}
     _parameter_constraints: dict = {
         "encoder": [str, BaseEstimator],
         "loss": [str, BaseEstimator],
         "optimizer": [StrOptions({"auto", "lbfgs", "adamw"})],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -64,7 +70,8 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
-            Features, such as TF-IDF weights.
+            Features, such as TF-IDF weights; or token ids, a dense array of integers with 0 for
+            padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Label indicators, dense or of any scipy sparse format; or one class a document.
         X_val, y_val : like X and y, default=None
@@ -84,7 +91,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         self._validate_params()
         check_threshold(self.threshold)
         self._loss, self._encoder = self._spec("loss", LOSSES), self._spec("encoder", ENCODERS)
-        X = self._check_features(X, reset=True)
+        X = self._learn_inputs(X)
         Y = self._learn_labels(y)
         check_consistent_rows(X, Y)
         self._describe_labels(Y)
@@ -94,17 +101,34 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             self._fit(X, Y, validation, random_state)
         return self
 
-    def _check_features(self, X, reset):
-        return validate_data(
-            self, X, reset=reset, accept_sparse="csr", dtype=np.float32, ensure_min_samples=1
-        )
+    def _learn_inputs(self, X):
+        """Learn whether X is features or tokens, and how many of them; return it checked."""
+        self._kind = input_kind(X) if self._encoder is None else _kind_of(self._encoder)
+        if self._encoder is None:
+            self._encoder = ENCODERS[self._default_encoders[self._kind]]()
+        X = self._checked(X, reset=True)
+        if self._kind == "features":
+            self._n_inputs = X.shape[1]
+            return X
+        warn_of_counts(X)
+        self._n_inputs = self._encoder.table_size(int(X.max()))
+        return known_tokens(X, self._n_inputs)
+
+    def _check_inputs(self, X):
+        X = self._checked(X, reset=False)
+        return X if self._kind == "features" else known_tokens(X, self._n_inputs)
+
+    def _checked(self, X, reset):
+        if self._kind == "features":
+            return validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32)
+        return check_token_ids(validate_data(self, X, reset=reset), type(self).__name__)
 
     def _check_validation(self, X_val, y_val):
         if (X_val is None) != (y_val is None):
             raise must_be("X_val and y_val", "given together", "one of them")
         if X_val is None:
             return None
-        X_val = self._check_features(X_val, reset=False)
+        X_val = self._check_inputs(X_val)
         Y_val = self._indicators(y_val, "y_val")
         check_consistent_rows(X_val, Y_val, name="y_val")
         return X_val, Y_val
@@ -198,11 +222,25 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             raise must_be(name, "a name or a spec", "'auto'", remedy)
         setattr(self, name, spec)
 
+    def _wants_tokens(self):
+        """Whether the encoder, as far as it is named, reads tokens alone."""
+        name = self.encoder if isinstance(self.encoder, str) else None
+        return _kind_of(ENCODERS.get(name, self.encoder)) == "tokens"
+
+    def _has_logits(self):
+        """Whether `decision_function` is there: for tokens when fitted.
+
+        scikit-learn's check of its order feeds fractions to whatever estimator has it before
+        `fit`, for all that its tags say.
+        """
+        return hasattr(self, "n_labels_") or not self._wants_tokens()
+
     def _device(self):
         if self.device != "auto":
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
+    @available_if(_has_logits)
     def decision_function(self, X):
         """Logits of every label.
 
@@ -283,7 +321,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     def _score_blocks(self, X):
         """Logits of some thousand documents at a time."""
         check_is_fitted(self)
-        X = self._check_features(X, reset=False)
+        X = self._check_inputs(X)
         rows = max(1, _SCORES_AT_A_TIME // self.n_labels_)
         return (self._score(X[block]) for block in gen_batches(X.shape[0], rows))
 
@@ -297,9 +335,16 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        wants_tokens = self._wants_tokens()
+        tags.input_tags.sparse = not wants_tokens
+        tags.input_tags.categorical = tags.input_tags.positive_only = wants_tokens
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _kind_of(encoder):
+    """What an encoder reads, "features" or "tokens"; features where it does not say."""
+    return getattr(encoder, "kind", "features")
 
 
 @contextmanager

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn.functional import embedding_bag, linear
 
+from ._sequences import ConvolutionalEncoder, RecurrentEncoder
 from ._validation import must_be
+
+
+class Training(NamedTuple):
+    """Settings of AdamW that suit an encoder; what an estimator's "auto" stands for.
+
+    Parameters
+    ----------
+    lr, weight_decay : float
+    max_epochs : int
+    linear_decay : bool, default=False
+        Let the learning rate fall to 0 over the epochs.
+    lr_factors : mapping of str to float, default={}
+        Patterns of parameter names whose learning rate is a multiple of `lr`. In a network of
+        `build_network` the encoder's names begin with "0.", the head's with "1.".
+    """
+
+    lr: float = 0.01
+    weight_decay: float = 0.5  # rare words are over-moved without a strong decay
+    max_epochs: int = 30
+    linear_decay: bool = False
+    lr_factors: Mapping = MappingProxyType({})
+
+
+# --------------------------------------------------------------------------------- features
 
 
 class BagEncoder(BaseEstimator):
@@ -35,6 +63,7 @@ class BagEncoder(BaseEstimator):
     """
 
     kind = "features"
+    training = Training()
 
     def __init__(self, hidden_dims=(), activation="identity", dropout=0.2):
         self.hidden_dims = hidden_dims
@@ -65,14 +94,30 @@ class BagEncoder(BaseEstimator):
         return _Bag(n_inputs, tuple(self.hidden_dims), self.activation, self.dropout)
 
     def _check(self):
-        if not isinstance(self.hidden_dims, tuple | list) or not all(
-            isinstance(width, Integral) and width > 0 for width in self.hidden_dims
-        ):
-            raise must_be("hidden_dims", "a tuple of positive integers", repr(self.hidden_dims))
+        _check_widths("hidden_dims", self.hidden_dims)
         if self.activation not in _ACTIVATIONS:
             raise must_be("activation", "one of 'identity', 'relu'", repr(self.activation))
-        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
-            raise must_be("dropout", "a number in [0, 1)", repr(self.dropout))
+        _check_dropouts(self, "dropout")
+
+
+def _check_sizes(spec, *names):
+    for name in names:
+        if not isinstance(getattr(spec, name), Integral) or getattr(spec, name) < 1:
+            raise must_be(name, "a positive integer", repr(getattr(spec, name)))
+
+
+def _check_widths(name, widths):
+    if not isinstance(widths, tuple | list) or not all(
+        isinstance(width, Integral) and width > 0 for width in widths
+    ):
+        raise must_be(name, "a tuple of positive integers", repr(widths))
+
+
+def _check_dropouts(spec, *names):
+    for name in names:
+        dropout = getattr(spec, name)
+        if not isinstance(dropout, Real) or not 0 <= dropout < 1:
+            raise must_be(name, "a number in [0, 1)", repr(dropout))
 
 
 _ACTIVATIONS = {"identity": nn.Identity, "relu": nn.ReLU}
@@ -116,13 +161,265 @@ class FeatureLinear(nn.Module):
         )
 
 
+# ----------------------------------------------------------------------------------- tokens
+
+
+class _TokenSpec(BaseEstimator):
+    """What the encoders of token ids share: their table of word vectors."""
+
+    kind = "tokens"
+
+    def table_size(self, largest_id):
+        """Rows of the table of word vectors.
+
+        Parameters
+        ----------
+        largest_id : int
+            The largest token id among the training documents.
+
+        Returns
+        -------
+        int
+            One row for each id, from 0 (padding) and 1 (unknown word) up; with pretrained
+            vectors a row for each of them, whether its word was seen or not.
+        """
+        return max(largest_id + 1, 2) if self.embeddings is None else len(self.embeddings) + 2
+
+    def _table(self, n_inputs):
+        """Start of the word vectors, float32 of shape (n_inputs, dim); padding is zero."""
+        if self.embeddings is None:
+            table = torch.empty(n_inputs, self.embedding_dim).uniform_(-_WORD_BOUND, _WORD_BOUND)
+            table[0] = 0
+            return table
+        if n_inputs != len(self.embeddings) + 2:
+            expected = f"{len(self.embeddings) + 2}, the words of the embeddings and two"
+            raise must_be("n_inputs", expected, n_inputs)
+        seed = int(torch.randint(2**31 - 1, ()))
+        return torch.from_numpy(self.embeddings.matrix(random_state=seed))
+
+    def _check_table(self):
+        _check_sizes(self, "embedding_dim")
+        if self.embeddings is not None and not hasattr(self.embeddings, "matrix"):
+            remedy = "skmltc.text.WordVectors(words, vectors) makes them of an array."
+            found = type(self.embeddings).__name__
+            raise must_be("embeddings", "None or a WordVectors", found, remedy)
+
+
+_WORD_BOUND = 0.25  # of random word vectors
+
+
+class TextCNN(_TokenSpec):
+    """Convolutions over token ids, with the maximum of each filter over the text.
+
+    The single CNN of Yang et al. (HSCNN, EMNLP 2020, section 2.1), after Kim (2014).
+
+    Parameters
+    ----------
+    filter_sizes : tuple of int, default=(3, 4, 5)
+        Words that a filter looks at. Shorter texts are filled up.
+    n_filters : int, default=128
+        Filters of each size.
+    embedding_dim : int, default=100
+        Length of the word vectors where they start at random; `embeddings` have their own.
+    embeddings : WordVectors or None, default=None
+        Start of the word vectors, to be trained further; the token ids are then those of
+        ``TokenSequenceVectorizer(vocabulary=embeddings)``. None starts at random.
+    hidden_dim : int, default=1024
+        Length of a document's vector, a linear map of the pooled filters.
+    embedding_dropout : float, default=0.25
+        On the word vectors.
+    dropout : float, default=0.5
+        On the pooled filters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.encoders import TextCNN
+    >>> encoder = TextCNN(n_filters=8, hidden_dim=16).build(100).eval()
+    >>> token_ids = torch.tensor([[5, 7, 2, 9], [3, 1, 0, 0]])
+    >>> encoder(token_ids).shape, encoder.output_dim
+    (torch.Size([2, 16]), 16)
+    """
+
+    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=15, linear_decay=True)
+
+    def __init__(
+        self,
+        filter_sizes=(3, 4, 5),
+        n_filters=128,
+        embedding_dim=100,
+        embeddings=None,
+        hidden_dim=1024,
+        embedding_dropout=0.25,
+        dropout=0.5,
+    ):
+        self.filter_sizes = filter_sizes
+        self.n_filters = n_filters
+        self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
+        self.hidden_dim = hidden_dim
+        self.embedding_dropout = embedding_dropout
+        self.dropout = dropout
+
+    def build(self, n_inputs):
+        """Make the torch module.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of token ids, with 0 (padding) and 1 (unknown word).
+
+        Returns
+        -------
+        nn.Module
+            ``forward(token_ids) -> (batch, output_dim)`` and ``encode_tokens(token_ids)``, the
+            filters at each position (batch, length, len(filter_sizes) * n_filters) and the mask
+            (batch, length) of the tokens. Token ids are integers of shape (batch, length).
+        """
+        _check_widths("filter_sizes", self.filter_sizes)
+        if not self.filter_sizes:
+            raise must_be("filter_sizes", "a tuple of positive integers, one at least", "none")
+        _check_sizes(self, "n_filters", "hidden_dim")
+        _check_dropouts(self, "embedding_dropout", "dropout")
+        self._check_table()
+        return ConvolutionalEncoder(
+            self._table(n_inputs),
+            tuple(self.filter_sizes),
+            self.n_filters,
+            self.hidden_dim,
+            self.embedding_dropout,
+            self.dropout,
+        )
+
+
+class BiLSTMAttention(_TokenSpec):
+    """An LSTM in both directions over token ids, and attention over its states.
+
+    The head classifier of Xiao et al. (HTTN, AAAI 2021, section 3.2), with what the released
+    code adds to the paper: documents' vectors of norm 1, and one learned scale of the logits.
+
+    Parameters
+    ----------
+    hidden_dim : int, default=150
+        States of each direction.
+    output_dim : int, default=128
+        Length of a document's vector, a linear map of the states that attention averages.
+    normalize : bool, default=True
+        Give each document's vector the norm 1. Training is faster and less at the mercy of the
+        learning rate.
+    scale_init : float, default=10.0
+        Start of the learned factor of normalised vectors in front of the head's linear map.
+    embedding_dim : int, default=100
+        Length of the word vectors where they start at random; `embeddings` have their own.
+    embeddings : WordVectors or None, default=None
+        Start of the word vectors, as in :class:`TextCNN`.
+    embedding_dropout : float, default=0.25
+        On the word vectors.
+    dropout : float, default=0.0
+        On the states that attention averages.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.encoders import BiLSTMAttention
+    >>> encoder = BiLSTMAttention(hidden_dim=8, output_dim=16).build(100).eval()
+    >>> states, mask = encoder.encode_tokens(torch.tensor([[5, 7, 2, 9], [3, 1, 0, 0]]))
+    >>> states[mask].shape
+    torch.Size([6, 16])
+    """
+
+    training = Training(
+        lr=2e-3,
+        weight_decay=0.01,
+        max_epochs=8,
+        linear_decay=True,
+        lr_factors=MappingProxyType({"0.projection.*": 2.5, "1.*": 2.5}),
+    )
+
+    def __init__(
+        self,
+        hidden_dim=150,
+        output_dim=128,
+        normalize=True,
+        scale_init=10.0,
+        embedding_dim=100,
+        embeddings=None,
+        embedding_dropout=0.25,
+        dropout=0.0,
+    ):
+        self.hidden_dim = hidden_dim
+        self.output_dim = output_dim
+        self.normalize = normalize
+        self.scale_init = scale_init
+        self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
+        self.embedding_dropout = embedding_dropout
+        self.dropout = dropout
+
+    @property
+    def head_scale(self):
+        """Factor of the document's vectors in front of a head at its start; None for none."""
+        return self.scale_init if self.normalize else None
+
+    def build(self, n_inputs):
+        """Make the torch module.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of token ids, with 0 (padding) and 1 (unknown word).
+
+        Returns
+        -------
+        nn.Module
+            ``forward(token_ids) -> (batch, output_dim)`` and ``encode_tokens(token_ids)``, the
+            states (batch, length, 2 * hidden_dim) and the mask (batch, length) of the tokens.
+            Token ids are integers of shape (batch, length).
+        """
+        _check_sizes(self, "hidden_dim", "output_dim")
+        _check_dropouts(self, "embedding_dropout", "dropout")
+        if not isinstance(self.scale_init, Real) or not self.scale_init > 0:
+            raise must_be("scale_init", "a positive number", repr(self.scale_init))
+        self._check_table()
+        return RecurrentEncoder(
+            self._table(n_inputs),
+            self.hidden_dim,
+            self.output_dim,
+            self.normalize,
+            self.embedding_dropout,
+            self.dropout,
+        )
+
+
+# ------------------------------------------------------------------------------------ heads
+
+
+class ScaledLinear(nn.Linear):
+    """A linear head for vectors of norm 1, which one learned factor makes long enough.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    scale : float
+        Start of the factor.
+    """
+
+    def __init__(self, n_inputs, n_outputs, scale):
+        super().__init__(n_inputs, n_outputs)
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
+
+    def forward(self, batch):
+        """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
+        return super().forward(self.scale * batch)
+
+
 def build_network(encoder, n_inputs, n_outputs):
     """An encoder with a linear head: logits of shape (n_samples, n_outputs).
 
     Parameters
     ----------
     encoder : encoder spec
-        `BagEncoder`, say.
+        `BagEncoder`, say. If it has a `head_scale`, the head is a `ScaledLinear`.
     n_inputs : int
         What the encoder is built for.
     n_outputs : int
@@ -135,7 +432,9 @@ def build_network(encoder, n_inputs, n_outputs):
     if getattr(encoder, "is_linear", False):
         return FeatureLinear(n_inputs, n_outputs)
     body = encoder.build(n_inputs)
-    return nn.Sequential(body, nn.Linear(body.output_dim, n_outputs))
+    scale = getattr(encoder, "head_scale", None)
+    sizes = body.output_dim, n_outputs
+    return nn.Sequential(body, nn.Linear(*sizes) if scale is None else ScaledLinear(*sizes, scale))
 
 
-ENCODERS = {"bag": BagEncoder}
+ENCODERS = {"bag": BagEncoder, "cnn": TextCNN, "bilstm": BiLSTMAttention}

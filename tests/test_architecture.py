@@ -15,7 +15,8 @@ PUBLIC = [name for name in MODULES if not name.startswith("_")]
 
 # A module may import those of lower levels, and of its own only what SIDEWAYS says.
 LEVELS = [
-    {"labels", "_validation", "_ranking", "_formats", "_words", "_loss_kernel", "_thresholds"},
+    {"labels", "_validation", "_ranking", "_formats", "_words", "_loss_kernel", "_thresholds"}
+    | {"_sequences"},
     {"encoders", "losses", "decision", "text", "neighbors", "metrics", "model_selection"}
     | {"displays", "datasets"},
     {"_training", "_linear", "pretrained"},
@@ -40,6 +41,7 @@ USERS = {
     "_formats": {"_words", "datasets"},
     "_words": {"text"},
     "_loss_kernel": {"losses"},
+    "_sequences": {"encoders", "_training"},
     "_ranking": {"_thresholds", "metrics", "decision", "base"},
     "_thresholds": {"decision", "_linear", "base", *ESTIMATORS},
 }

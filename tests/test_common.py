@@ -6,16 +6,25 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmltc import BalancedLossClassifier
-from skmltc.encoders import BagEncoder
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1)
 NETWORK = BalancedLossClassifier(
     encoder=BagEncoder(hidden_dims=(8,)), max_epochs=8, batch_size=16, early_stopping=False
 )
-ESTIMATORS = [LINEAR, NETWORK]
+SMALL = {"max_epochs": 12, "batch_size": 32, "lr": 0.02, "early_stopping": False}
+CONVOLUTIONS = BalancedLossClassifier(
+    encoder=TextCNN(filter_sizes=(1, 2), n_filters=8, embedding_dim=8, hidden_dim=8), **SMALL
+)
+RECURRENT = BalancedLossClassifier(
+    encoder=BiLSTMAttention(hidden_dim=8, output_dim=8, embedding_dim=8), **SMALL
+)
+ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT]
+NAMES = ["linear", "network", "convolutions", "recurrent"]
 passed = Counter()
 
 
+@pytest.mark.filterwarnings("ignore:X must be token ids")  # scikit-learn's made-up data are not
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_check(estimator, check):
     name = repr(estimator)
@@ -23,7 +32,7 @@ def test_scikit_learn_check(estimator, check):
     passed[name] += 1
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["linear", "network"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=NAMES)
 def test_more_than_fifty_checks_ran(estimator, request):
     selected = [item.originalname for item in request.session.items]
     if selected.count("test_scikit_learn_check") <= 50 * len(ESTIMATORS):
