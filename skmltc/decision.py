@@ -361,6 +361,7 @@ class MultilabelVotingClassifier(
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
             delayed(clone(member).fit)(X, y) for _, member in self.estimators
         )
+        self._check_responses(self.estimators_, "decision_function")
         self.threshold_ = fixed_threshold(0.5, self.label_counts_)
         return self
 
@@ -368,13 +369,18 @@ class MultilabelVotingClassifier(
         if not self.estimators:
             raise must_be("estimators", "a list of (name, classifier) pairs", repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
-        for name, member in self.estimators:
-            if not hasattr(member, "decision_function"):
-                raise must_be(f"estimator {name!r}", "one with a decision_function", repr(member))
+        members = [member for _, member in self.estimators]
+        self._check_responses(members, "decision_function", "predict_proba")
         weights, n_members = self._member_weights(), len(self.estimators)
         if weights.shape != (n_members,) or not (weights >= 0).all() or not weights.any():
             expected = f"{n_members} numbers, one an estimator, not below 0 and not all 0"
             raise must_be("weights", expected, repr(self.weights))
+
+    def _check_responses(self, members, *methods):
+        """Refuse members with none of the methods; some have theirs only once they are fitted."""
+        for (name, _), member in zip(self.estimators, members, strict=True):
+            if not any(hasattr(member, method) for method in methods):
+                raise must_be(f"estimator {name!r}", "one with a decision_function", repr(member))
 
     def _member_weights(self):
         weights = np.ones(len(self.estimators)) if self.weights is None else self.weights
