@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from skorch.callbacks import Callback
+from sklearn.base import clone
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skmltc._training import (
@@ -17,8 +18,10 @@ from skmltc._training import (
     as_tensor,
     fit_network,
     network_scores,
+    text_lengths,
+    was_interrupted,
 )
-from skmltc.encoders import BagEncoder, build_network
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
 from skmltc.losses import DistributionBalancedLoss, FocalLoss
 
 SETTINGS = {
@@ -198,3 +201,206 @@ def test_scoring_ends_dropout_and_changes_no_weight(problem):
     before = copy.deepcopy(network.state_dict())
     assert_array_equal(network_scores(network, X), network_scores(network, X))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+# ------------------------------------------------------------------------------------- tokens
+
+
+TOKEN_SPECS = [
+    TextCNN(filter_sizes=(2, 3), n_filters=8, embedding_dim=8, hidden_dim=8),
+    BiLSTMAttention(hidden_dim=8, output_dim=8, embedding_dim=8),
+]
+
+
+def texts(n_samples, longest=60, n_ids=30, seed=0):
+    """Token ids of texts of all lengths, many short and few long."""
+    rng = np.random.RandomState(seed)
+    lengths = np.clip(rng.geometric(4 / longest, n_samples), 1, longest)
+    token_ids = rng.randint(1, n_ids, (n_samples, longest)).astype(np.int32)
+    return token_ids * (np.arange(longest) < lengths[:, None])
+
+
+@pytest.fixture(scope="module")
+def token_problem():
+    """Texts that have a label if they hold its word, and a validation part."""
+    X = texts(260).astype(np.int32)
+    Y = sparse.csr_array(np.stack([(X == word).any(1) for word in (3, 7, 11)], 1) * np.float32(1))
+    return X[:200], Y[:200], (X[200:], Y[200:])
+
+
+def make_token_network(spec, seed=0):
+    torch.manual_seed(seed)
+    return build_network(spec, 30, 3)
+
+
+def numbered_texts(n_samples):
+    """Texts with their own number as the first token, and as the only label."""
+    X = texts(n_samples)
+    X[:, 0] = np.arange(1, n_samples + 1)
+    return Documents(X, sparse.csr_array(np.eye(n_samples, dtype=np.float32)))
+
+
+def test_lengths_of_texts():
+    assert_array_equal(text_lengths(np.array([[3, 1, 0], [0, 0, 0], [1, 1, 1]])), [2, 0, 3])
+    assert Documents(np.ones((2, 2), dtype=np.float32), None).lengths is None
+
+
+@pytest.mark.parametrize("batch_size", [3, 16, 1000])
+def test_bucketed_batches_hold_every_text_once_with_its_labels(batch_size):
+    dataset = numbered_texts(137)
+    batches = list(Batches(dataset, batch_size, shuffle=True))
+    assert sorted(torch.cat([X[:, 0] for X, _ in batches]).tolist()) == list(range(1, 138))
+    assert len(batches) == -(-137 // batch_size)
+    for X, Y in batches:
+        assert_array_equal(Y.to_dense().argmax(1) + 1, X[:, 0])
+        rows = X[:, 0].numpy() - 1
+        assert_array_equal(X, dataset.X[rows, : X.shape[1]])
+        assert X.shape[1] == dataset.lengths[rows].max()
+
+
+def test_bucketed_batches_are_new_at_each_pass_and_the_same_with_the_same_seed():
+    batches = Batches(numbered_texts(100), 8, shuffle=True)
+
+    def one_pass():
+        return [X[:, 0].tolist() for X, _ in batches]
+
+    torch.manual_seed(0)
+    first, second = one_pass(), one_pass()
+    torch.manual_seed(0)
+    assert one_pass() == first != second
+    assert {tuple(sorted(b)) for b in first} != {tuple(sorted(b)) for b in second}
+
+
+def test_bucketing_saves_most_of_the_padding_and_mixes_lengths():
+    dataset = numbered_texts(640)
+    batches = list(Batches(dataset, 16, shuffle=True))
+    assert sum(X.numel() for X, _ in batches) < 1.2 * dataset.lengths.sum() < 0.5 * dataset.X.size
+    widths = [X.shape[1] for X, _ in batches]
+    assert sorted(widths) != widths != sorted(widths)[::-1]
+
+
+def test_unshuffled_texts_come_in_order():
+    batches = Batches(numbered_texts(20), 8)
+    assert sum((X[:, 0].tolist() for X, _ in batches), []) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS, ids=repr)
+def test_training_on_texts_equals_a_loop(token_problem, spec):
+    """Also of the schedule, and of the parameters with a learning rate of their own."""
+    X, Y, _ = token_problem
+    spec = clone(spec).set_params(embedding_dropout=0.0, dropout=0.0)
+    loss, factors = FocalLoss().build(Y), {"1.*": 3.0}
+    network, twin = make_token_network(spec), make_token_network(spec)
+    torch.manual_seed(7)
+    fit_network(network, loss, X, Y, linear_decay=True, lr_factors=factors, **SETTINGS)
+
+    torch.manual_seed(7)
+    groups = [{"params": twin[0].parameters()}, {"params": twin[1].parameters(), "lr": 0.06}]
+    optimizer = torch.optim.AdamW(groups, lr=0.02, weight_decay=0.1)
+    step, starts = 0, [0.02, 0.06]
+    for _ in range(4):
+        for tokens, targets in Batches(Documents(X, Y), 32, shuffle=True):
+            for group, start in zip(optimizer.param_groups, starts, strict=True):
+                group["lr"] = start * (1 - step / (4 * 7))
+            optimizer.zero_grad()
+            loss(twin(tokens), targets.to_dense()).backward()
+            nn.utils.clip_grad_norm_(twin.parameters(), 5.0)
+            optimizer.step()
+            step += 1
+    assert step == 28
+    for mine, naive in zip(network.parameters(), twin.parameters(), strict=True):
+        assert_allclose(mine.detach(), naive.detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS, ids=repr)
+def test_networks_learn_texts_and_the_same_seed_gives_the_same_model(token_problem, spec):
+    X, Y, validation = token_problem
+    loss, settings = FocalLoss().build(Y), SETTINGS | {"max_epochs": 12, "weight_decay": 0.01}
+    networks = [make_token_network(spec) for _ in range(2)]
+    for network in networks:
+        before = mean_loss(loss, network.eval(), X, Y)
+        torch.manual_seed(3)
+        fit_network(network, loss, X, Y, validation=validation, **settings)
+        assert mean_loss(loss, network, X, Y) < 0.7 * before
+    states = [network.state_dict() for network in networks]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("spec", TOKEN_SPECS + [TextCNN(), BiLSTMAttention()], ids=repr)
+def test_scores_of_texts_do_not_depend_on_batch_or_padding(spec, threads):
+    network = build_network(spec, 30, 3)
+    X = np.concatenate([texts(80), np.pad(texts(3, 5, seed=1), ((0, 0), (0, 55)))])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        scores = network_scores(network, X)
+        assert scores.shape == (83, 3) and scores.dtype == np.float32
+        order = np.random.RandomState(0).permutation(83)
+        assert_array_equal(network_scores(network, X[order]), scores[order])
+        for rows in (slice(3, 4), slice(0, 41), slice(80, 83)):
+            assert_array_equal(network_scores(network, X[rows]), scores[rows])
+            wide = np.pad(X[rows], ((0, 0), (0, 70)))
+            assert_array_equal(network_scores(network, wide), scores[rows])
+        assert_array_equal(network_scores(network, X[80:, :5]), scores[80:])
+    finally:
+        torch.set_num_threads(before)
+    assert_allclose(network(as_tensor(X)).detach(), scores, atol=1e-5)
+
+
+def test_one_very_long_text_does_not_fill_the_memory():
+    token_ids = np.ones((3, 20_000), dtype=np.int32)
+    token_ids[1:, 4:] = 0
+    scores = network_scores(make_token_network(TOKEN_SPECS[0]), token_ids)
+    assert np.isfinite(scores).all()
+    assert_array_equal(scores[1], scores[2])
+
+
+# --------------------------------------------------------------------------------- interruption
+
+
+class Interrupt(Callback):
+    """Ctrl-C in the second batch of some epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and len(net.history) == self.epoch and len(net.history[-1, "batches"]) == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_keeps_the_best_weights_so_far_and_warns(problem):
+    X, Y, validation = problem
+    loss, network = FocalLoss().build(Y), make_network()
+    wild = SETTINGS | {"lr": 0.3, "max_epochs": 60, "patience": 60}
+    with pytest.warns(UserWarning, match="interrupted in epoch 9 of 60. The best weights so far"):
+        net = fit_network(
+            network, loss, X, Y, validation=validation, callbacks=[Interrupt(9)], **wild
+        )
+    assert was_interrupted(net) and not network.training
+    losses = net.history[:-1, "valid_loss"]
+    assert len(losses) == 8 and losses[-1] > min(losses)
+    assert_allclose(mean_loss(loss, network, *validation), min(losses), rtol=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_interruption_without_a_validation_part_keeps_the_last_weights(problem, epoch):
+    X, Y, _ = problem
+    loss, network = FocalLoss().build(Y), make_network()
+    before = mean_loss(loss, network, X, Y)
+    with pytest.warns(UserWarning, match=f"in epoch {epoch} of 4. The last weights so far"):
+        fit_network(network, loss, X, Y, callbacks=[Interrupt(epoch)], **SETTINGS)
+    assert mean_loss(loss, network, X, Y) < before
+
+
+def test_a_callback_that_stops_is_no_interruption(problem):
+    X, Y, validation = problem
+    stop = EarlyStopping(patience=1, threshold=10.0, sink=lambda message: None)
+    net = fit_network(
+        *(make_network(), FocalLoss().build(Y), X, Y),
+        validation=validation,
+        callbacks=[stop],
+        **SETTINGS,
+    )
+    assert len(net.history) < 4 and not was_interrupted(net)
