@@ -1,4 +1,6 @@
-"""BagEncoder and its layers against loops, on dense and on CSR tensors."""
+"""BagEncoder and its layers against loops; the specs of the token encoders and the heads."""
+
+from fnmatch import fnmatch
 
 import numpy as np
 import pytest
@@ -9,7 +11,16 @@ from sklearn.base import clone
 from torch import nn
 
 from skmltc._training import as_tensor
-from skmltc.encoders import ENCODERS, BagEncoder, FeatureLinear, build_network
+from skmltc.encoders import (
+    ENCODERS,
+    BagEncoder,
+    BiLSTMAttention,
+    FeatureLinear,
+    ScaledLinear,
+    TextCNN,
+    build_network,
+)
+from skmltc.text import TokenSequenceVectorizer, WordVectors
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +151,107 @@ def test_is_a_spec():
     assert clone(encoder).get_params() == encoder.get_params()
     assert repr(encoder) == "BagEncoder(dropout=0.1, hidden_dims=(3,))"
     assert encoder.set_params(dropout=0.3).dropout == 0.3
+
+
+# ------------------------------------------------------------------------------------- tokens
+
+
+TOKEN_SPECS = [TextCNN, BiLSTMAttention]
+VECTORS = WordVectors(["milk", "rice", "honey"], [[1.0, -1.0], [0.5, 0.5], [0.0, 2.0]])
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS)
+def test_word_vectors_start_small_and_padding_at_zero(spec):
+    torch.manual_seed(0)
+    table = spec(embedding_dim=40).build(50).embedding.weight.detach()
+    assert table.shape == (50, 40) and table.abs().max() <= 0.25 < 2 * table.std()
+    assert_array_equal(table[0], 0)
+    assert table[1].abs().min() > 0
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS)
+def test_pretrained_word_vectors_are_found_by_the_ids_of_the_vectorizer(spec):
+    token_ids = TokenSequenceVectorizer(vocabulary=VECTORS).fit_transform(["rice with honey"])
+    encoder = spec(embeddings=VECTORS)
+    module = encoder.build(encoder.table_size(int(token_ids.max())))
+    table = module.embedding.weight.detach()[token_ids[0, :3]]
+    assert_array_equal(table[[0, 2]], VECTORS.vectors[1:])
+    assert table[1].abs().min() > 0  # the unknown word
+    assert module.embedding.weight.requires_grad
+    module.embedding.weight.data += 1
+    assert VECTORS.vectors[0, 0] == 1.0
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS)
+def test_table_size(spec):
+    assert [spec().table_size(largest) for largest in (0, 1, 2, 9)] == [2, 2, 3, 10]
+    assert [spec(embeddings=VECTORS).table_size(largest) for largest in (1, 9)] == [5, 5]
+    with pytest.raises(ValueError, match="n_inputs must be 5, the words of the embeddings and two"):
+        spec(embeddings=VECTORS).build(6)
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS)
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"embedding_dim": 0}, "embedding_dim must be a positive integer. Got 0 instead"),
+        ({"hidden_dim": 2.5}, "hidden_dim must be a positive integer. Got 2.5 instead"),
+        ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\). Got 1.0 instead"),
+        ({"embedding_dropout": -1}, r"embedding_dropout must be a number in \[0, 1\). Got -1"),
+        ({"embeddings": np.eye(3)}, "embeddings must be None or a WordVectors. Got ndarray"),
+    ],
+)
+def test_wrong_parameters_of_token_encoders(spec, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        spec(**parameters).build(9)
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        (TextCNN(filter_sizes=()), "filter_sizes must be a tuple of positive integers, one at"),
+        (TextCNN(filter_sizes=(2, 0)), r"filter_sizes must be .* integers. Got \(2, 0\) instead"),
+        (TextCNN(n_filters=0), "n_filters must be a positive integer. Got 0 instead"),
+        (BiLSTMAttention(output_dim=-1), "output_dim must be a positive integer. Got -1"),
+        (BiLSTMAttention(scale_init=0), "scale_init must be a positive number. Got 0 instead"),
+    ],
+)
+def test_wrong_parameters_of_one_token_encoder(spec, message):
+    with pytest.raises(ValueError, match=message):
+        spec.build(9)
+
+
+def test_the_networks_have_the_sizes_of_the_papers():
+    cnn, lstm = TextCNN(embedding_dim=300).build(10), BiLSTMAttention().build(10)
+    shapes = [tuple(convolution.weight.shape) for convolution in cnn.convolutions]
+    assert shapes == [(128, 300, 3), (128, 300, 4), (128, 300, 5)]
+    assert cnn.projection.weight.shape == (1024, 384)
+    assert cnn.embedding_dropout.p == 0.25 and cnn.dropout.p == 0.5
+    assert lstm.forwards.hidden_size == lstm.backwards.hidden_size == 150
+    assert lstm.projection.weight.shape == (128, 300)
+
+
+def test_normalised_vectors_get_a_head_with_a_learned_scale():
+    token_ids = torch.randint(1, 9, (4, 12))
+    spec = BiLSTMAttention(scale_init=4.0, hidden_dim=5)
+    body, head = build_network(spec, 9, 3).eval()
+    vectors = body(token_ids)
+    assert_allclose(vectors.norm(dim=1).detach(), 1, atol=1e-6)
+    assert isinstance(head, ScaledLinear) and head.scale.requires_grad
+    expected = 4 * vectors @ head.weight.T + head.bias
+    assert_allclose(head(vectors).detach(), expected.detach(), atol=1e-6)
+    body, head = build_network(clone(spec).set_params(normalize=False), 9, 3).eval()
+    assert type(head) is nn.Linear and type(build_network(TextCNN(), 9, 3)[1]) is nn.Linear
+    assert (body(token_ids).norm(dim=1) - 1).abs().min() > 0.01
+
+
+def test_token_encoders_are_specs():
+    assert ENCODERS["cnn"] is TextCNN and ENCODERS["bilstm"] is BiLSTMAttention
+    spec = TextCNN(n_filters=4, embeddings=VECTORS)
+    assert clone(spec).embeddings is VECTORS
+    assert repr(BiLSTMAttention(hidden_dim=3)) == "BiLSTMAttention(hidden_dim=3)"
+    assert [spec().kind for spec in ENCODERS.values()] == ["features", "tokens", "tokens"]
+    patterns = BiLSTMAttention().training.lr_factors
+    names = [name for name, _ in build_network(BiLSTMAttention(), 9, 3).named_parameters()]
+    chosen = [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+    assert chosen == ["0.projection.weight", "0.projection.bias", *names[-3:]]

@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmltc._validation import check_choice, check_label_matrix, must_be
+from skmltc._validation import (
+    check_choice,
+    check_label_matrix,
+    check_token_ids,
+    input_kind,
+    known_tokens,
+    must_be,
+    warn_of_counts,
+)
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 CONTAINERS = [
@@ -87,3 +96,68 @@ class TestCheckLabelMatrix:
             check_label_matrix(DENSE, n_samples=4)
         with pytest.raises(ValueError, match="y must be a matrix of 2 columns.*Got 3 instead"):
             check_label_matrix(DENSE, n_labels=2)
+
+
+# ------------------------------------------------------------------------------------ tokens
+
+
+@pytest.mark.parametrize(
+    "X, expected",
+    [
+        (np.array([[3, 0]]), "tokens"),
+        (np.array([[3, 0]], dtype=np.uint8), "tokens"),
+        ([[3, 0], [1, 1]], "tokens"),
+        (np.array([[3.0, 0.0]]), "features"),
+        (np.array([[True, False]]), "features"),
+        (np.array([[3, 0]], dtype=object), "features"),
+        (sparse.csr_array([[3, 0]]), "features"),
+        (sparse.csc_matrix([[3, 0]]), "features"),
+    ],
+)
+def test_dense_integers_are_tokens(X, expected):
+    assert input_kind(X) == expected
+
+
+def test_integers_below_zero_are_features_with_a_warning():
+    with pytest.warns(UserWarning, match="Got integers and -4 among them instead: they are taken"):
+        assert input_kind(np.array([[3, -4]])) == "features"
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, np.float32, bool])
+def test_token_ids_of_any_type(dtype):
+    X = np.array([[1, 1, 0], [1, 0, 0]], dtype=dtype)
+    token_ids = check_token_ids(X, "Classifier")
+    assert token_ids.dtype == np.int32
+    assert_array_equal(token_ids, X)
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        ([[3, -1]], "Got -1 instead. Negative values in data passed to Classifier."),
+        ([[3, 1.5]], "whole numbers from 0 to 2147483647. Got 1.5 instead. TokenSequence"),
+        ([[3, 2.0**31]], "whole numbers from 0 to 2147483647. Got 2.14748e"),
+    ],
+)
+def test_what_is_no_token_id(X, message):
+    with pytest.raises(ValueError, match=f"X must be token ids, .*{message}"):
+        check_token_ids(np.array(X), "Classifier")
+
+
+def test_known_tokens_begin_each_text_and_none_is_empty():
+    X = np.array([[3, 0, 2, 9], [0, 0, 5, 4], [0, 0, 0, 0], [6, 1, 7, 2]], dtype=np.int32)
+    before = X.copy()
+    expected = [[3, 2, 1, 0], [5, 4, 0, 0], [1, 0, 0, 0], [1, 1, 1, 2]]
+    assert_array_equal(known_tokens(X, 6), expected)
+    assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("X", [[[3, 0, 0], [0, 0, 0], [0, 2, 1]], [[1, 2, 3]], [[0]]])
+def test_padding_at_one_end_is_no_count(X):
+    warn_of_counts(np.array(X))
+
+
+def test_zeros_between_other_numbers_look_like_counts():
+    X = np.array([[3, 0, 2, 0], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
+    with pytest.warns(UserWarning, match="Got zeros between other numbers in 2 rows instead"):
+        warn_of_counts(X)
