@@ -350,9 +350,11 @@ def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jo
     features = Features(X[np.flatnonzero(~held_out)], device)
     unseen = Features(X[np.flatnonzero(held_out)], device, transpose=False)
     loss = loss.build(Y_fit).to(device)
+    # The loss is a sum over documents: fewer of them want less decay for scores of the same size.
+    fair_decays = [decay * Y_fit.shape[0] / Y.shape[0] for decay in decays]
 
     def score_block(columns):
-        path = fit_path(features, Y_fit, loss, columns, decays, max_iter)
+        path = fit_path(features, Y_fit, loss, columns, fair_decays, max_iter)
         scores = (unseen.times(W).cpu().numpy() for W, _ in path)
         return [ScoredPairs.from_columns(s, truth[:, columns], columns, Y.shape[1]) for s in scores]
 
@@ -385,10 +387,13 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     -------
     weight_decay, shift : float
     pairs : ScoredPairs
-        Scores at that weight decay, before the shift.
+        Scores at that weight decay and shift.
+    best : float
+        Micro-F1 of the best of all shifts, from which the choice keeps within a margin.
     """
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    rare = rarity(counts, Y.shape[0])
+    fitted = np.flatnonzero(~np.all(parts, axis=0))  # an official validation part never is
+    counts = np.bincount(Y[fitted].indices, minlength=Y.shape[1])
+    rare = rarity(counts, len(fitted))
     searched = sample_labels(counts, _SEARCH_LABELS)
     wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
 
@@ -397,16 +402,13 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
         pairs = [ScoredPairs.concatenate(folds) for folds in zip(*scored, strict=True)]
         return dict(zip(decays, pairs, strict=True))
 
-    def adjust(by_decay):
+    def choose(by_decay):
         options = {(d, s): p.shifted(s * rare) for d, p in by_decay.items() for s in shifts}
-        return tail_first(options)
+        chosen, _, best = tail_first(options)
+        return *chosen, options[chosen], best
 
-    by_decay = score(decays, searched)
-    decay, shift = adjust(by_decay)
-    if (searched >= wanted).all():
-        return decay, shift, by_decay[decay]
-    pairs = score([decay], wanted)
-    return *adjust(pairs), pairs[decay]
+    chosen = choose(score(decays, searched))
+    return chosen if (searched >= wanted).all() else choose(score(chosen[:1], wanted))
 
 
 def _run(function, blocks, n_jobs, verbose, what):

@@ -138,4 +138,19 @@ def build_network(encoder, n_inputs, n_outputs):
     return nn.Sequential(body, nn.Linear(body.output_dim, n_outputs))
 
 
+def split_head(network):
+    """Take a network of `build_network` apart.
+
+    Returns
+    -------
+    encoder : nn.Module or None
+        None where the head is all there is.
+    weights : tensor of shape (output_dim + 1, n_outputs)
+        Of the head, its biases last.
+    """
+    if isinstance(network, FeatureLinear):
+        return None, torch.vstack([network.weight, network.bias])
+    return network[:-1], torch.vstack([network[-1].weight.T, network[-1].bias])
+
+
 ENCODERS = {"bag": BagEncoder}

@@ -365,7 +365,7 @@ def tune_in_loops(X, Y, spec, folds, decays, shifts):
         labels = np.flatnonzero(relevant)
         return np.mean([micro_f1(chosen[:, j], truth[:, j], relevant[j]) for j in labels])
 
-    return max(results, key=lambda key: macro(*results[key]))
+    return max(results, key=lambda key: macro(*results[key])), best
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
@@ -375,8 +375,10 @@ def tune_in_loops(X, Y, spec, folds, decays, shifts):
 )
 def test_tuning_chooses_as_a_loop_over_everything(problem, folds, spec, decays, shifts):
     X, Y = problem
-    decay, shift, pairs = tune(X, Y, spec, folds, decays, shifts, **SETTINGS)
-    assert (decay, shift) == tune_in_loops(X, Y, spec, folds, decays, shifts)
+    decay, shift, pairs, best = tune(X, Y, spec, folds, decays, shifts, **SETTINGS)
+    chosen, best_in_loops = tune_in_loops(X, Y, spec, folds, decays, shifts)
+    assert (decay, shift) == chosen
+    assert_allclose(best, best_in_loops)
     expected = [list(scores_in_loops(X, Y, spec, fold, [decay])) for fold in folds]
     n_scored = sum((scores[0] > -np.inf).sum() for scores in expected)
     assert len(pairs.scores) == n_scored
@@ -417,8 +419,8 @@ def test_weight_decay_is_searched_on_some_labels_and_decided_on_more(problem, fo
     monkeypatch.setattr(_linear, "score_unseen", spy)
     monkeypatch.setattr(_linear, "_SEARCH_LABELS", 2)
     monkeypatch.setattr(_linear, "_DECISION_LABELS", 4)
-    decay, _, pairs = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
+    decay, _, pairs, _ = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
     assert asked == [((1.0, 0.1), (0, 4))] * 3 + [((decay,), (0, 2, 4, 6))] * 3
     assert set(pairs.labels) <= {0, 2, 4, 6}
-    *_, pairs = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
+    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
     assert set(pairs.labels) == set(range(7))
