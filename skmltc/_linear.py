@@ -226,7 +226,12 @@ class BlockLBFGS:
         The logits are linear in the step, so a trial costs no product with X.
         """
         slope = _dots(direction, self.gradient)
-        penalties = [self.objective.penalty(*pair) for pair in _pairs(self.W, direction)]
+        penalty = self.objective.penalty
+        penalties = [
+            penalty(self.W, self.W),
+            penalty(self.W, direction),
+            penalty(direction, direction),
+        ]
         step = torch.ones_like(slope)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
         for _ in range(6 if self.pairs else 12):
@@ -262,10 +267,6 @@ class BlockLBFGS:
         for name in ("columns", "W", "logits", "values", "gradient", "calm"):
             setattr(self, name, getattr(self, name)[..., keep])
         self.pairs = [tuple(part[..., keep] for part in pair) for pair in self.pairs]
-
-
-def _pairs(W, D):
-    return (W, W), (W, D), (D, D)
 
 
 def _next_step(step, slope, trial_slope, low, high):
@@ -350,11 +351,9 @@ def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jo
     features = Features(X[np.flatnonzero(~held_out)], device)
     unseen = Features(X[np.flatnonzero(held_out)], device, transpose=False)
     loss = loss.build(Y_fit).to(device)
-    # The loss is a sum over documents: fewer of them want less decay for scores of the same size.
-    fair_decays = [decay * Y_fit.shape[0] / Y.shape[0] for decay in decays]
 
     def score_block(columns):
-        path = fit_path(features, Y_fit, loss, columns, fair_decays, max_iter)
+        path = fit_path(features, Y_fit, loss, columns, decays, max_iter)
         scores = (unseen.times(W).cpu().numpy() for W, _ in path)
         return [ScoredPairs.from_columns(s, truth[:, columns], columns, Y.shape[1]) for s in scores]
 
@@ -397,8 +396,14 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     searched = sample_labels(counts, _SEARCH_LABELS)
     wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
 
+    def score_part(part, decays, labels):
+        # The loss is a sum over documents: fewer of them want less decay, or scores shrink.
+        share = np.count_nonzero(~part) / len(fitted)
+        fair = [decay * share for decay in decays]
+        return score_unseen(X, Y, loss, part, fair, labels=labels, **settings)
+
     def score(decays, labels):
-        scored = [score_unseen(X, Y, loss, p, decays, labels=labels, **settings) for p in parts]
+        scored = [score_part(part, decays, labels) for part in parts]
         pairs = [ScoredPairs.concatenate(folds) for folds in zip(*scored, strict=True)]
         return dict(zip(decays, pairs, strict=True))
 
