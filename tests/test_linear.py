@@ -418,14 +418,30 @@ def test_weight_decay_is_searched_on_some_labels_and_decided_on_more(problem, fo
     asked = []
 
     def spy(X, Y, loss, part, decays, *, labels, **settings):
-        asked.append((tuple(decays), tuple(np.flatnonzero(labels))))
+        asked.append((len(decays), tuple(np.flatnonzero(labels))))
         return score_unseen(X, Y, loss, part, decays, labels=labels, **settings)
 
     monkeypatch.setattr(_linear, "score_unseen", spy)
     monkeypatch.setattr(_linear, "_SEARCH_LABELS", 2)
     monkeypatch.setattr(_linear, "_DECISION_LABELS", 4)
-    decay, _, pairs, _ = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
-    assert asked == [((1.0, 0.1), (0, 4))] * 3 + [((decay,), (0, 2, 4, 6))] * 3
+    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
+    assert asked == [(2, (0, 4))] * 3 + [(1, (0, 2, 4, 6))] * 3
     assert set(pairs.labels) <= {0, 2, 4, 6}
     *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
     assert set(pairs.labels) == set(range(7))
+
+
+def test_models_of_fewer_documents_have_as_much_weight_decay_a_document(problem, monkeypatch):
+    X, Y = problem
+    asked = []
+
+    def spy(X, Y, loss, part, decays, **settings):
+        asked.append((np.count_nonzero(~part), decays))
+        return score_unseen(X, Y, loss, part, decays, **settings)
+
+    monkeypatch.setattr(_linear, "score_unseen", spy)
+    quarters = [np.arange(100) % 4 == part for part in range(4)]
+    tune(X, Y, SOLVED[0], quarters, [1.0], [0.0], **SETTINGS)
+    official = np.arange(100) >= 60  # is never fitted on, so nothing is missing from the rest
+    tune(X, Y, SOLVED[0], [official], [1.0], [0.0], **SETTINGS)
+    assert asked == [(75, [0.75])] * 4 + [(60, [1.0])]
