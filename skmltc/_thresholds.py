@@ -248,7 +248,7 @@ def _tuned(pairs, label_counts, n_samples):
 def _frequency(pairs, label_counts, n_samples):
     rare = rarity(label_counts, n_samples)
     options = {shift: pairs.shifted(shift * rare) for shift in sorted(SHIFTS, key=abs)}
-    shift, cut_off, _ = tail_first(options)
+    shift, cut_off, _ = tail_first(options, SLACK)
     return cut_off - shift * rare
 
 
