@@ -226,7 +226,12 @@ class BlockLBFGS:
         The logits are linear in the step, so a trial costs no product with X.
         """
         slope = _dots(direction, self.gradient)
-        penalties = [self.objective.penalty(*pair) for pair in _pairs(self.W, direction)]
+        penalty = self.objective.penalty
+        penalties = [
+            penalty(self.W, self.W),
+            penalty(self.W, direction),
+            penalty(direction, direction),
+        ]
         step = torch.ones_like(slope)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
         for _ in range(6 if self.pairs else 12):
@@ -262,10 +267,6 @@ class BlockLBFGS:
         for name in ("columns", "W", "logits", "values", "gradient", "calm"):
             setattr(self, name, getattr(self, name)[..., keep])
         self.pairs = [tuple(part[..., keep] for part in pair) for pair in self.pairs]
-
-
-def _pairs(W, D):
-    return (W, W), (W, D), (D, D)
 
 
 def _next_step(step, slope, trial_slope, low, high):
@@ -385,28 +386,34 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     -------
     weight_decay, shift : float
     pairs : ScoredPairs
-        Scores at that weight decay, before the shift.
+        Scores at that weight decay and shift.
+    best : float
+        Micro-F1 of the best of all shifts, from which the choice keeps within a margin.
     """
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    rare = rarity(counts, Y.shape[0])
+    fitted = np.flatnonzero(~np.all(parts, axis=0))  # an official validation part never is
+    counts = np.bincount(Y[fitted].indices, minlength=Y.shape[1])
+    rare = rarity(counts, len(fitted))
     searched = sample_labels(counts, _SEARCH_LABELS)
     wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
 
+    def score_part(part, decays, labels):
+        # The loss is a sum over documents: fewer of them want less decay, or scores shrink.
+        share = np.count_nonzero(~part) / len(fitted)
+        fair = [decay * share for decay in decays]
+        return score_unseen(X, Y, loss, part, fair, labels=labels, **settings)
+
     def score(decays, labels):
-        scored = [score_unseen(X, Y, loss, p, decays, labels=labels, **settings) for p in parts]
+        scored = [score_part(part, decays, labels) for part in parts]
         pairs = [ScoredPairs.concatenate(folds) for folds in zip(*scored, strict=True)]
         return dict(zip(decays, pairs, strict=True))
 
-    def adjust(by_decay):
+    def choose(by_decay):
         options = {(d, s): p.shifted(s * rare) for d, p in by_decay.items() for s in shifts}
-        return tail_first(options)
+        chosen, _, best = tail_first(options)
+        return *chosen, options[chosen], best
 
-    by_decay = score(decays, searched)
-    decay, shift = adjust(by_decay)
-    if (searched >= wanted).all():
-        return decay, shift, by_decay[decay]
-    pairs = score([decay], wanted)
-    return *adjust(pairs), pairs[decay]
+    chosen = choose(score(decays, searched))
+    return chosen if (searched >= wanted).all() else choose(score(chosen[:1], wanted))
 
 
 def _run(function, blocks, n_jobs, verbose, what):

@@ -188,20 +188,20 @@ def tail_first(options, slack=SLACK):
     -------
     key
         Of equals the first.
+    cut_off : float
+        The option's lowest within the margin.
+    best : float
+        The micro-F1 that the margin was measured from.
     """
-    return _tail_first(options, slack)[0]
-
-
-def _tail_first(options, slack):
     micro = {key: best_cut_off(pairs)[1] for key, pairs in options.items()}
     best = max(micro.values())
     good = [key for key in options if micro[key] >= best - slack]
     cut_offs = {key: best_cut_off(options[key], slack, best)[0] for key in good}
     chosen = max(good, key=lambda key: options[key].macro_f1(cut_offs[key]))
-    return chosen, cut_offs[chosen]
+    return chosen, cut_offs[chosen], best
 
 
-def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0):
+def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0, best=None):
     """Learn one cut-off a label from out-of-fold scores.
 
     Parameters
@@ -220,6 +220,9 @@ def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0):
         Training documents in all.
     default : float, default=0.0
         The cut-off if no pair is a hit: there is nothing to learn from.
+    best : float, optional
+        The micro-F1 that "tuned_low" measures its margin from, where the scores were chosen among
+        others; the best of these scores by default.
 
     Returns
     -------
@@ -229,7 +232,12 @@ def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0):
     check_choice("threshold", rule, THRESHOLD_RULES)
     label_counts = np.asarray(label_counts)
     pairs = pairs.select(label_counts > 0)
-    threshold = _RULES[rule](pairs, label_counts, n_samples) if pairs.hits.any() else default
+    if not pairs.hits.any():
+        threshold = default
+    elif rule == "tuned_low":
+        threshold = best_cut_off(pairs, SLACK, best)[0]
+    else:
+        threshold = _RULES[rule](pairs, label_counts, n_samples)
     return np.where(label_counts > 0, threshold, np.inf)
 
 
@@ -237,14 +245,10 @@ def _tuned(pairs, label_counts, n_samples):
     return best_cut_off(pairs)[0]
 
 
-def _tuned_low(pairs, label_counts, n_samples):
-    return best_cut_off(pairs, SLACK)[0]
-
-
 def _frequency(pairs, label_counts, n_samples):
     rare = rarity(label_counts, n_samples)
     options = {shift: pairs.shifted(shift * rare) for shift in sorted(SHIFTS, key=abs)}
-    shift, cut_off = _tail_first(options, SLACK)
+    shift, cut_off, _ = tail_first(options, SLACK)
     return cut_off - shift * rare
 
 
@@ -277,12 +281,11 @@ def _shrunk(pairs, common):
 
 _RULES = {
     "tuned": _tuned,
-    "tuned_low": _tuned_low,
     "frequency": _frequency,
     "per_group": _per_group,
     "per_label": _per_label,
 }
-THRESHOLD_RULES = tuple(_RULES)
+THRESHOLD_RULES = ("tuned_low", *_RULES)
 
 
 def check_threshold(threshold):

@@ -11,12 +11,12 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from ._linear import fit_linear, linear_scores, tune
+from ._linear import Features, fit_linear, label_blocks, linear_scores, tune
 from ._thresholds import SHIFTS, ScoredPairs, fixed_threshold, learn_threshold, tail_first
 from ._training import fit_network, network_scores, was_interrupted
 from ._validation import must_be
 from .base import LongTailClassifier
-from .encoders import Training, build_network
+from .encoders import Training, build_network, split_head
 from .labels import rarity
 from .losses import ClassBalancedNegativeTolerantLoss
 from .model_selection import assign_folds, multilabel_train_test_split
@@ -205,7 +205,7 @@ class BalancedLossClassifier(LongTailClassifier):
         decays = WEIGHT_DECAYS if self.weight_decay == "auto" else (float(self.weight_decay),)
         parts = self._held_out(Y, validation, random_state) if self._has_to_tune(decays) else []
         if parts:
-            self.weight_decay_, self.logit_adjustment_, pairs = tune(
+            self.weight_decay_, self.logit_adjustment_, *unseen = tune(
                 *_together(X, Y, validation),
                 loss,
                 parts,
@@ -215,11 +215,11 @@ class BalancedLossClassifier(LongTailClassifier):
                 **settings,
             )
         else:
-            self.weight_decay_, pairs = decays[len(decays) // 2], None
+            self.weight_decay_, unseen = decays[len(decays) // 2], (None, None)
             self.logit_adjustment_ = self._fixed_adjustment()
         self.coef_, intercept, self.n_iter_ = fit_linear(X, Y, loss, self.weight_decay_, **settings)
         self.intercept_ = self._adjusted(intercept)
-        self._decide(pairs)
+        self._decide(*unseen)
 
     def _fit_network(self, X, Y, loss, encoder, validation, random_state):
         """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
@@ -233,8 +233,7 @@ class BalancedLossClassifier(LongTailClassifier):
             pairs = self._network_pairs(self.module_, *validation, Y_fit)
         elif self._learns_threshold() and not was_interrupted(self.net_):
             pairs = self._score_out_of_fold(X, Y, loss, encoder, random_state)
-        self._adjust_network(pairs)
-        self._decide(pairs)
+        self._decide(*self._adjust_network(pairs))
 
     def _spare(self, X, Y, validation, random_state):
         """Split off a validation part, if one is wanted and none was given."""
@@ -290,22 +289,32 @@ class BalancedLossClassifier(LongTailClassifier):
             pairs.append(self._network_pairs(net.module_, X[held], Y[held], Y[fit]))
         return ScoredPairs.concatenate(pairs) if pairs else None
 
+    @torch.no_grad()
     def _network_pairs(self, network, X, Y, Y_fit):
-        """Scores of documents that the network has not seen, for the labels that it has."""
-        known = np.flatnonzero(np.bincount(Y_fit.indices, minlength=Y.shape[1]))
-        scores = network_scores(network, X, self._device())[:, known]
-        return ScoredPairs.from_columns(scores, Y[:, known], known, Y.shape[1])
+        """Scores of documents that the network has not seen, in blocks of labels that it has."""
+        encoder, weights = split_head(network)
+        inputs = X if encoder is None else network_scores(encoder, X, self._device())
+        features, parts = Features(inputs, self._device(), transpose=False), []
+        for block in label_blocks(Y_fit, max(inputs.shape)):
+            scores = features.times(weights[:, block]).cpu().numpy()
+            parts.append(ScoredPairs.from_columns(scores, Y[:, block], block, Y.shape[1]))
+        return ScoredPairs.concatenate([ScoredPairs.empty(Y.shape[1]), *parts])
 
     def _adjust_network(self, pairs):
-        """Choose the logit adjustment and put it into the biases of the last layer."""
-        self.logit_adjustment_ = self._fixed_adjustment()
+        """Choose the logit adjustment and put it into the biases of the last layer.
+
+        Returns the adjusted pairs and the best micro-F1 of all adjustments.
+        """
+        self.logit_adjustment_, best = self._fixed_adjustment(), None
         if pairs is not None:
             rare = rarity(self.label_counts_, self.n_samples_fit_)
             options = {tau: pairs.shifted(tau * rare) for tau in self._adjustments()}
-            self.logit_adjustment_ = tail_first(options)
+            self.logit_adjustment_, _, best = tail_first(options)
+            pairs = options[self.logit_adjustment_]
         head = self.module_[-1] if isinstance(self.module_, nn.Sequential) else self.module_
         with torch.no_grad():
             head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
+        return pairs, best
 
     def _has_to_tune(self, decays):
         return len(decays) > 1 or self._learns_threshold()
@@ -317,7 +326,7 @@ class BalancedLossClassifier(LongTailClassifier):
     def _adjustments(self):
         """The logit adjustments to choose from."""
         learned = self.logit_adjustment == "auto" and self._learns_threshold()
-        return list(SHIFTS) if learned else [self._fixed_adjustment()]
+        return sorted(SHIFTS, key=abs) if learned else [self._fixed_adjustment()]
 
     def _fixed_adjustment(self):
         """The logit adjustment where there is nothing to learn it from."""
@@ -339,15 +348,16 @@ class BalancedLossClassifier(LongTailClassifier):
         folds = assign_folds(Y, _FOLDS, random_state)
         return [folds == fold for fold in range(_FOLDS)]
 
-    def _decide(self, pairs):
-        """Set `threshold_` from the scores of unseen documents, already chosen an adjustment."""
-        counts, n_samples = self.label_counts_, self.n_samples_fit_
+    def _decide(self, pairs, best):
+        """Set `threshold_`, from the adjusted scores of unseen documents if it is to be learned."""
+        counts = self.label_counts_
         if pairs is None or not self._learns_threshold():
             probability = self.threshold if isinstance(self.threshold, Real) else 0.5
             self.threshold_ = fixed_threshold(probability, counts)
-            return
-        adjusted = pairs.shifted(self.logit_adjustment_ * rarity(counts, n_samples))
-        self.threshold_ = learn_threshold(self.threshold, adjusted, counts, n_samples)
+        else:
+            self.threshold_ = learn_threshold(
+                self.threshold, pairs, counts, self.n_samples_fit_, best=best
+            )
 
     def _score(self, X):
         if hasattr(self, "coef_"):

@@ -17,8 +17,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ._ranking import check_k, top_of_dense
-from ._thresholds import check_threshold, decide, form_of, in_form
+from ._ranking import check_k
+from ._thresholds import check_threshold, decide, form_of, in_form, top_scores
 from ._validation import (
     LabelWarning,
     check_choice,
@@ -314,9 +314,10 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             Probabilities of the best k labels of each row.
         """
         check_k(k)
-        blocks = self._score_blocks(X)
-        k = min(k, self.n_labels_)
-        return sparse.vstack([_top(block, k) for block in blocks], format="csr")
+        tops = [top_scores(block, self.threshold_, k) for block in self._score_blocks(X)]
+        best = sparse.vstack(tops, format="csr")
+        best.data = expit(best.data.astype(np.float64))  # in float32 the best would tie at 1
+        return best
 
     def _score_blocks(self, X):
         """Logits of some thousand documents at a time."""
@@ -353,14 +354,3 @@ def _own_torch_seed(seed):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
-
-
-def _top(scores, k):
-    """The best k scores of each row as probabilities, in a sparse matrix."""
-    ranking = top_of_dense(scores, k)
-    rows, ranks = np.nonzero(ranking >= 0)
-    columns = ranking[rows, ranks]
-    values = expit(scores[rows, columns].astype(np.float64))
-    top = sparse.csr_array((values, (rows, columns)), shape=scores.shape)
-    top.sort_indices()
-    return top

@@ -437,4 +437,21 @@ def build_network(encoder, n_inputs, n_outputs):
     return nn.Sequential(body, nn.Linear(*sizes) if scale is None else ScaledLinear(*sizes, scale))
 
 
+def split_head(network):
+    """Take a network of `build_network` apart.
+
+    Returns
+    -------
+    encoder : nn.Module or None
+        None where the head is all there is.
+    weights : tensor of shape (output_dim + 1, n_outputs)
+        Of the head, its biases last.
+    """
+    if isinstance(network, FeatureLinear):
+        return None, torch.vstack([network.weight, network.bias])
+    head = network[-1]
+    scale = head.scale if isinstance(head, ScaledLinear) else 1.0
+    return network[:-1], torch.vstack([scale * head.weight.T, head.bias])
+
+
 ENCODERS = {"bag": BagEncoder, "cnn": TextCNN, "bilstm": BiLSTMAttention}

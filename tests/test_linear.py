@@ -342,10 +342,15 @@ def micro_f1(chosen, truth, n_relevant):
     return 2 * (chosen & truth).sum() / (chosen.sum() + n_relevant)
 
 
+def fair(decays, fold):
+    """The decay a document is the same with fewer documents."""
+    return [decay * (~fold).mean() for decay in decays]
+
+
 def tune_in_loops(X, Y, spec, folds, decays, shifts):
     """Of all settings within 0.003 of the best micro-F1, the one best for rare labels."""
     rare = rarity(Y.sum(axis=0), Y.shape[0])
-    by_fold = [list(scores_in_loops(X, Y, spec, fold, decays)) for fold in folds]
+    by_fold = [list(scores_in_loops(X, Y, spec, fold, fair(decays, fold))) for fold in folds]
     truth = np.vstack([Y.toarray()[fold] for fold in folds]) > 0
     results = {}
     for i, decay in enumerate(decays):
@@ -365,7 +370,7 @@ def tune_in_loops(X, Y, spec, folds, decays, shifts):
         labels = np.flatnonzero(relevant)
         return np.mean([micro_f1(chosen[:, j], truth[:, j], relevant[j]) for j in labels])
 
-    return max(results, key=lambda key: macro(*results[key]))
+    return max(results, key=lambda key: macro(*results[key])), best
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
@@ -375,9 +380,11 @@ def tune_in_loops(X, Y, spec, folds, decays, shifts):
 )
 def test_tuning_chooses_as_a_loop_over_everything(problem, folds, spec, decays, shifts):
     X, Y = problem
-    decay, shift, pairs = tune(X, Y, spec, folds, decays, shifts, **SETTINGS)
-    assert (decay, shift) == tune_in_loops(X, Y, spec, folds, decays, shifts)
-    expected = [list(scores_in_loops(X, Y, spec, fold, [decay])) for fold in folds]
+    decay, shift, pairs, best = tune(X, Y, spec, folds, decays, shifts, **SETTINGS)
+    chosen, best_in_loops = tune_in_loops(X, Y, spec, folds, decays, shifts)
+    assert (decay, shift) == chosen
+    assert_allclose(best, best_in_loops)
+    expected = [list(scores_in_loops(X, Y, spec, fold, fair([decay], fold))) for fold in folds]
     n_scored = sum((scores[0] > -np.inf).sum() for scores in expected)
     assert len(pairs.scores) == n_scored
 
@@ -411,14 +418,30 @@ def test_weight_decay_is_searched_on_some_labels_and_decided_on_more(problem, fo
     asked = []
 
     def spy(X, Y, loss, part, decays, *, labels, **settings):
-        asked.append((tuple(decays), tuple(np.flatnonzero(labels))))
+        asked.append((len(decays), tuple(np.flatnonzero(labels))))
         return score_unseen(X, Y, loss, part, decays, labels=labels, **settings)
 
     monkeypatch.setattr(_linear, "score_unseen", spy)
     monkeypatch.setattr(_linear, "_SEARCH_LABELS", 2)
     monkeypatch.setattr(_linear, "_DECISION_LABELS", 4)
-    decay, _, pairs = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
-    assert asked == [((1.0, 0.1), (0, 4))] * 3 + [((decay,), (0, 2, 4, 6))] * 3
+    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
+    assert asked == [(2, (0, 4))] * 3 + [(1, (0, 2, 4, 6))] * 3
     assert set(pairs.labels) <= {0, 2, 4, 6}
-    *_, pairs = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
+    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
     assert set(pairs.labels) == set(range(7))
+
+
+def test_models_of_fewer_documents_have_as_much_weight_decay_a_document(problem, monkeypatch):
+    X, Y = problem
+    asked = []
+
+    def spy(X, Y, loss, part, decays, **settings):
+        asked.append((np.count_nonzero(~part), decays))
+        return score_unseen(X, Y, loss, part, decays, **settings)
+
+    monkeypatch.setattr(_linear, "score_unseen", spy)
+    quarters = [np.arange(100) % 4 == part for part in range(4)]
+    tune(X, Y, SOLVED[0], quarters, [1.0], [0.0], **SETTINGS)
+    official = np.arange(100) >= 60  # is never fitted on, so nothing is missing from the rest
+    tune(X, Y, SOLVED[0], [official], [1.0], [0.0], **SETTINGS)
+    assert asked == [(75, [0.75])] * 4 + [(60, [1.0])]

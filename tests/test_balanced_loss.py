@@ -1,0 +1,491 @@
+"""BalancedLossClassifier: what it decides itself, its losses, networks, searches, and real text."""
+
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import logit
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from skmltc import BalancedLossClassifier, _linear, balanced_loss, base
+from skmltc._thresholds import SLACK, THRESHOLD_RULES
+from skmltc.datasets import load_jsonl, make_long_tailed_corpus
+from skmltc.encoders import BagEncoder
+from skmltc.labels import rarity
+from skmltc.losses import (
+    LOSSES,
+    ClassBalancedNegativeTolerantLoss,
+    DistributionBalancedLoss,
+    FocalLoss,
+)
+from skmltc.metrics import RankingScorer
+from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict
+
+N_FIT = 450  # of the 600 documents of `split`
+
+
+def linear(**parameters):
+    return BalancedLossClassifier(**{"weight_decay": 0.03, "random_state": 0} | parameters)
+
+
+def network(**parameters):
+    defaults = {"encoder": BagEncoder(hidden_dims=(16,)), "max_epochs": 4, "random_state": 0}
+    return BalancedLossClassifier(**defaults | parameters)
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Features and labels of 450 documents to fit on and of 150 others."""
+    corpus = make_long_tailed_corpus(600, 20, n_words=30, exponent=1.0, random_state=0)
+    X = TfidfVectorizer(max_features=1000).fit_transform(corpus.data)
+    assert corpus.target[:N_FIT].sum(axis=0).max() < N_FIT / 2  # else weighted_bce warns
+    return X[:N_FIT], corpus.target[:N_FIT], X[N_FIT:], corpus.target[N_FIT:]
+
+
+def micro_f1(truth, predicted):
+    return f1_score(truth, predicted, average="micro", zero_division=0)
+
+
+def best_micro_f1(truth, scores):
+    """The best micro-F1 of any one cut-off, and the lowest cut-off within SLACK of it."""
+    cut_offs = np.unique(scores)
+    f1 = np.array([micro_f1(truth, (scores >= cut).astype(int)) for cut in cut_offs])
+    return f1.max(), cut_offs[f1 >= f1.max() - SLACK].min()
+
+
+# ------------------------------------------------------------------------- cut-offs and tuning
+
+
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize("probability", [0.2, 0.5, 0.9])
+def test_a_number_is_a_probability_to_cut_at(make, probability, documents):
+    model = make(threshold=probability).fit(documents.X, documents.Y)
+    proba, predicted = model.predict_proba(documents.X), model.predict(documents.X).toarray()
+    certain = np.abs(proba - probability) > 1e-6
+    assert_array_equal(predicted[certain], (proba > probability)[certain])
+    assert_allclose(model.threshold_, logit(probability))
+    assert model.logit_adjustment_ == 0
+
+
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize("rule", THRESHOLD_RULES)
+def test_every_rule_learns_cut_offs(make, rule, split):
+    X, Y, X_test, Y_test = split
+    model = make(threshold=rule, max_epochs=15).fit(X, Y)
+    assert np.isfinite(model.threshold_).all() and model.threshold_.shape == (20,)
+    n_groups = {"tuned": 1, "tuned_low": 1, "per_group": 3}.get(rule, 20)
+    assert len(np.unique(model.threshold_)) <= n_groups
+    assert (len(np.unique(model.threshold_)) > 1) == (n_groups > 1)
+    at_half = (model.decision_function(X_test) > 0).astype(int)
+    assert micro_f1(Y_test, model.predict(X_test)) > micro_f1(Y_test, at_half) - 0.03
+
+
+def test_frequency_cut_offs_follow_the_frequency(split):
+    X, Y, *_ = split
+    model = linear(threshold="frequency", logit_adjustment=0.0, loss="bce").fit(X, Y)
+    line = np.polyfit(rarity(Y.sum(axis=0), N_FIT), model.threshold_, 1)
+    assert_allclose(np.polyval(line, rarity(Y.sum(axis=0), N_FIT)), model.threshold_, atol=1e-9)
+    assert line[0] < -0.05  # rare labels are cut lower
+
+
+@pytest.mark.parametrize("make", [linear, network])
+def test_the_cut_off_is_the_best_for_a_validation_part(make, split):
+    X, Y, X_val, Y_val = split
+    settings = {"logit_adjustment": 0.0, "early_stopping": False, "max_epochs": 10}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", 1)
+        tuned = make(threshold="tuned", **settings).fit(X, Y, X_val, Y_val)
+        low = make(threshold="tuned_low", **settings).fit(X, Y, X_val, Y_val)
+    truth, scores = Y_val.toarray(), tuned.decision_function(X_val)
+    best, lowest = best_micro_f1(truth, scores)
+    assert_allclose(micro_f1(truth, tuned.predict(X_val).toarray()), best, atol=2e-3)
+    assert_allclose(low.decision_function(X_val), scores)
+    assert_allclose(low.threshold_, lowest, atol=0.02)
+    assert low.threshold_[0] <= tuned.threshold_[0]
+    assert tuned.n_samples_fit_ == N_FIT
+
+
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize("tau", ["auto", 0.6])
+def test_the_cut_off_fits_the_adjusted_scores(make, tau, split, monkeypatch):
+    X, Y, X_val, Y_val = split
+    monkeypatch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", 1)
+    model = make(threshold="tuned", logit_adjustment=tau, early_stopping=False, max_epochs=10)
+    model.fit(X, Y, X_val, Y_val)
+    best, _ = best_micro_f1(Y_val.toarray(), model.decision_function(X_val))
+    assert_allclose(micro_f1(Y_val, model.predict(X_val)), best, atol=2e-3)
+
+
+def test_a_validation_part_is_tuned_on_but_not_fitted_on(split):
+    X, Y, X_val, Y_val = split
+    alone, helped = linear(threshold=0.5).fit(X, Y), linear(threshold=0.5).fit(X, Y, X_val, Y_val)
+    assert_array_equal(alone.coef_, helped.coef_)
+    for one, other in ((X.toarray(), X_val), (X, X_val.toarray())):  # forms may differ
+        mixed = linear().fit(one, Y, other, Y_val)
+        assert_allclose(mixed.threshold_, linear().fit(X, Y, X_val, Y_val).threshold_, atol=0.1)
+
+
+def test_l2_and_logit_adjustment_follow_the_data(split):
+    X, Y, X_test, Y_test = split
+    model = linear(weight_decay="auto").fit(X, Y)
+    assert model.weight_decay_ in balanced_loss.WEIGHT_DECAYS
+    assert model.logit_adjustment_ in balanced_loss.SHIFTS
+    fixed = linear(weight_decay=model.weight_decay_).fit(X, Y)
+    assert_array_equal(fixed.coef_, model.coef_)
+    labels_as_noise = sparse.csr_array(Y[np.random.RandomState(0).permutation(N_FIT)])
+    noisy = linear(weight_decay="auto", threshold=0.5).fit(X, labels_as_noise)
+    assert noisy.weight_decay_ >= model.weight_decay_
+    best, _ = best_micro_f1(Y_test, model.decision_function(X_test))
+    assert micro_f1(Y_test, model.predict(X_test)) > best - 0.02
+
+
+def test_logit_adjustment_raises_rare_labels_in_the_intercepts(split):
+    X, Y, *_ = split
+    rare = rarity(Y.sum(axis=0), N_FIT)
+    for make in (linear, network):
+        plain, raised = (make(logit_adjustment=tau, threshold=0.5).fit(X, Y) for tau in (0, 0.5))
+        difference = raised.decision_function(X) - plain.decision_function(X)
+        assert_allclose(difference, np.tile(0.5 * rare, (N_FIT, 1)), atol=1e-4)
+        assert raised.logit_adjustment_ == 0.5
+
+
+def test_the_defaults_of_the_losses_and_of_auto(split):
+    X, Y, *_ = split
+    auto = linear(threshold=0.5).fit(X, Y)
+    named = linear(threshold=0.5, loss=ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4))
+    assert_array_equal(auto.coef_, named.fit(X, Y).coef_)
+    by_name = linear(threshold=0.5, loss="distribution_balanced", encoder="bag").fit(X, Y)
+    by_spec = linear(threshold=0.5, loss=DistributionBalancedLoss(), encoder=BagEncoder())
+    assert_array_equal(by_name.coef_, by_spec.fit(X, Y).coef_)
+    assert (by_name.coef_ != auto.coef_).any()
+
+
+def test_out_of_fold_scores_come_from_models_without_the_document(split):
+    """Cut-offs from scores of the training documents themselves would be far too high."""
+    X, Y, X_test, Y_test = split
+    model = linear(threshold="tuned", weight_decay=1e-3, logit_adjustment=0.0).fit(X, Y)
+    naive = best_micro_f1(Y, model.decision_function(X))[1]
+    assert model.threshold_[0] < naive
+    cut_by_train = (model.decision_function(X_test) > naive).astype(int)
+    assert micro_f1(Y_test, model.predict(X_test)) > micro_f1(Y_test, cut_by_train)
+
+
+# ----------------------------------------------------------------------------------- the losses
+
+
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_learns(make, name, split):
+    X, Y, X_test, Y_test = split
+    model = make(loss=name, max_epochs=20, lr="auto").fit(X, Y)
+    predicted = model.predict(X_test)
+    commonest = np.tile(np.arange(20) == Y.sum(axis=0).argmax(), (150, 1))
+    macro = f1_score(Y_test, predicted, average="macro", zero_division=0)
+    assert micro_f1(Y_test, predicted) > 1.3 * micro_f1(Y_test, commonest.astype(int))
+    assert macro > 0.15
+
+
+def test_balancing_finds_more_rare_labels_than_plain_cross_entropy(split):
+    X, Y, X_test, Y_test = split
+    macro = {
+        name: f1_score(
+            Y_test,
+            linear(loss=name, threshold=0.5).fit(X, Y).predict(X_test),
+            average="macro",
+            zero_division=0,
+        )
+        for name in ("bce", "class_balanced_negative_tolerant")
+    }
+    assert macro["class_balanced_negative_tolerant"] > macro["bce"] + 0.05
+
+
+# --------------------------------------------------------------------------------- optimizers
+
+
+def test_lr_is_in_vain_for_lbfgs(documents):
+    with pytest.warns(UserWarning, match="lr has no effect on L-BFGS; it is for optimizer='adamw'"):
+        linear(lr=0.1).fit(documents.X, documents.Y)
+
+
+def test_lbfgs_is_for_linear_models(documents):
+    message = "optimizer must be 'adamw' or 'auto' for an encoder with layers. Got 'lbfgs' instead"
+    with pytest.raises(ValueError, match=message):
+        network(optimizer="lbfgs").fit(documents.X, documents.Y)
+    model = linear(optimizer="lbfgs").fit(documents.X, documents.Y)
+    assert model.coef_.shape == (12, documents.X.shape[1]) and not hasattr(model, "net_")
+
+
+def test_adamw_on_a_linear_model(split):
+    X, Y, X_test, Y_test = split
+    model = linear(optimizer="adamw", lr=0.05, weight_decay="auto", max_epochs=10).fit(X, Y)
+    assert not hasattr(model, "coef_") and model.net_.lr == 0.05
+    assert len(model.history_) == model.n_iter_ == 10
+    assert micro_f1(Y_test, model.predict(X_test)) > 0.3
+
+
+def test_settings_reach_adamw(documents):
+    model = network(lr=0.003, weight_decay=0.25, batch_size=50, max_epochs=2)
+    net = model.fit(documents.X, documents.Y).net_
+    (group,) = net.optimizer_.param_groups
+    assert isinstance(net.optimizer_, torch.optim.AdamW)
+    assert (group["lr"], group["weight_decay"]) == (0.003, 0.25)
+    assert len(net.history) == 2 and len(net.history[0, "batches"]) == 6
+
+
+# ------------------------------------------------------------------------------ early stopping
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """What every training was given."""
+    calls = []
+
+    def spy(network, loss, X, Y, **settings):
+        calls.append({"X": X, "Y": Y, **settings})
+        return fit_network(network, loss, X, Y, **settings)
+
+    fit_network = balanced_loss.fit_network
+    monkeypatch.setattr(balanced_loss, "fit_network", spy)
+    return calls
+
+
+def test_a_part_is_held_out_where_the_data_can_spare_it(split, trained, monkeypatch):
+    X, Y, *_ = split
+    network(max_epochs=1, threshold=0.5).fit(X, Y)
+    assert trained.pop()["validation"] is None and not trained
+    monkeypatch.setattr(balanced_loss, "_FEWEST_TO_STOP", 45)
+    network(max_epochs=1, threshold=0.5).fit(X, Y)
+    (call,) = trained
+    assert call["X"].shape[0] == 405 and call["validation"][0].shape[0] == 45
+    assert call["Y"].shape == (405, 20) and call["validation"][1].shape == (45, 20)
+
+
+def test_a_labels_only_document_is_never_held_out(trained):
+    rng = np.random.RandomState(0)
+    X, Y = rng.rand(40, 5), np.zeros((40, 31), dtype=int)
+    Y[np.arange(30), np.arange(30)] = 1  # thirty labels of one document each
+    Y[::2, 30] = 1
+    network(max_epochs=1, early_stopping=True, threshold=0.5).fit(X, Y)
+    (call,) = trained
+    assert call["validation"][0].shape[0] == 4
+    assert (call["Y"].sum(axis=0)[:30] == 1).all()
+
+
+def test_where_every_document_is_the_only_one_of_a_label(trained, monkeypatch):
+    X, Y = np.random.RandomState(0).rand(40, 5), np.eye(40, dtype=int)
+    message = "validation_fraction must be small enough .* Got 0.1 instead. early_stopping='auto'"
+    with pytest.raises(ValueError, match=message):
+        network(early_stopping=True).fit(X, Y)
+    monkeypatch.setattr(balanced_loss, "_FEWEST_TO_STOP", 1)
+    network(max_epochs=1, threshold=0.5).fit(X, Y)
+    assert trained.pop()["X"].shape[0] == 40
+
+
+def test_early_stopping_keeps_the_best_weights(split):
+    X, Y, X_val, Y_val = split
+    model = network(max_epochs=100, lr=0.1, patience=2, threshold=0.5, loss="focal")
+    model.fit(X, Y, X_val, Y_val)
+    losses = [epoch["valid_loss"] for epoch in model.history_]
+    assert model.n_iter_ == len(losses) < 100 and np.argmin(losses) == len(losses) - 3
+    loss = FocalLoss().build(Y)
+    logits = torch.from_numpy(model.decision_function(X_val))
+    now = loss(logits, torch.from_numpy(Y_val.toarray())).item()
+    assert_allclose(now, min(losses), rtol=1e-4)
+
+
+def test_without_early_stopping_the_validation_part_only_tunes(split, trained):
+    X, Y, X_val, Y_val = split
+    model = network(early_stopping=False, threshold=0.5).fit(X, Y, X_val, Y_val)
+    assert trained[0]["validation"] is None and len(model.history_) == 4
+
+
+def test_networks_decide_on_a_large_validation_part_else_out_of_fold(split, trained, monkeypatch):
+    X, Y, X_val, Y_val = split
+    network().fit(X, Y, X_val, Y_val)
+    assert [call["X"].shape[0] for call in trained] == [450, 300, 300, 300]
+    assert [call["max_epochs"] for call in trained[1:]] == [4] * 3
+    held_out = sparse.vstack([call["X"] for call in trained[1:]]).sum(axis=0)
+    assert_allclose(held_out, 2 * X.sum(axis=0), rtol=1e-4)  # every document in two of three
+    trained.clear()
+    monkeypatch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", Y_val.nnz)
+    network().fit(X, Y, X_val, Y_val)
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize("parameters", [{"threshold": 0.5}, {}])
+def test_nothing_is_trained_for_a_threshold_that_is_not_learned(parameters, documents, trained):
+    classes = np.arange(300) % 3
+    network(max_epochs=1, **parameters).fit(documents.X, classes)
+    assert len(trained) == 1
+    network(max_epochs=1, threshold=0.5).fit(documents.X, documents.Y)
+    assert len(trained) == 2
+
+
+def test_callbacks_and_verbose_reach_the_training(documents, capsys):
+    epochs = []
+
+    class Listener(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(net.history[-1, "train_loss"])
+
+    model = network(callbacks=[Listener()], verbose=1, threshold=0.5)
+    model.fit(documents.X, documents.Y)
+    assert epochs == [epoch["train_loss"] for epoch in model.history_] and len(epochs) == 4
+    assert "train_loss" in capsys.readouterr().out
+    linear(verbose=1).fit(documents.X, documents.Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["labels scored out of fold: 12 of 12"] * 3 + ["labels: 12 of 12"]
+    linear().fit(documents.X, documents.Y)
+    assert capsys.readouterr().out == ""
+
+
+def test_threads_change_nothing(documents):
+    one, two = (linear(n_jobs=n).fit(documents.X, documents.Y) for n in (1, 2))
+    assert_array_equal(one.coef_, two.coef_)
+    assert_array_equal(one.threshold_, two.threshold_)
+
+
+# ------------------------------------------------------------------------ searches and folds
+
+
+@pytest.fixture(scope="module")
+def texts():
+    corpus = make_long_tailed_corpus(150, 6, n_words=25, exponent=0.8, random_state=0)
+    return corpus.data, corpus.target
+
+
+CV = MultilabelStratifiedKFold(2, random_state=0)
+
+
+@pytest.mark.parametrize("n_labels", [2, 6])
+@pytest.mark.parametrize("scoring", ["f1_micro", RankingScorer("ndcg", k=2), RankingScorer("psp")])
+def test_search_over_losses_with_sparse_labels(texts, n_labels, scoring):
+    data, Y = texts
+    model = make_pipeline(TfidfVectorizer(), linear(threshold=0.5, loss="focal"))
+    name = "balancedlossclassifier__loss"
+    grid = [
+        {name: ["bce", DistributionBalancedLoss(kappa=0.1)]},
+        {name: ["focal", "distribution_balanced"], f"{name}__gamma": [0.5, 2]},
+        {f"{name}__gamma": [1.0]},
+    ]
+    search = GridSearchCV(model, grid, scoring=scoring, cv=CV, error_score="raise")
+    search.fit(data, Y[:, :n_labels])
+    results = search.cv_results_["mean_test_score"]
+    assert len(results) == 7 and np.isfinite(results).all() and (results > 0).all()
+    assert len(np.unique(results)) > 2
+    assert search.predict(data).shape == (150, n_labels)
+    assert sparse.issparse(search.predict(data))
+    gammas = [p.get(f"{name}__gamma") for p in search.cv_results_["params"]]
+    assert gammas == [None, None, 0.5, 0.5, 2, 2, 1.0] or gammas[-1] == 1.0
+
+
+def test_search_inside_an_encoder(texts):
+    data, Y = texts
+    model = make_pipeline(TfidfVectorizer(), network(threshold=0.5, max_epochs=3, encoder="bag"))
+    grid = {
+        "balancedlossclassifier__encoder__dropout": [0.1, 0.5],
+        "balancedlossclassifier__encoder__hidden_dims": [(4,), (8,)],
+    }
+    search = GridSearchCV(model, grid, scoring="f1_micro", cv=CV, error_score="raise").fit(data, Y)
+    encoder = search.best_estimator_[-1].encoder
+    assert encoder.dropout in (0.1, 0.5) and encoder.hidden_dims in ((4,), (8,))
+    assert model[-1].encoder == "bag"  # the model that was given stays as it was
+
+
+def test_search_in_processes_finds_the_same(texts):
+    data, Y = texts
+    X = TfidfVectorizer().fit_transform(data)
+    grid = {"loss": ["bce", FocalLoss(gamma=1)], "weight_decay": [0.03, 1.0]}
+    scores = [
+        GridSearchCV(
+            linear(), grid, scoring=RankingScorer("psp"), cv=CV, n_jobs=n_jobs, error_score="raise"
+        )
+        .fit(X, Y)
+        .cv_results_["mean_test_score"]
+        for n_jobs in (1, 2)
+    ]
+    assert_array_equal(*scores)
+
+
+def test_cross_validation(texts):
+    data, Y = texts
+    model = make_pipeline(TfidfVectorizer(), linear())
+    folds = cross_validate(
+        model, data, Y.toarray(), scoring=["f1_micro", "f1_macro"], cv=CV, error_score="raise"
+    )
+    assert (folds["test_f1_micro"] > 0.3).all() and folds["test_f1_macro"].shape == (2,)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function"])
+def test_out_of_fold_scores_with_sparse_labels(texts, method):
+    data, Y = texts
+    model = make_pipeline(TfidfVectorizer(), linear(threshold=0.5))
+    scores = multilabel_cross_val_predict(model, data, Y, method=method, random_state=0)
+    assert scores.shape == Y.shape and np.isfinite(scores).all()
+    cut = 0.5 if method == "predict_proba" else 0.0
+    assert micro_f1(Y, (scores > cut).astype(int)) > 0.3
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remember the most elements of any tensor that an operation returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(value, torch.Tensor) and value.layout == torch.strided:
+                self.elements = max(self.elements, value.numel())
+        return result
+
+
+@pytest.mark.parametrize("make", [linear, network])
+def test_nothing_as_large_as_documents_times_labels_is_dense(make, monkeypatch):
+    n_samples, n_labels = 3000, 400
+    rng = np.random.RandomState(0)
+    Y = sparse.csr_array((rng.rand(n_samples, n_labels) < 0.005).astype(np.int8))
+    X = sparse.random_array((n_samples, 50), density=0.1, rng=rng, dtype=np.float32, format="csr")
+    monkeypatch.setattr(_linear, "_BLOCK_ELEMENTS", 2**16)
+    monkeypatch.setattr(base, "_SCORES_AT_A_TIME", 2**16)
+    model = make(max_epochs=1, early_stopping=False, logit_adjustment=0.0, min_labels=1)
+    with LargestTensor() as largest:
+        tracemalloc.start()
+        predicted = model.fit(X, Y).predict(X)
+        top = model.predict_topk(X, 3)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert isinstance(predicted, sparse.csr_array) and predicted.shape == Y.shape
+    assert top.nnz == 3 * n_samples
+    assert largest.elements < n_samples * n_labels / 5
+    assert peak < 4 * n_samples * n_labels
+
+
+# ----------------------------------------------------------------------------------- real text
+
+
+def test_defaults_on_reuters(real_data):
+    train, test = (load_jsonl(real_data / "reuters", subset=part) for part in ("train", "test"))
+    model = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2),
+        BalancedLossClassifier(random_state=0),
+    )
+    predicted = model.fit(train.data, train.target).predict(test.data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        macro = f1_score(test.target, predicted, average="macro", zero_division=0)
+    assert micro_f1(test.target, predicted) >= 0.88
+    assert macro >= 0.62

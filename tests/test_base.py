@@ -1,0 +1,578 @@
+"""The contract that all estimators share, on the linear model and on a small network."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning, NotFittedError
+
+from skmltc import BalancedLossClassifier, base
+from skmltc._validation import LabelWarning
+from skmltc.encoders import BagEncoder
+from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
+
+LINEAR = BalancedLossClassifier(weight_decay=0.1, random_state=0)
+NETWORK = BalancedLossClassifier(
+    encoder=BagEncoder(hidden_dims=(8,)), max_epochs=3, early_stopping=False, random_state=0
+)
+BOTH = pytest.mark.parametrize("model", [LINEAR, NETWORK], ids=["linear", "network"])
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.RandomState(0).rand(60, 6).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def y(X):
+    """Three labels that follow the features, on 30, 15 and 6 documents."""
+    order = (X[:, :3] + 0.3 * X[:, 3:]).argsort(axis=0).argsort(axis=0)
+    return (order >= [30, 45, 54]).astype(int)
+
+
+def weights(model):
+    """All that a model learned, as one list of arrays."""
+    if hasattr(model, "coef_"):
+        return [model.coef_, model.intercept_, model.threshold_]
+    return [*(p.detach().numpy() for p in model.module_.parameters()), model.threshold_]
+
+
+def assert_same_model(model, other):
+    for mine, others in zip(weights(model), weights(other), strict=True):
+        assert_array_equal(mine, others)
+
+
+# ---------------------------------------------------------------------------------- bad input
+
+
+def with_value(array, value):
+    array = array.astype(float)
+    array[3, 1] = value
+    return array
+
+
+BAD_DATA = {
+    "NaN in X": (lambda X, y: (with_value(X, np.nan), y), "Input X contains NaN"),
+    "infinity in X": (lambda X, y: (with_value(X, np.inf), y), "Input X contains infinity"),
+    "sparse X with NaN": (
+        lambda X, y: (sparse.csr_array(with_value(X, np.nan)), y),
+        "Input X contains NaN",
+    ),
+    "3-D X": (lambda X, y: (X[None], y), "Found array with dim 3, while dim <= 2 is required"),
+    "1-D X": (lambda X, y: (X[:, 0], y), "Expected 2D array, got 1D array instead"),
+    "3-D y": (lambda X, y: (X, y[None]), "Found array with dim 3, while dim <= 2 is required"),
+    "twos": (
+        lambda X, y: (X, 2 * y),
+        "y must be a label indicator matrix of zeros and ones. Got a value of 2 instead. "
+        "sklearn.preprocessing.MultiLabelBinarizer makes one",
+    ),
+    "sparse twos": (
+        lambda X, y: (X, sparse.csr_array(2 * y)),
+        "y must be a label indicator matrix of zeros and ones. Got a value of 2 instead",
+    ),
+    "minus ones": (
+        lambda X, y: (X, 2 * y - 1),
+        "y must be a label indicator matrix of zeros and ones. Got a value of -1 instead",
+    ),
+    "halves": (lambda X, y: (X, y / 2), "zeros and ones. Got a value of 0.5 instead"),
+    "NaN in y": (lambda X, y: (X, with_value(y, np.nan)), "Input y contains NaN"),
+    "no positive": (
+        lambda X, y: (X, 0 * y),
+        "y must be a matrix with at least one positive. Got only zeros instead",
+    ),
+    "no positive, sparse": (
+        lambda X, y: (X, sparse.csr_matrix(y.shape)),
+        "y must be a matrix with at least one positive. Got only zeros instead",
+    ),
+    "no label": (lambda X, y: (X, y[:, :0]), "0 feature"),
+    "short y": (
+        lambda X, y: (X, y[:-1]),
+        "inconsistent numbers of samples: y must be of 60 rows, as X. Got 59 instead",
+    ),
+    "short sparse y": (lambda X, y: (X, sparse.csr_array(y[:7])), "y must be of 60 rows"),
+    "no y": (lambda X, y: (X, None), "y must be given. Got None instead"),
+    "one class": (lambda X, y: (X, np.zeros(60)), "y must be of at least 2 classes. Got 1 class"),
+    "numbers": (lambda X, y: (X, X[:, 0]), "Unknown label type: continuous"),
+    "no document": (lambda X, y: (X[:0], y[:0]), r"Found array with 0 sample\(s\)"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data(model, case, X, y):
+    make, message = BAD_DATA[case]
+    with pytest.raises(ValueError, match=message):
+        clone(model).fit(*make(X, y))
+
+
+CHOICES = "'tuned', 'tuned_low', 'frequency', 'per_group', 'per_label'"
+BAD_PARAMETERS = [
+    ({"loss": "focl"}, "loss must be one of 'auto', 'bce', .* Got 'focl' instead. Did you mean"),
+    ({"loss": "db"}, "loss must be one of .* Got 'db' instead"),
+    ({"loss": 3}, "'loss' .* must be .* Got 3 instead"),
+    ({"loss": LINEAR}, "loss must be a name or a spec with a build method. Got Balanced"),
+    ({"loss": FocalLoss(gamma=-1)}, r"gamma of FocalLoss must be .* Got -1 instead"),
+    ({"encoder": "bga"}, "encoder must be one of 'auto', 'bag'. Got 'bga' instead. Did you mean"),
+    ({"encoder": LINEAR}, "encoder must be a name or a spec with a build method"),
+    ({"encoder": BagEncoder(dropout=2)}, r"dropout must be a number in \[0, 1\). Got 2 instead"),
+    ({"encoder": BagEncoder(hidden_dims=8)}, "hidden_dims must be a tuple of positive integers"),
+    ({"threshold": "tund"}, f"threshold must be one of {CHOICES}. Got 'tund' instead. Did you"),
+    *(
+        ({"threshold": value}, rf"threshold must be a probability in \(0, 1\) or one of {CHOICES}")
+        for value in (0, 1, 1.5, -0.1, None, float("nan"))
+    ),
+    ({"lr": 0}, "'lr' .* must be .* Got 0 instead"),
+    ({"weight_decay": -1}, "'weight_decay' .* must be .* Got -1 instead"),
+    ({"max_epochs": 0}, "'max_epochs' .* must be .* Got 0 instead"),
+    ({"batch_size": 2.5}, "'batch_size' .* must be .* Got 2.5 instead"),
+    ({"patience": 0}, "'patience' .* must be .* Got 0 instead"),
+    ({"validation_fraction": 1.0}, "'validation_fraction' .* must be .* Got 1.0 instead"),
+    ({"min_labels": -1}, "'min_labels' .* must be .* Got -1 instead"),
+    ({"optimizer": "sgd"}, "'optimizer' .* must be .* Got 'sgd' instead"),
+    ({"early_stopping": "yes"}, "'early_stopping' .* must be .* Got 'yes' instead"),
+    ({"random_state": "now"}, "'random_state' .* must be .* Got 'now' instead"),
+    ({"callbacks": 3}, "'callbacks' .* must be .* Got 3 instead"),
+]
+
+
+@pytest.mark.parametrize("parameters, message", BAD_PARAMETERS, ids=str)
+def test_bad_parameters(parameters, message, X, y):
+    with pytest.raises(ValueError, match=message):
+        clone(LINEAR).set_params(**parameters).fit(X, y)
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_prediction_needs_a_fit_and_the_features_of_the_fit(model, method, X, y):
+    model = clone(model)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(model, method)(X)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        model.predict_topk(X)
+    model.fit(X, y)
+    with pytest.raises(ValueError, match="X has 4 features, but .* is expecting 6 features"):
+        getattr(model, method)(X[:, :4])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        getattr(model, method)(with_value(X, np.nan))
+    with pytest.raises(ValueError, match="k must be a positive integer. Got 0 instead"):
+        model.predict_topk(X, 0)
+
+
+@pytest.mark.parametrize(
+    "part, message",
+    [
+        (lambda X, y: (X, None), "X_val and y_val must be given together. Got one of them"),
+        (lambda X, y: (None, y), "X_val and y_val must be given together. Got one of them"),
+        (lambda X, y: (X[:3], y), "y_val must be of 3 rows, as X. Got 60 instead"),
+        (lambda X, y: (X, y[:, :2]), "y_val must be a matrix of 3 columns, one a label. Got 2"),
+        (lambda X, y: (X[:, :2], y), "X has 2 features, but .* is expecting 6 features"),
+        (lambda X, y: (X, 3 * y), "y_val must be a label indicator matrix of zeros and ones"),
+    ],
+)
+def test_bad_validation_parts(part, message, X, y):
+    with pytest.raises(ValueError, match=message):
+        clone(LINEAR).fit(X, y, *part(X, y))
+
+
+def test_validation_classes_are_those_of_training(X):
+    with pytest.raises(ValueError, match=r"y_val must be of the classes \[0 1 2\]. Got 3 instead"):
+        clone(LINEAR).fit(X, np.arange(60) % 3, X, np.arange(60) % 4)
+
+
+# ------------------------------------------------------------------------------ hopeless labels
+
+
+@BOTH
+@pytest.mark.parametrize("threshold", ["tuned_low", "frequency", "per_label", 1e-6])
+def test_a_label_without_documents_is_never_predicted(model, threshold, X, y):
+    y = np.insert(y, 1, 0, axis=1)
+    model = clone(model).set_params(threshold=threshold, min_labels=4)
+    with pytest.warns(LabelWarning, match=r"1 of 4 labels have no training document \(columns 1\)"):
+        model.fit(X, y)
+    assert_array_equal(np.isposinf(model.threshold_), [False, True, False, False])
+    assert_array_equal(model.label_counts_, [30, 0, 15, 6])
+    proba = model.predict_proba(X)
+    assert np.isfinite(proba).all() and proba[:, 1].max() < 1e-12
+    assert_array_equal(model.predict(X), np.tile([1, 0, 1, 1], (60, 1)))
+    assert_array_equal(np.bincount(model.predict_topk(X, 4).indices), [60, 0, 60, 60])
+
+
+@BOTH
+def test_many_labels_without_documents_are_counted_and_the_first_named(model, X, y):
+    y = sparse.hstack([sparse.csr_array(y), sparse.csr_array((60, 9))])
+    message = r"9 of 12 labels have no training document \(columns 3, 4, 5, 6, 7, \.\.\.\)"
+    with pytest.warns(LabelWarning, match=message):
+        predicted = clone(model).fit(X, y).predict(X)
+    assert predicted.shape == (60, 12) and not predicted[:, 3:].nnz
+
+
+def test_the_other_labels_do_not_feel_one_without_documents(X, y):
+    model = clone(LINEAR).set_params(logit_adjustment=0.0)
+    alone = clone(model).fit(X, y)
+    with pytest.warns(LabelWarning):
+        beside = clone(model).fit(X, np.hstack([0 * y[:, :2], y]))
+    assert_array_equal(beside.coef_[2:], alone.coef_)
+    assert_array_equal(beside.intercept_[2:], alone.intercept_)
+    assert not beside.coef_[:2].any()
+
+
+@BOTH
+def test_documents_without_labels_are_negatives_of_all(model, X, y):
+    y = y.copy()
+    y[20:40] = 0
+    model = clone(model).fit(X, sparse.csr_array(y))
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.n_samples_fit_ == 60
+
+
+@BOTH
+@pytest.mark.parametrize("weight_decay", ["auto", 0.1])
+def test_one_document_trains(model, weight_decay, X):
+    model = clone(model).set_params(weight_decay=weight_decay)
+    with pytest.warns(LabelWarning, match="1 of 3 labels"):
+        model.fit(X[:1], [[1, 0, 1]])
+    proba = model.predict_proba(X)
+    assert np.isfinite(proba).all()
+    assert_allclose(model.threshold_, [0, np.inf, 0])
+    if hasattr(model, "coef_"):
+        assert_array_equal(model.predict(X[:1]), [[1, 0, 1]])
+    clone(model).fit(X[:1], sparse.csr_array([[1]]))
+
+
+@BOTH
+@pytest.mark.parametrize("n_samples", range(2, 16))
+def test_few_documents_train(model, n_samples, X, y):
+    y = np.hstack([np.ones((60, 1)), y[::-1]])[:n_samples]  # one label is on all of them
+    model = clone(model).set_params(max_epochs=1).fit(X[:n_samples], y[:, y.any(axis=0)])
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@BOTH
+def test_labels_of_one_document_each_train(model, X):
+    """No cut-off can be learned: no model has seen the label of the document it scores."""
+    model = clone(model).fit(X[:20], np.eye(20, dtype=int))
+    assert_array_equal(model.threshold_, 0)
+    assert model.logit_adjustment_ == 0
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@BOTH
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
+def test_one_label_is_a_matrix_of_one_column(model, form, X, y):
+    model = clone(model).fit(X, form(y[:, :1]))
+    assert model.predict_proba(X).shape == model.decision_function(X).shape == (60, 1)
+    assert isinstance(model.predict(X), form) and model.predict(X).shape == (60, 1)
+    assert model.predict_topk(X, 5).shape == (60, 1)
+
+
+# ---------------------------------------------------------------------------- forms of y and X
+
+
+@BOTH
+def test_every_form_of_y_gives_the_same_model_and_its_own_form_of_prediction(model, X, y):
+    reference = clone(model).fit(X, y)
+    expected = reference.predict(X)
+    assert isinstance(expected, np.ndarray) and expected.any()
+    forms = [
+        (sparse.csr_matrix, sparse.csr_matrix),
+        (sparse.csc_matrix, sparse.csr_matrix),
+        (sparse.csr_array, sparse.csr_array),
+        (sparse.csc_array, sparse.csr_array),
+        (sparse.coo_array, sparse.csr_array),
+        (sparse.lil_matrix, sparse.csr_matrix),
+        (lambda y: y.tolist(), np.ndarray),
+        (lambda y: y.astype(bool), np.ndarray),
+        (lambda y: y.astype(np.uint8), np.ndarray),
+        (lambda y: sparse.csr_array(y.astype(bool)), sparse.csr_array),
+        (lambda y: sparse.csr_array(y.astype(float)), sparse.csr_array),
+    ]
+    for make, form in forms:
+        other = clone(model).fit(X, make(y))
+        assert_same_model(other, reference)
+        predicted = other.predict(X)
+        assert type(predicted) is form and predicted.dtype == np.int64
+        assert_array_equal(predicted.toarray() if form is not np.ndarray else predicted, expected)
+
+
+@BOTH
+def test_stored_zeros_and_repeated_entries_of_y_do_not_matter(model, X, y):
+    rows, columns = y.nonzero()
+    places = np.append(rows, 0), np.append(columns, y[0].argmin())
+    messy = sparse.csr_array((np.append(np.ones(len(rows)), 0), places), shape=y.shape)
+    before = messy.nnz
+    assert_same_model(clone(model).fit(X, messy), clone(model).fit(X, y))
+    assert messy.nnz == before  # the caller's matrix is left alone
+
+
+@BOTH
+def test_sparse_and_dense_features_give_the_same_scores(model, X, y):
+    X = X * (X > 0.5)
+    dense, csr = clone(model).fit(X, y), clone(model).fit(sparse.csc_matrix(X), y)
+    assert_allclose(
+        dense.decision_function(X), csr.decision_function(sparse.coo_array(X)), atol=0.02
+    )
+
+
+@BOTH
+def test_attributes_describe_the_training_data(model, X):
+    y = np.zeros((60, 4), dtype=int)
+    y[:55, 0] = y[:30, 1] = y[50:, 2] = y[:1, 3] = 1
+    model = clone(model).fit(X, y)
+    assert_array_equal(model.classes_, [0, 1, 2, 3])
+    assert_array_equal(model.label_counts_, [55, 30, 10, 1])
+    assert_array_equal(model.head_labels_, [0])
+    assert_array_equal(model.tail_labels_, [2, 3])
+    assert (model.n_samples_fit_, model.n_labels_, model.n_features_in_) == (60, 4, 6)
+    assert model.threshold_.shape == (4,) and model.n_iter_ > 0
+
+
+# ------------------------------------------------------------------------------- one class each
+
+
+@BOTH
+def test_classes_of_a_multiclass_target_are_given_back(model, X):
+    y = np.array(["low", "middle", "top"])[(3 * X[:, 0]).astype(int)]
+    model = clone(model).set_params(max_epochs=40).fit(X, y)
+    assert model.classes_.tolist() == ["low", "middle", "top"]
+    proba, scores = model.predict_proba(X), model.decision_function(X)
+    assert proba.shape == scores.shape == (60, 3)
+    assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert_allclose(proba, expit(scores) / expit(scores).sum(axis=1, keepdims=True), rtol=1e-5)
+    assert_array_equal(model.predict(X), model.classes_[scores.argmax(axis=1)])
+    assert model.score(X, y) > 0.6
+
+
+@BOTH
+def test_classes_of_a_binary_target_are_given_back(model, X):
+    y = np.where(X[:, 1] > 0.5, "yes", "no")
+    model = clone(model).set_params(max_epochs=40).fit(X, y)
+    proba, scores = model.predict_proba(X), model.decision_function(X)
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert scores.shape == (60,) and proba.shape == (60, 2)
+    assert_allclose(proba, np.column_stack([expit(-scores), expit(scores)]), atol=1e-6)
+    assert_array_equal(model.predict(X), np.where(scores > 0, "yes", "no"))
+    assert model.score(X, y) > 0.8
+
+
+def test_a_dense_column_is_a_binary_target_with_a_warning(X, y):
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        column = clone(LINEAR).fit(X, y[:, :1])
+    assert_same_model(column, clone(LINEAR).fit(X, y[:, 0]))
+
+
+@pytest.mark.parametrize("model", [LINEAR, NETWORK], ids=["linear", "network"])
+def test_a_class_may_come_first_in_the_validation_part(model, X):
+    y = np.arange(60) % 3
+    model = clone(model).fit(X, y, X[:30], y[:30])
+    assert model.predict(X).shape == (60,)
+
+
+# ---------------------------------------------------------------------------------- prediction
+
+
+@BOTH
+def test_the_prediction_chain(model, documents):
+    model = clone(model).fit(documents.X, documents.Y)
+    logits, proba = model.decision_function(documents.X), model.predict_proba(documents.X)
+    assert logits.dtype == np.float32 and logits.shape == documents.Y.shape
+    assert_allclose(proba, expit(logits), rtol=1e-6)
+    assert_array_equal(model.predict(documents.X).toarray(), logits > model.threshold_)
+
+
+@BOTH
+def test_a_documents_scores_do_not_depend_on_the_others(model, documents, monkeypatch):
+    X = documents.X
+    for form in (X, X.toarray()):
+        fitted = clone(model).fit(form, documents.Y)
+        scores = fitted.decision_function(form)
+        for rows in (slice(0, 1), slice(7, 8), slice(250, 300), slice(1, None)):
+            assert_array_equal(fitted.decision_function(form[rows]), scores[rows])
+        with monkeypatch.context() as small:
+            small.setattr(base, "_SCORES_AT_A_TIME", 12 * 37)
+            assert_array_equal(fitted.decision_function(form), scores)
+            assert_array_equal(fitted.predict(form).toarray(), scores > fitted.threshold_)
+
+
+@BOTH
+def test_topk_are_the_best_of_all_scores_and_no_more_are_kept(model, documents, monkeypatch):
+    model = clone(model).fit(documents.X, documents.Y)
+    logits, proba = model.decision_function(documents.X), model.predict_proba(documents.X)
+    for k in (1, 3, 12, 50):
+        monkeypatch.setattr(base, "_SCORES_AT_A_TIME", 100 * k)
+        top = model.predict_topk(documents.X, k)
+        assert isinstance(top, sparse.csr_array) and top.shape == logits.shape
+        expected = np.zeros_like(proba)
+        best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+        np.put_along_axis(expected, best, np.take_along_axis(proba, best, 1), 1)
+        assert_allclose(top.toarray(), expected, rtol=1e-6)
+        assert top.nnz == 300 * min(k, 12)
+    assert model.predict_topk(documents.X).nnz == 300 * 5
+
+
+@BOTH
+def test_min_labels_gives_every_document_its_best_labels(model, documents):
+    model = clone(model).set_params(threshold=0.999, min_labels=2).fit(documents.X, documents.Y)
+    logits, predicted = model.decision_function(documents.X), model.predict(documents.X).toarray()
+    expected = logits > logit(0.999)
+    for row, best in enumerate(np.argsort(-logits, axis=1, kind="stable")[:, :2]):
+        expected[row, best] = True
+    assert_array_equal(predicted, expected)
+    assert (predicted.sum(axis=1) == 2).any()
+
+
+# ---------------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "focal" in name and "no" not in name])
+def test_parameters_of_a_loss_given_by_name_are_set(name):
+    model = BalancedLossClassifier(loss=name).set_params(loss__gamma=1.5)
+    assert isinstance(model.loss, LOSSES[name]) and model.loss.gamma == 1.5
+
+
+def test_parameters_inside_specs_are_set_whatever_the_order():
+    model = BalancedLossClassifier()
+    model.set_params(loss__kappa=0.3, loss="distribution_balanced", lr=0.1)
+    assert isinstance(model.loss, DistributionBalancedLoss)
+    assert (model.loss.kappa, model.loss.gamma, model.lr) == (0.3, 2.0, 0.1)
+    model.set_params(encoder="bag").set_params(encoder__hidden_dims=(3,), encoder__dropout=0.4)
+    assert repr(model.encoder) == "BagEncoder(dropout=0.4, hidden_dims=(3,))"
+    assert model.get_params()["encoder__dropout"] == 0.4
+
+
+def test_setting_parameters_of_a_spec_keeps_the_spec():
+    loss = FocalLoss()
+    model = BalancedLossClassifier(loss=loss).set_params(loss__gamma=0.5)
+    assert model.loss is loss and loss.gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"loss__gamma": 1}, "loss must be a name or a spec. Got 'auto' instead. Name the loss"),
+        ({"encoder__dropout": 0}, "encoder must be a name or a spec. Got 'auto' instead. Name"),
+        ({"loss": "bce", "loss__gamma": 1}, "Invalid parameter 'gamma'"),
+        ({"loss": "boo", "loss__gamma": 1}, "loss must be one of .* Got 'boo' instead"),
+        ({"los": "bce"}, "Invalid parameter 'los'"),
+        ({"lr__gamma": 1}, "Invalid parameter|has no attribute"),
+    ],
+)
+def test_parameters_that_cannot_be_set(parameters, message):
+    with pytest.raises((ValueError, AttributeError), match=message):
+        BalancedLossClassifier().set_params(**parameters)
+
+
+@BOTH
+def test_fit_changes_no_parameter_and_clones_are_unfitted(model, X, y):
+    model = clone(model).set_params(loss=DistributionBalancedLoss(kappa=0.2))
+    before = {name: repr(value) for name, value in model.get_params().items()}
+    model.fit(X, y)
+    assert {name: repr(value) for name, value in model.get_params().items()} == before
+    copy = clone(model)
+    assert not hasattr(copy, "threshold_") and copy.loss.kappa == 0.2
+    assert copy.loss is not model.loss
+    assert_same_model(copy.fit(X, y), model)
+
+
+# --------------------------------------------------------------------------------- determinism
+
+
+@BOTH
+def test_the_same_seed_gives_the_same_model_whatever_the_global_state(model, documents):
+    X, Y = documents.X.copy(), documents.Y.copy()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = clone(model).fit(documents.X, documents.Y)
+    torch.manual_seed(2)
+    np.random.seed(2)
+    assert_same_model(clone(model).fit(documents.X, documents.Y), first)
+    assert_same_model(first.fit(documents.X, documents.Y), clone(model).fit(X, Y))
+
+
+def test_another_seed_gives_another_network(documents):
+    fitted = [
+        clone(NETWORK).set_params(random_state=seed, threshold=0.5).fit(documents.X, documents.Y)
+        for seed in (0, 1)
+    ]
+    assert (weights(fitted[0])[0] != weights(fitted[1])[0]).any()
+
+
+@BOTH
+def test_a_random_state_moves_on(model, documents):
+    random_state = np.random.RandomState(0)
+    model = clone(model).set_params(random_state=random_state)
+    first, second = (clone(model).fit(documents.X, documents.Y) for _ in range(2))
+    assert_same_model(first, second)  # a clone copies the state
+    before = random_state.get_state()[2]
+    model.set_params(random_state=random_state).fit(documents.X, documents.Y)
+    assert random_state.get_state()[2] != before
+
+
+@BOTH
+def test_global_random_states_are_left_alone(model, documents):
+    torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()
+    fitted = clone(model).fit(documents.X, documents.Y)
+    fitted.predict(documents.X)
+    assert torch.equal(torch.random.get_rng_state(), torch_state)
+    for mine, before in zip(np.random.get_state(), numpy_state, strict=True):
+        assert_array_equal(mine, before)
+
+
+# ----------------------------------------------------------------------------------- pickling
+
+
+def test_models_score_the_same_in_another_process(documents, tmp_path):
+    X = documents.X
+    for name, model in (("linear", LINEAR), ("network", NETWORK)):
+        fitted = clone(model).fit(X, documents.Y)
+        joblib.dump((fitted, X), tmp_path / f"{name}.joblib")
+        np.save(tmp_path / f"{name}.npy", fitted.predict_proba(X))
+    code = (
+        "import joblib, numpy as np\n"
+        "for name in ('linear', 'network'):\n"
+        f"    model, X = joblib.load(rf'{tmp_path}/{{name}}.joblib')\n"
+        f"    expected = np.load(rf'{tmp_path}/{{name}}.npy')\n"
+        "    np.testing.assert_array_equal(model.predict_proba(X), expected)\n"
+        "    assert model.predict(X).nnz\n"
+    )
+    root = Path(base.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+
+@BOTH
+def test_pickles_leave_out_what_only_training_needs(model, documents):
+    fitted = clone(model).fit(documents.X, documents.Y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert not hasattr(copy, "net_")
+    assert hasattr(fitted, "net_") == hasattr(fitted, "module_")
+    assert_same_model(copy, fitted)
+    assert_array_equal(copy.predict_proba(documents.X), fitted.predict_proba(documents.X))
+    assert len(pickle.dumps(fitted)) < 20 * documents.X.shape[1] * 12
+    assert_same_model(copy.fit(documents.X, documents.Y), fitted)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@BOTH
+def test_models_trained_on_a_gpu_load_without_one(model, documents, tmp_path):
+    fitted = clone(model).set_params(device="auto").fit(documents.X, documents.Y)
+    joblib.dump((fitted, documents.X), tmp_path / "model.joblib")
+    np.save(tmp_path / "proba.npy", fitted.predict_proba(documents.X))
+    code = (
+        "import joblib, numpy as np, torch; assert not torch.cuda.is_available()\n"
+        f"model, X = joblib.load(r'{tmp_path}/model.joblib')\n"
+        f"expected = np.load(r'{tmp_path}/proba.npy')\n"
+        "np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)\n"
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    root = Path(base.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, env=environment)
