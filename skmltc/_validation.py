@@ -162,5 +162,5 @@ def warn_of_counts(token_ids):
             f"numbers in {has_gap.sum()} rows instead: they are taken as padding. Are these "
             "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=4,
         )

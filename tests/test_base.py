@@ -1,4 +1,4 @@
-"""The contract that all estimators share, on the linear model and on a small network."""
+"""The contract that all estimators share, on the linear model and on small networks."""
 
 import os
 import pickle
@@ -15,11 +15,15 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 from skmltc import BalancedLossClassifier, base
+from skmltc._sequences import ConvolutionalEncoder
 from skmltc._validation import LabelWarning
-from skmltc.encoders import BagEncoder
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
+from skmltc.text import TokenSequenceVectorizer, WordVectors
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1, random_state=0)
 NETWORK = BalancedLossClassifier(
@@ -122,7 +126,10 @@ BAD_PARAMETERS = [
     ({"loss": 3}, "'loss' .* must be .* Got 3 instead"),
     ({"loss": LINEAR}, "loss must be a name or a spec with a build method. Got Balanced"),
     ({"loss": FocalLoss(gamma=-1)}, r"gamma of FocalLoss must be .* Got -1 instead"),
-    ({"encoder": "bga"}, "encoder must be one of 'auto', 'bag'. Got 'bga' instead. Did you mean"),
+    (
+        {"encoder": "bga"},
+        "encoder must be one of 'auto', 'bag', 'cnn', 'bilstm'. Got 'bga' instead. Did you mean",
+    ),
     ({"encoder": LINEAR}, "encoder must be a name or a spec with a build method"),
     ({"encoder": BagEncoder(dropout=2)}, r"dropout must be a number in \[0, 1\). Got 2 instead"),
     ({"encoder": BagEncoder(hidden_dims=8)}, "hidden_dims must be a tuple of positive integers"),
@@ -576,3 +583,136 @@ def test_models_trained_on_a_gpu_load_without_one(model, documents, tmp_path):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     root = Path(base.__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True, env=environment)
+
+
+# ------------------------------------------------------------------------------------- tokens
+
+
+SMALL_CNN = TextCNN(filter_sizes=(1, 2), n_filters=6, embedding_dim=6, hidden_dim=6)
+SMALL_LSTM = BiLSTMAttention(hidden_dim=6, output_dim=6, embedding_dim=6)
+TOKENS = {"max_epochs": 3, "early_stopping": False, "batch_size": 16, "random_state": 0}
+ENCODERS_OF_TOKENS = pytest.mark.parametrize(
+    "encoder", [SMALL_CNN, SMALL_LSTM], ids=["cnn", "lstm"]
+)
+
+
+@pytest.fixture(scope="module")
+def token_ids():
+    """Sixty texts of 1 to 8 tokens."""
+    rng = np.random.RandomState(0)
+    lengths = rng.randint(1, 9, 60)
+    return rng.randint(1, 20, (60, 8)) * (np.arange(8) < lengths[:, None])
+
+
+@ENCODERS_OF_TOKENS
+def test_a_named_token_encoder_takes_whole_numbers_of_any_type(encoder, token_ids, y):
+    models = [
+        BalancedLossClassifier(encoder=encoder, **TOKENS).fit(token_ids.astype(dtype), y)
+        for dtype in (np.int32, np.int64, np.uint8, np.float64)
+    ]
+    for model in models[1:]:
+        assert_same_model(model, models[0])
+        assert_array_equal(
+            model.decision_function(token_ids), models[0].decision_function(token_ids)
+        )
+
+
+def test_dense_integers_take_the_encoder_of_the_paper_and_floats_the_linear_model(token_ids, y):
+    model = BalancedLossClassifier(threshold=0.5, max_epochs=1, random_state=0)
+    assert isinstance(clone(model).fit(token_ids, y).module_[0], ConvolutionalEncoder)
+    assert clone(model).fit(token_ids.astype(float), y).coef_.shape == (3, 8)
+    assert clone(model).fit(sparse.csr_array(token_ids), y).coef_.shape == (3, 8)
+    with pytest.warns(UserWarning, match="X must be token ids from 0 up, or features"):
+        assert clone(model).fit(token_ids - 5, y).coef_.shape == (3, 8)
+    named = clone(model).set_params(encoder="bag").fit(token_ids, y)
+    assert_array_equal(named.coef_, clone(model).fit(token_ids.astype(float), y).coef_)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda X: X - 3, "X must be token ids, .* Got -3 instead. Negative values in data"),
+        (lambda X: X + 0.5, "X must be token ids, whole numbers .* Got .*.5 instead. Token"),
+        (lambda X: X * np.nan, "Input X contains NaN"),
+        (lambda X: sparse.csr_array(X), "Sparse data was passed"),
+        (lambda X: X[0], "Expected 2D array, got 1D array instead"),
+    ],
+)
+@ENCODERS_OF_TOKENS
+def test_what_token_encoders_refuse_in_fit_and_predict(encoder, change, message, token_ids, y):
+    model = BalancedLossClassifier(encoder=encoder, threshold=0.5, **TOKENS)
+    with pytest.raises((ValueError, TypeError), match=message):
+        clone(model).fit(change(token_ids), y)
+    model.fit(token_ids, y)
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.predict(change(token_ids))
+
+
+def test_counts_are_warned_of(token_ids, y):
+    counts = token_ids.copy()
+    counts[:7, :3] = [4, 0, 2]
+    with pytest.warns(UserWarning, match="zeros between other numbers in 7 rows instead") as caught:
+        BalancedLossClassifier(encoder=SMALL_CNN, threshold=0.5, **TOKENS).fit(counts, y)
+    assert caught[0].filename == __file__
+
+
+@ENCODERS_OF_TOKENS
+def test_new_words_are_unknown_and_padding_may_be_anywhere(encoder, token_ids, y):
+    model = BalancedLossClassifier(encoder=encoder, threshold=0.5, **TOKENS).fit(token_ids, y)
+    assert model.module_[0].embedding.num_embeddings == token_ids.max() + 1
+    new = np.array([[5, 3, 9, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]])
+    variants = np.array([[0, 0, 5, 0, 3, 9, 0, 0], [10**6, 0, 0, 0, 0, 0, 0, 0]])
+    unknown = np.array([[0, 5, 3, 0, 0, 0, 0, 9], [1, 0, 0, 0, 0, 0, 0, 0]])
+    scores = model.decision_function(new)
+    assert np.isfinite(scores).all()
+    assert_array_equal(model.decision_function(variants), scores)
+    assert_array_equal(model.decision_function(unknown), scores)
+
+
+@ENCODERS_OF_TOKENS
+def test_new_words_of_a_validation_part_are_unknown(encoder, token_ids, y):
+    model = BalancedLossClassifier(encoder=encoder, threshold=0.5, **TOKENS)
+    new = np.where(token_ids > 9, 10**6, token_ids)
+    known = np.where(token_ids > 9, 1, token_ids)
+    model.set_params(early_stopping=True)
+    models = [clone(model).fit(token_ids, y, X_val=part, y_val=y) for part in (new, known)]
+    assert_same_model(*models)
+
+
+@ENCODERS_OF_TOKENS
+def test_scores_of_a_text_do_not_depend_on_the_others(encoder, token_ids, y):
+    model = BalancedLossClassifier(encoder=encoder, threshold=0.5, **TOKENS).fit(token_ids, y)
+    scores = model.decision_function(token_ids)
+    order = np.random.RandomState(1).permutation(60)
+    assert_array_equal(model.decision_function(token_ids[order]), scores[order])
+    alone = [model.decision_function(text[None]) for text in token_ids]
+    assert_array_equal(np.concatenate(alone), scores)
+
+
+def test_pretrained_vectors_in_a_pipeline(documents):
+    """The vectors' words number the ids, and set the size of the table."""
+    words = sorted({word for text in documents.texts[:50] for word in text.lower().split()})[:200]
+    vectors = WordVectors(words, np.random.RandomState(0).randn(len(words), 6))
+    model = make_pipeline(
+        TokenSequenceVectorizer(vocabulary=vectors, max_length=20),
+        BalancedLossClassifier(
+            encoder=clone(SMALL_LSTM).set_params(embeddings=vectors), threshold=0.5, **TOKENS
+        ),
+    )
+    scores = model.fit(documents.texts, documents.Y).decision_function(documents.texts)
+    assert scores.shape == documents.Y.shape and np.isfinite(scores).all()
+    assert model[-1].module_[0].embedding.weight.shape == (len(words) + 2, 6)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.decision_function(documents.texts), scores)
+
+
+def test_tags_follow_the_encoder():
+    for encoder, tokens in {"auto": False, "bag": False, "cnn": True, SMALL_LSTM: True}.items():
+        tags = get_tags(BalancedLossClassifier(encoder=encoder)).input_tags
+        assert tags.categorical == tags.positive_only == tokens != tags.sparse
+
+
+def test_decision_function_of_a_token_encoder_comes_with_fit(token_ids, y):
+    model = BalancedLossClassifier(encoder=SMALL_CNN, threshold=0.5, **TOKENS)
+    assert not hasattr(model, "decision_function") and hasattr(LINEAR, "decision_function")
+    assert hasattr(model.fit(token_ids, y), "decision_function")

@@ -19,6 +19,7 @@ from skmltc.encoders import (
     ScaledLinear,
     TextCNN,
     build_network,
+    split_head,
 )
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
@@ -240,6 +241,9 @@ def test_normalised_vectors_get_a_head_with_a_learned_scale():
     assert isinstance(head, ScaledLinear) and head.scale.requires_grad
     expected = 4 * vectors @ head.weight.T + head.bias
     assert_allclose(head(vectors).detach(), expected.detach(), atol=1e-6)
+    _, weights = split_head(nn.Sequential(body, head))
+    by_parts = vectors @ weights[:-1] + weights[-1]
+    assert_allclose(by_parts.detach(), expected.detach(), atol=1e-6)
     body, head = build_network(clone(spec).set_params(normalize=False), 9, 3).eval()
     assert type(head) is nn.Linear and type(build_network(TextCNN(), 9, 3)[1]) is nn.Linear
     assert (body(token_ids).norm(dim=1) - 1).abs().min() > 0.01
