@@ -126,7 +126,7 @@ BAD_PARAMETERS = [
     ({"loss": 3}, "'loss' .* must be .* Got 3 instead"),
     ({"loss": LINEAR}, "loss must be a name or a spec with a build method. Got Balanced"),
     ({"loss": FocalLoss(gamma=-1)}, r"gamma of FocalLoss must be .* Got -1 instead"),
-    (
+    ({"encoder": "bga"}, "encoder must be one of 'auto', 'bag', 'cnn', .* Did you mean 'bag'"),
         {"encoder": "bga"},
         "encoder must be one of 'auto', 'bag', 'cnn', 'bilstm'. Got 'bga' instead. Did you mean",
     ),
