@@ -7,6 +7,8 @@ done after a dozen iterations, where one optimiser over the block would wait for
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from joblib import Parallel, delayed
@@ -23,7 +25,7 @@ _NO_LOSS = 1e-8  # a document; a label on all of them approaches 0, and would ne
 _ARMIJO, _WOLFE = 1e-4, 0.9
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
-_BLOCK_ELEMENTS = 2**22  # of one work array: several of them then share the cache
+_BLOCK_ELEMENTS = 2**21  # of one work array: several of them then share the cache
 
 
 class Features:
@@ -323,7 +325,7 @@ def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=N
         weights[:, columns] = W.cpu().numpy()
         return n_iter
 
-    n_iters = _run(fit_block, label_blocks(Y, max(X.shape)), n_jobs, verbose, "labels")
+    n_iters = _run(fit_block, label_blocks(Y, max(X.shape)), device, n_jobs, verbose, "labels")
     return weights[:-1].T, weights[-1].copy(), max(n_iters, default=0)
 
 
@@ -360,7 +362,7 @@ def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jo
     blocks = label_blocks(Y_fit, max(X.shape), labels)
     if not blocks:
         return [ScoredPairs.empty(Y.shape[1])] * len(decays)
-    by_block = _run(score_block, blocks, n_jobs, verbose, "labels scored out of fold")
+    by_block = _run(score_block, blocks, device, n_jobs, verbose, "labels scored out of fold")
     return [ScoredPairs.concatenate(parts) for parts in zip(*by_block, strict=True)]
 
 
@@ -416,9 +418,15 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     return chosen if (searched >= wanted).all() else choose(score(chosen[:1], wanted))
 
 
-def _run(function, blocks, n_jobs, verbose, what):
-    """Call the function on every block of labels, several at a time if asked."""
+def _run(function, blocks, device, n_jobs, verbose, what):
+    """Call the function on every block of labels, several at a time.
+
+    Blocks in parallel beat torch's own threads inside a block, whose many short operations would
+    wait for each other; and the result does not depend on how many there are.
+    """
     sizes = np.cumsum([len(block) for block in blocks])
+    if n_jobs is None:
+        n_jobs = 1 if torch.device(device).type == "cuda" else min(torch.get_num_threads(), 8)
 
     def step(block, done):
         result = function(block)
@@ -426,8 +434,19 @@ def _run(function, blocks, n_jobs, verbose, what):
             print(f"{what}: {done} of {sizes[-1]}", flush=True)
         return result
 
-    run = Parallel(n_jobs=n_jobs, prefer="threads")
-    return run(delayed(step)(block, done) for block, done in zip(blocks, sizes, strict=True))
+    with _one_torch_thread():
+        run = Parallel(n_jobs=n_jobs, prefer="threads")
+        return run(delayed(step)(block, done) for block, done in zip(blocks, sizes, strict=True))
+
+
+@contextmanager
+def _one_torch_thread():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def label_blocks(Y, n_rows, labels=None):
@@ -439,7 +458,7 @@ def label_blocks(Y, n_rows, labels=None):
     if labels is not None:
         counts = np.where(labels, counts, 0)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    size = int(np.clip(_BLOCK_ELEMENTS // max(n_rows, 1), 16, 256))
+    size = int(np.clip(_BLOCK_ELEMENTS // max(n_rows, 1), 16, 64))
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 

@@ -82,7 +82,8 @@ class BalancedLossClassifier(LongTailClassifier):
     device : str, default="auto"
         A torch device; "auto" is CUDA where there is one.
     n_jobs : int, default=None
-        Blocks of labels at a time, in threads. torch's own threads are usually enough.
+        Blocks of labels that are solved at a time, in threads; by default as many as torch has
+        threads, up to eight.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, weights and batches. Two fits with the same number are equal.
     verbose : int, default=0

@@ -297,7 +297,7 @@ def test_blocks_hold_every_label_with_documents_the_frequent_first():
     order = np.concatenate(blocks)
     assert sorted(order) == np.flatnonzero(counts).tolist()
     assert (np.diff(counts[order]) <= 0).all()
-    assert [len(block) for block in label_blocks(Y, 1)] == [np.count_nonzero(counts)]
+    assert [len(block) for block in label_blocks(Y, 1)] == [64, np.count_nonzero(counts) - 64]
 
 
 def test_blocks_of_some_labels():
@@ -402,6 +402,16 @@ def test_scores_of_unseen_documents_are_those_of_models_without_them(problem, fo
             assert_array_equal(np.sort(one.scores[mine]), expected)
             n_relevant = truth[:, label].sum() * is_fitted
             assert one.hits[mine].sum() == one.relevant[label] == n_relevant
+
+
+def test_a_validation_part_is_scored_by_the_model_fitted_in_the_end(problem):
+    X, Y = problem
+    held_out = np.arange(100) >= 70
+    *_, pairs, _ = tune(X, Y, SOLVED[0], [held_out], [0.1], [0.3], **SETTINGS)
+    coef, intercept, _ = fit_linear(X[:70], Y[:70], SOLVED[0], 0.1)
+    counts = Y[:70].sum(axis=0)
+    scores = linear_scores(X[70:], coef, intercept) + 0.3 * rarity(counts, 70)
+    assert_allclose(np.sort(pairs.scores), np.sort(scores[:, counts > 0].ravel()), atol=1e-5)
 
 
 def test_labels_without_a_document_to_fit_on_are_not_scored(problem):
