@@ -15,12 +15,16 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
+from skorch.callbacks import Callback
 
 from skmltc import BalancedLossClassifier, base
 from skmltc._sequences import ConvolutionalEncoder
+from skmltc._thresholds import THRESHOLD_RULES
 from skmltc._validation import LabelWarning
+from skmltc.decision import MultilabelVotingClassifier
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
 from skmltc.text import TokenSequenceVectorizer, WordVectors
@@ -119,7 +123,7 @@ def test_bad_data(model, case, X, y):
         clone(model).fit(*make(X, y))
 
 
-CHOICES = "'tuned', 'tuned_low', 'frequency', 'per_group', 'per_label'"
+CHOICES = ", ".join(map(repr, THRESHOLD_RULES))
 BAD_PARAMETERS = [
     ({"loss": "focl"}, "loss must be one of 'auto', 'bce', .* Got 'focl' instead. Did you mean"),
     ({"loss": "db"}, "loss must be one of .* Got 'db' instead"),
@@ -713,3 +717,32 @@ def test_decision_function_of_a_token_encoder_comes_with_fit(token_ids, y):
     model = BalancedLossClassifier(encoder=SMALL_CNN, threshold=0.5, **TOKENS)
     assert not hasattr(model, "decision_function") and hasattr(LINEAR, "decision_function")
     assert hasattr(model.fit(token_ids, y), "decision_function")
+
+
+class InterruptInSecondEpoch(Callback):
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+@ENCODERS_OF_TOKENS
+def test_an_interrupted_fit_is_a_fitted_model(encoder, token_ids, y):
+    """It trains no further models to learn cut-offs from."""
+    model = BalancedLossClassifier(encoder=encoder, callbacks=[InterruptInSecondEpoch()], **TOKENS)
+    with pytest.warns(UserWarning, match="interrupted in epoch 2 of 3. The last weights") as caught:
+        model.fit(token_ids, y)
+    assert len(caught) == 1
+    assert_array_equal(model.threshold_, 0)
+    assert np.isfinite(model.predict_proba(token_ids)).all()
+
+
+def test_a_vote_of_words_and_of_their_order(documents):
+    """One object from raw texts; the second member has its decision_function once fitted."""
+    tokens = BalancedLossClassifier(encoder=SMALL_LSTM, threshold=0.5, **TOKENS)
+    members = [
+        ("bag", make_pipeline(TfidfVectorizer(), LINEAR)),
+        ("order", make_pipeline(TokenSequenceVectorizer(max_length=20), tokens)),
+    ]
+    vote = MultilabelVotingClassifier(members).fit(documents.texts, documents.Y)
+    expected = sum(member.decision_function(documents.texts) for member in vote.estimators_) / 2
+    assert_allclose(vote.decision_function(documents.texts), expected, atol=1e-5)
