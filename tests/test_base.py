@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from skmltc import BalancedLossClassifier, base
+from skmltc._thresholds import THRESHOLD_RULES
 from skmltc._validation import LabelWarning
 from skmltc.encoders import BagEncoder
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
@@ -115,7 +116,7 @@ def test_bad_data(model, case, X, y):
         clone(model).fit(*make(X, y))
 
 
-CHOICES = "'tuned', 'tuned_low', 'frequency', 'per_group', 'per_label'"
+CHOICES = ", ".join(map(repr, THRESHOLD_RULES))
 BAD_PARAMETERS = [
     ({"loss": "focl"}, "loss must be one of 'auto', 'bce', .* Got 'focl' instead. Did you mean"),
     ({"loss": "db"}, "loss must be one of .* Got 'db' instead"),
@@ -254,6 +255,17 @@ def test_one_document_trains(model, weight_decay, X):
 def test_few_documents_train(model, n_samples, X, y):
     y = np.hstack([np.ones((60, 1)), y[::-1]])[:n_samples]  # one label is on all of them
     model = clone(model).set_params(max_epochs=1).fit(X[:n_samples], y[:, y.any(axis=0)])
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@BOTH
+def test_a_single_assignment_trains(model, X):
+    """Models of two of the folds know a label, that of the third knows none."""
+    y = np.zeros((20, 2), dtype=int)
+    y[7, 1] = 1
+    with pytest.warns(LabelWarning, match="1 of 2 labels"):
+        model = clone(model).fit(X[:20], y)
+    assert_array_equal(model.threshold_, [np.inf, 0])
     assert np.isfinite(model.predict_proba(X)).all()
 
 
@@ -483,6 +495,15 @@ def test_fit_changes_no_parameter_and_clones_are_unfitted(model, X, y):
     assert_same_model(copy.fit(X, y), model)
 
 
+@pytest.mark.parametrize("first, second", [(LINEAR, NETWORK), (NETWORK, LINEAR)])
+def test_a_second_fit_forgets_the_first(first, second, X, y):
+    model = clone(first).fit(X, y).set_params(**clone(second).get_params(deep=False))
+    model.fit(X[:, :5], y[:, 0])
+    fresh = clone(second).fit(X[:, :5], y[:, 0])
+    assert set(vars(model)) == set(vars(fresh))
+    assert_array_equal(model.predict_proba(X[:, :5]), fresh.predict_proba(X[:, :5]))
+
+
 # --------------------------------------------------------------------------------- determinism
 
 
@@ -555,6 +576,8 @@ def test_pickles_leave_out_what_only_training_needs(model, documents):
     assert not hasattr(copy, "net_")
     assert hasattr(fitted, "net_") == hasattr(fitted, "module_")
     assert_same_model(copy, fitted)
+    if hasattr(fitted, "net_"):
+        assert fitted.net_.module_ is fitted.module_ is not copy.module_
     assert_array_equal(copy.predict_proba(documents.X), fitted.predict_proba(documents.X))
     assert len(pickle.dumps(fitted)) < 20 * documents.X.shape[1] * 12
     assert_same_model(copy.fit(documents.X, documents.Y), fitted)
