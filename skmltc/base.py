@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -91,6 +92,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         self._validate_params()
         check_threshold(self.threshold)
         self._loss, self._encoder = self._spec("loss", LOSSES), self._spec("encoder", ENCODERS)
+        self._forget()
         X = self._learn_inputs(X)
         Y = self._learn_labels(y)
         check_consistent_rows(X, Y)
@@ -100,6 +102,11 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         with _own_torch_seed(random_state.randint(2**31 - 1)):
             self._fit(X, Y, validation, random_state)
         return self
+
+    def _forget(self):
+        """Drop what an earlier fit learned: another encoder or y has other attributes."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
 
     def _learn_inputs(self, X):
         """Learn whether X is features or tokens, and how many of them; return it checked."""
@@ -331,7 +338,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         state = super().__getstate__().copy()
         state.pop("net_", None)
         if isinstance(state.get("module_"), torch.nn.Module):
-            state["module_"] = state["module_"].cpu()
+            state["module_"] = copy.deepcopy(state["module_"]).cpu()
         return state
 
     def __sklearn_tags__(self):
@@ -351,6 +358,6 @@ def _kind_of(encoder):
 @contextmanager
 def _own_torch_seed(seed):
     """Seed torch for the block and leave its global random state as it was."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield

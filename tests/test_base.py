@@ -266,6 +266,17 @@ def test_few_documents_train(model, n_samples, X, y):
 
 
 @BOTH
+def test_a_single_assignment_trains(model, X):
+    """Models of two of the folds know a label, that of the third knows none."""
+    y = np.zeros((20, 2), dtype=int)
+    y[7, 1] = 1
+    with pytest.warns(LabelWarning, match="1 of 2 labels"):
+        model = clone(model).fit(X[:20], y)
+    assert_array_equal(model.threshold_, [np.inf, 0])
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@BOTH
 def test_labels_of_one_document_each_train(model, X):
     """No cut-off can be learned: no model has seen the label of the document it scores."""
     model = clone(model).fit(X[:20], np.eye(20, dtype=int))
@@ -491,6 +502,15 @@ def test_fit_changes_no_parameter_and_clones_are_unfitted(model, X, y):
     assert_same_model(copy.fit(X, y), model)
 
 
+@pytest.mark.parametrize("first, second", [(LINEAR, NETWORK), (NETWORK, LINEAR)])
+def test_a_second_fit_forgets_the_first(first, second, X, y):
+    model = clone(first).fit(X, y).set_params(**clone(second).get_params(deep=False))
+    model.fit(X[:, :5], y[:, 0])
+    fresh = clone(second).fit(X[:, :5], y[:, 0])
+    assert set(vars(model)) == set(vars(fresh))
+    assert_array_equal(model.predict_proba(X[:, :5]), fresh.predict_proba(X[:, :5]))
+
+
 # --------------------------------------------------------------------------------- determinism
 
 
@@ -563,6 +583,8 @@ def test_pickles_leave_out_what_only_training_needs(model, documents):
     assert not hasattr(copy, "net_")
     assert hasattr(fitted, "net_") == hasattr(fitted, "module_")
     assert_same_model(copy, fitted)
+    if hasattr(fitted, "net_"):
+        assert fitted.net_.module_ is fitted.module_ is not copy.module_
     assert_array_equal(copy.predict_proba(documents.X), fitted.predict_proba(documents.X))
     assert len(pickle.dumps(fitted)) < 20 * documents.X.shape[1] * 12
     assert_same_model(copy.fit(documents.X, documents.Y), fitted)

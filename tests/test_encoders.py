@@ -124,6 +124,18 @@ def test_build_network_adds_a_head(X, spec, form):
     assert isinstance(network, FeatureLinear) == spec.is_linear
 
 
+@pytest.mark.parametrize("spec", [BagEncoder(), BagEncoder(hidden_dims=(4, 3))])
+def test_split_head_takes_a_network_apart(X, spec):
+    network, batch = build_network(spec, 5, 9).eval(), in_form(X, "dense")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += torch.randn(parameter.shape) / 4
+        encoder, weights = split_head(network)
+        inputs = batch if encoder is None else encoder(batch)
+        assert (encoder is None) == spec.is_linear
+        assert_allclose(inputs @ weights[:-1] + weights[-1], network(batch), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "parameters, message",
     [
