@@ -206,6 +206,19 @@ def test_labels_of_a_block_are_solved_as_if_alone(problem, spec):
     assert_allclose(*values, rtol=5e-3)
 
 
+def test_a_search_that_finds_no_step_stays_where_it_is(problem, monkeypatch):
+    X, Y = problem
+    objective = BlockObjective(Features(X), Y, SOLVED[0].build(Y), np.arange(7), 0.01)
+    solver = BlockLBFGS(objective, torch.zeros(31, 7))
+    monkeypatch.setattr(_linear, "_WOLFE", -1e9)  # no step is long enough
+    monkeypatch.setattr(_linear, "_next_step", lambda step, *_: 10 * step)
+    values = solver.values
+    for _ in range(3):
+        solver._step()
+        assert_array_equal(solver.values, values)
+        assert not solver.W.any()
+
+
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
 @pytest.mark.parametrize("size", [0.0, 3.0, 300.0])
 def test_no_step_goes_uphill(problem, spec, size):

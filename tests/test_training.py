@@ -22,7 +22,7 @@ from skmltc._training import (
     was_interrupted,
 )
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
-from skmltc.losses import DistributionBalancedLoss, FocalLoss
+from skmltc.losses import BinaryCrossEntropyLoss, FocalLoss
 
 SETTINGS = {
     "lr": 0.02,
@@ -104,25 +104,28 @@ def test_targets_become_dense_in_the_loss(problem):
 # ----------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("form", ["csr", "dense"])
-def test_training_equals_a_loop_of_adamw(problem, form):
+@pytest.mark.parametrize("form, reduction", [("csr", "mean"), ("dense", "mean"), ("csr", "sum")])
+def test_training_equals_a_loop_of_adamw(problem, form, reduction):
+    """The gradients of a summed loss are large enough to be clipped."""
     X, Y, _ = problem
     X = X if form == "csr" else X.toarray()
-    loss = DistributionBalancedLoss().build(Y)
+    loss = BinaryCrossEntropyLoss().build(Y, reduction=reduction)
     network, twin = make_network(), make_network()
     torch.manual_seed(7)
     fit_network(network, loss, X, Y, **SETTINGS)
 
     torch.manual_seed(7)
-    optimizer = torch.optim.AdamW(twin.parameters(), lr=0.02, weight_decay=0.1)
+    optimizer, norms = torch.optim.AdamW(twin.parameters(), lr=0.02, weight_decay=0.1), []
     for _ in range(4):
         order = torch.randperm(67).numpy()
         for start in range(0, 67, 32):
             rows = order[start : start + 32]
             optimizer.zero_grad()
             loss(twin(as_tensor(X[rows])), torch.from_numpy(Y[rows].toarray())).backward()
-            nn.utils.clip_grad_norm_(twin.parameters(), 5.0)
+            norm = nn.utils.clip_grad_norm_(twin.parameters(), 5.0)
+            norms.append(norm.item())
             optimizer.step()
+    assert (max(norms) > 5.0) == (reduction == "sum")
     for mine, naive in zip(network.parameters(), twin.parameters(), strict=True):
         assert_allclose(mine.detach(), naive.detach(), atol=1e-5)
 
