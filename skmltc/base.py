@@ -146,7 +146,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
             raise must_be("y", "given", None, remedy)
         self._form = form_of(y)
-        y = y if sparse.issparse(y) else check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        y = y if sparse.issparse(y) else _dense_target(y)
         if sparse.issparse(y) or (y.ndim == 2 and y.shape[1] > 1):
             self._target = "multilabel"
             self.classes_ = np.arange(y.shape[1])
@@ -353,6 +353,17 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
 def _kind_of(encoder):
     """What an encoder reads, "features" or "tokens"; features where it does not say."""
     return getattr(encoder, "kind", "features")
+
+
+def _dense_target(y):
+    try:
+        return check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        remedy = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
+        expected = "a label indicator matrix or one class a document"
+        raise must_be("y", expected, "rows of different lengths", remedy) from error
 
 
 @contextmanager

@@ -768,3 +768,8 @@ def test_a_vote_of_words_and_of_their_order(documents):
     vote = MultilabelVotingClassifier(members).fit(documents.texts, documents.Y)
     expected = sum(member.decision_function(documents.texts) for member in vote.estimators_) / 2
     assert_allclose(vote.decision_function(documents.texts), expected, atol=1e-5)
+
+
+def test_lists_of_labels_are_told_how_to_become_indicators():
+    with pytest.raises(ValueError, match="Got rows of different lengths instead. .*Binarizer"):
+        clone(LINEAR).fit(np.eye(3), [["a"], ["a", "b"], ["b"]])
