@@ -78,7 +78,7 @@ def _bag(matrix, device):
     )
 
 
-def linear_scores(X, coef, intercept, device="cpu"):
+def linear_scores(X, coef, intercept):
     """X @ coef.T + intercept, where a document's scores do not depend on its batch.
 
     Parameters
@@ -94,8 +94,9 @@ def linear_scores(X, coef, intercept, device="cpu"):
     """
     if not sparse.issparse(X):  # in float64, rounding to float32 hides the order of summation
         return (X.astype(np.float64) @ coef.T.astype(np.float64) + intercept).astype(np.float32)
-    weights = torch.from_numpy(np.ascontiguousarray(coef.T)).to(device)
-    return _bag(sparse.csr_array(X), device)(weights).cpu().numpy() + intercept
+    # On the CPU, where the weights are: it costs less than to move them for every block.
+    weights = torch.from_numpy(np.ascontiguousarray(coef.T))
+    return _bag(sparse.csr_array(X), "cpu")(weights).numpy() + intercept
 
 
 class BlockObjective:

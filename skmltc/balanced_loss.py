@@ -80,7 +80,7 @@ class BalancedLossClassifier(LongTailClassifier):
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"
-        A torch device; "auto" is CUDA where there is one.
+        A torch device; "auto" is CUDA where there is one. Linear models predict on the CPU.
     n_jobs : int, default=None
         Blocks of labels that are solved at a time, in threads; by default as many as torch has
         threads, up to eight.
@@ -362,7 +362,7 @@ class BalancedLossClassifier(LongTailClassifier):
 
     def _score(self, X):
         if hasattr(self, "coef_"):
-            return linear_scores(X, self.coef_, self.intercept_, self._device())
+            return linear_scores(X, self.coef_, self.intercept_)
         return network_scores(self.module_, X, self._device())
 
 

@@ -266,7 +266,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         """Probabilities: the logistic function of the logits, uncut.
 
         A balancing loss does not give calibrated probabilities: rare labels come out higher than
-        their frequency. :class:`~sklearn.calibration.CalibratedClassifierCV` a label corrects it.
+        their frequency. To read them as frequencies, calibrate each label on documents held out.
 
         Parameters
         ----------

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, gen_batches, get_tags, indexable
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -28,8 +25,8 @@ from ._thresholds import (
 from ._validation import check_choice, check_label_matrix, must_be
 from .model_selection import (
     BLOCK_SIZE,
-    MultilabelStratifiedKFold,
-    _score,
+    label_scores,
+    list_folds,
     multilabel_cross_val_predict,
 )
 
@@ -203,12 +200,7 @@ class MultilabelThresholdClassifierCV(
         return found[0]
 
     def _score_out_of_fold(self, X, y, Y):
-        cv = self.cv
-        if isinstance(cv, Integral):
-            cv = MultilabelStratifiedKFold(
-                cv, keep_only_documents=False, random_state=self.random_state
-            )
-        folds = list(check_cv(cv).split(X, y))
+        folds = list_folds(self.cv, X, y, self.random_state)
         scores = multilabel_cross_val_predict(
             self.estimator,
             X,
@@ -269,7 +261,7 @@ class MultilabelThresholdClassifierCV(
 
     def _ask(self, method, X):
         check_is_fitted(self, "threshold_")
-        return _score(self.estimator_, method, X, len(self.classes_))
+        return label_scores(self.estimator_, method, X, len(self.classes_))
 
     def __sklearn_tags__(self):
         """Say that it is multi-label, and takes what its estimator takes."""
@@ -400,7 +392,7 @@ class MultilabelVotingClassifier(
         check_is_fitted(self, "threshold_")
         weights = self._member_weights()
         return sum(
-            weight * _score(member, "decision_function", X, len(self.classes_))
+            weight * label_scores(member, "decision_function", X, len(self.classes_))
             for weight, member in zip(weights / weights.sum(), self.estimators_, strict=True)
         )
 

@@ -376,9 +376,7 @@ def multilabel_cross_val_predict(
         raise must_be("top_k", "None or a positive integer", repr(top_k))
     X, y = indexable(X, y if sparse.issparse(y) else np.asarray(y))
     check_label_matrix(y)
-    if isinstance(cv, Integral):
-        cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
-    folds = list(check_cv(cv).split(X, y))
+    folds = list_folds(cv, X, y, random_state)
     tested = np.concatenate([test for _, test in folds])
     _check_partition(tested, y.shape[0])
     scores = Parallel(n_jobs=n_jobs)(
@@ -387,6 +385,13 @@ def multilabel_cross_val_predict(
     )
     stack = np.concatenate if top_k is None else sparse.vstack
     return stack(scores)[np.argsort(tested)]
+
+
+def list_folds(cv, X, y, random_state=None):
+    """Pairs of training and test rows, by a splitter or so many folds that test every document."""
+    if isinstance(cv, Integral):
+        cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
+    return list(check_cv(cv).split(X, y))
 
 
 def _check_partition(tested, n_samples):
@@ -411,13 +416,13 @@ def _score_fold(estimator, X, y, train, test, method, top_k):
     is_absent = np.asarray(y_train.sum(axis=0)).ravel() == 0
     blocks = []
     for rows in gen_batches(len(test), max(1, BLOCK_SIZE // y.shape[1])):
-        scores = _score(estimator, method, _safe_indexing(X, test[rows]), y.shape[1])
+        scores = label_scores(estimator, method, _safe_indexing(X, test[rows]), y.shape[1])
         scores[:, is_absent] = -np.inf
         blocks.append(scores if top_k is None else _keep_best(scores, top_k))
     return np.concatenate(blocks) if top_k is None else sparse.vstack(blocks)
 
 
-def _score(estimator, method, X, n_labels):
+def label_scores(estimator, method, X, n_labels):
     """Scores (n_samples, n_labels), whatever shape the estimator gives them."""
     scores = getattr(estimator, method)(X)
     if isinstance(scores, list):
