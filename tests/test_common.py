@@ -35,6 +35,7 @@ def test_scikit_learn_check(estimator, check):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=NAMES)
 def test_more_than_fifty_checks_ran(estimator, request):
     selected = [getattr(item, "originalname", None) for item in request.session.items]
-    if selected.count("test_scikit_learn_check") <= 50 * len(ESTIMATORS):
-        pytest.skip("the checks were not all selected")
+    shared = hasattr(request.config, "workerinput")  # pytest-xdist runs some of them elsewhere
+    if shared or selected.count("test_scikit_learn_check") <= 50 * len(ESTIMATORS):
+        pytest.skip("the checks did not all run in this process")
     assert passed[repr(estimator)] > 50
