@@ -11,26 +11,20 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from ._linear import Features, fit_linear, label_blocks, linear_scores, tune
-from ._thresholds import SHIFTS, ScoredPairs, fixed_threshold, learn_threshold, tail_first
-from ._training import fit_network, network_scores, was_interrupted
+from ._linear import fit_linear, linear_scores, tune
+from ._network import HeadScorer, NetworkClassifier
+from ._thresholds import SHIFTS, tail_first
+from ._training import best_epoch, network_scores
 from ._validation import must_be
-from .base import LongTailClassifier
-from .encoders import Training, build_network, split_head
 from .labels import rarity
 from .losses import ClassBalancedNegativeTolerantLoss
-from .model_selection import assign_folds, multilabel_train_test_split
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
-_FOLDS = 3
-_FEWEST_TO_TUNE = 10  # documents: with fewer there is nothing to learn a cut-off from
-_FEWEST_TO_STOP = 100  # documents in a validation part that early stopping can trust
-_ENOUGH_TO_DECIDE = 500  # labels on the validation documents; with fewer, decide out of fold
 _NEVER = -50.0  # logit of a label without documents
 
 
-class BalancedLossClassifier(LongTailClassifier):
+class BalancedLossClassifier(NetworkClassifier):
     """Multi-label text classifier with a loss that balances a long tail of labels.
 
     The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for
@@ -135,7 +129,7 @@ class BalancedLossClassifier(LongTailClassifier):
     """
 
     _parameter_constraints: dict = {
-        **LongTailClassifier._parameter_constraints,
+        **NetworkClassifier._parameter_constraints,
         "logit_adjustment": [StrOptions({"auto"}), Interval(Real, None, None, closed="neither")],
     }
 
@@ -204,7 +198,7 @@ class BalancedLossClassifier(LongTailClassifier):
             "verbose": self.verbose,
         }
         decays = WEIGHT_DECAYS if self.weight_decay == "auto" else (float(self.weight_decay),)
-        parts = self._held_out(Y, validation, random_state) if self._has_to_tune(decays) else []
+        parts = self._parts(Y, validation, random_state) if self._has_to_tune(decays) else []
         if parts:
             self.weight_decay_, self.logit_adjustment_, *unseen = tune(
                 *_together(X, Y, validation),
@@ -225,81 +219,17 @@ class BalancedLossClassifier(LongTailClassifier):
     def _fit_network(self, X, Y, loss, encoder, validation, random_state):
         """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
         X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
-        stop_by = validation if self.early_stopping else None
-        self.net_ = self._train(X_fit, Y_fit, loss, encoder, stop_by)
+        self.net_ = self._train(X_fit, Y_fit, loss, encoder, validation)
         self.module_, self.history_ = self.net_.module_, list(self.net_.history)
         self.n_iter_ = len(self.history_)
-        pairs = None
-        if self._learns_threshold() and validation and validation[1].nnz >= _ENOUGH_TO_DECIDE:
-            pairs = self._network_pairs(self.module_, *validation, Y_fit)
-        elif self._learns_threshold() and not was_interrupted(self.net_):
-            pairs = self._score_out_of_fold(X, Y, loss, encoder, random_state)
+
+        def train(X, Y):
+            net = self._train_for(best_epoch(self.net_), X, Y, loss, encoder)
+            return HeadScorer(net.module_, self._device())
+
+        scorer = HeadScorer(self.module_, self._device())
+        pairs = self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state)
         self._decide(*self._adjust_network(pairs))
-
-    def _spare(self, X, Y, validation, random_state):
-        """Split off a validation part, if one is wanted and none was given."""
-        spared = self.validation_fraction * X.shape[0]
-        wanted = spared >= _FEWEST_TO_STOP if self.early_stopping == "auto" else self.early_stopping
-        if validation is not None or not wanted:
-            return X, Y, validation
-        try:
-            rows, held, Y_fit, Y_held = multilabel_train_test_split(
-                np.arange(X.shape[0]),
-                Y,
-                test_size=self.validation_fraction,
-                random_state=random_state,
-            )
-        except ValueError as error:  # too many documents are the only ones of a label
-            if self.early_stopping == "auto":
-                return X, Y, None
-            raise must_be(
-                "validation_fraction",
-                "small enough that every label keeps a document to train on",
-                self.validation_fraction,
-                "early_stopping='auto' or False trains on all documents.",
-            ) from error
-        return X[rows], Y_fit, (X[held], Y_held)
-
-    def _train(self, X, Y, loss, encoder, validation, n_epochs=None):
-        suited = getattr(encoder, "training", Training())
-        max_epochs = suited.max_epochs if self.max_epochs == "auto" else self.max_epochs
-        return fit_network(
-            build_network(encoder, self._n_inputs, Y.shape[1]),
-            loss.build(Y),
-            X,
-            Y,
-            validation=validation,
-            lr=suited.lr if self.lr == "auto" else self.lr,
-            weight_decay=suited.weight_decay if self.weight_decay == "auto" else self.weight_decay,
-            max_epochs=n_epochs or max_epochs,
-            batch_size=self.batch_size,
-            patience=self.patience,
-            device=self._device(),
-            linear_decay=suited.linear_decay,
-            lr_factors=suited.lr_factors,
-            verbose=self.verbose,
-            callbacks=self.callbacks,
-        )
-
-    def _score_out_of_fold(self, X, Y, loss, encoder, random_state):
-        """Scores of every document by a network, trained as long, that has not seen it."""
-        pairs = []
-        for part in self._held_out(Y, None, random_state):
-            fit, held = np.flatnonzero(~part), np.flatnonzero(part)
-            net = self._train(X[fit], Y[fit], loss, encoder, None, self.n_iter_)
-            pairs.append(self._network_pairs(net.module_, X[held], Y[held], Y[fit]))
-        return ScoredPairs.concatenate(pairs) if pairs else None
-
-    @torch.no_grad()
-    def _network_pairs(self, network, X, Y, Y_fit):
-        """Scores of documents that the network has not seen, in blocks of labels that it has."""
-        encoder, weights = split_head(network)
-        inputs = X if encoder is None else network_scores(encoder, X, self._device())
-        features, parts = Features(inputs, self._device(), transpose=False), []
-        for block in label_blocks(Y_fit, max(inputs.shape)):
-            scores = features.times(weights[:, block]).cpu().numpy()
-            parts.append(ScoredPairs.from_columns(scores, Y[:, block], block, Y.shape[1]))
-        return ScoredPairs.concatenate([ScoredPairs.empty(Y.shape[1]), *parts])
 
     def _adjust_network(self, pairs):
         """Choose the logit adjustment and put it into the biases of the last layer.
@@ -317,12 +247,14 @@ class BalancedLossClassifier(LongTailClassifier):
             head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
         return pairs, best
 
+    def _parts(self, Y, validation, random_state):
+        """Masks of the documents held out in turn, of those fitted and the validation part."""
+        if validation is None:
+            return self._held_out(Y, random_state)
+        return [np.arange(Y.shape[0] + validation[1].shape[0]) >= Y.shape[0]]
+
     def _has_to_tune(self, decays):
         return len(decays) > 1 or self._learns_threshold()
-
-    def _learns_threshold(self):
-        """Whether cut-offs are learned; the best class of a 1-D y needs none."""
-        return isinstance(self.threshold, str) and self._target == "multilabel"
 
     def _adjustments(self):
         """The logit adjustments to choose from."""
@@ -339,26 +271,6 @@ class BalancedLossClassifier(LongTailClassifier):
             self.label_counts_, self.n_samples_fit_
         )
         return np.where(self.label_counts_ > 0, raised, _NEVER).astype(np.float32)
-
-    def _held_out(self, Y, validation, random_state):
-        """Masks of the documents that are held out in turn; none where there are too few."""
-        if validation is not None:
-            return [np.arange(Y.shape[0] + validation[1].shape[0]) >= Y.shape[0]]
-        if Y.shape[0] < _FEWEST_TO_TUNE:
-            return []
-        folds = assign_folds(Y, _FOLDS, random_state)
-        return [folds == fold for fold in range(_FOLDS)]
-
-    def _decide(self, pairs, best):
-        """Set `threshold_`, from the adjusted scores of unseen documents if it is to be learned."""
-        counts = self.label_counts_
-        if pairs is None or not self._learns_threshold():
-            probability = self.threshold if isinstance(self.threshold, Real) else 0.5
-            self.threshold_ = fixed_threshold(probability, counts)
-        else:
-            self.threshold_ = learn_threshold(
-                self.threshold, pairs, counts, self.n_samples_fit_, best=best
-            )
 
     def _score(self, X):
         if hasattr(self, "coef_"):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -31,7 +31,7 @@ from ._validation import (
     must_be,
     warn_of_counts,
 )
-from .encoders import ENCODERS
+from .encoders import ENCODERS, BagEncoder, TextCNN
 from .labels import label_groups
 from .losses import LOSSES
 
@@ -45,7 +45,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     `threshold_`, and ``_score(X)``, the logits of a block of documents.
     """
 
-    _default_encoders = {"features": "bag", "tokens": "cnn"}
+    _default_encoders = {"features": BagEncoder(), "tokens": TextCNN()}
     _parameter_constraints: dict = {
         "encoder": [str, BaseEstimator],
         "loss": [str, BaseEstimator],
@@ -112,7 +112,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         """Learn whether X is features or tokens, and how many of them; return it checked."""
         self._kind = input_kind(X) if self._encoder is None else _kind_of(self._encoder)
         if self._encoder is None:
-            self._encoder = ENCODERS[self._default_encoders[self._kind]]()
+            self._encoder = clone(self._default_encoders[self._kind])
         X = self._checked(X, reset=True)
         if self._kind == "features":
             self._n_inputs = X.shape[1]

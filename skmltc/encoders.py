@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn.functional import embedding_bag, linear
 
+from ._cooccurrence import learn_vectors
 from ._sequences import ConvolutionalEncoder, RecurrentEncoder
 from ._validation import must_be
 
@@ -76,13 +77,15 @@ class BagEncoder(BaseEstimator):
         self._check()
         return not self.hidden_dims
 
-    def build(self, n_inputs):
+    def build(self, n_inputs, X=None):
         """Make the torch module.
 
         Parameters
         ----------
         n_inputs : int
             Number of features.
+        X : ignored
+            Encoders of tokens learn word vectors from it.
 
         Returns
         -------
@@ -183,26 +186,36 @@ class _TokenSpec(BaseEstimator):
             One row for each id, from 0 (padding) and 1 (unknown word) up; with pretrained
             vectors a row for each of them, whether its word was seen or not.
         """
-        return max(largest_id + 1, 2) if self.embeddings is None else len(self.embeddings) + 2
+        named = isinstance(self.embeddings, str)
+        return max(largest_id + 1, 2) if named else len(self.embeddings) + 2
 
-    def _table(self, n_inputs):
+    def _table(self, n_inputs, token_ids):
         """Start of the word vectors, float32 of shape (n_inputs, dim); padding is zero."""
-        if self.embeddings is None:
-            table = torch.empty(n_inputs, self.embedding_dim).uniform_(-_WORD_BOUND, _WORD_BOUND)
-            table[0] = 0
-            return table
+        seed = int(torch.randint(2**31 - 1, ()))
+        if not isinstance(self.embeddings, str):
+            return self._pretrained(n_inputs, seed)
+        table = torch.empty(n_inputs, self.embedding_dim).uniform_(-_WORD_BOUND, _WORD_BOUND)
+        if self.embeddings == "svd" and token_ids is not None:
+            learned = learn_vectors(token_ids, n_inputs, self.embedding_dim, seed)
+            known = learned.any(axis=1)
+            table[known] = table.std() * torch.from_numpy(learned[known])
+        table[0] = 0
+        return table
+
+    def _pretrained(self, n_inputs, seed):
         if n_inputs != len(self.embeddings) + 2:
             expected = f"{len(self.embeddings) + 2}, the words of the embeddings and two"
             raise must_be("n_inputs", expected, n_inputs)
-        seed = int(torch.randint(2**31 - 1, ()))
         return torch.from_numpy(self.embeddings.matrix(random_state=seed))
 
     def _check_table(self):
         _check_sizes(self, "embedding_dim")
-        if self.embeddings is not None and not hasattr(self.embeddings, "matrix"):
+        is_start = isinstance(self.embeddings, str) and self.embeddings in ("svd", "random")
+        if not is_start and not hasattr(self.embeddings, "matrix"):
             remedy = "skmltc.text.WordVectors(words, vectors) makes them of an array."
-            found = type(self.embeddings).__name__
-            raise must_be("embeddings", "None or a WordVectors", found, remedy)
+            named = isinstance(self.embeddings, str) or self.embeddings is None
+            found = repr(self.embeddings) if named else type(self.embeddings).__name__
+            raise must_be("embeddings", "'svd', 'random' or a WordVectors", found, remedy)
 
 
 _WORD_BOUND = 0.25  # of random word vectors
@@ -220,10 +233,12 @@ class TextCNN(_TokenSpec):
     n_filters : int, default=128
         Filters of each size.
     embedding_dim : int, default=100
-        Length of the word vectors where they start at random; `embeddings` have their own.
-    embeddings : WordVectors or None, default=None
-        Start of the word vectors, to be trained further; the token ids are then those of
-        ``TokenSequenceVectorizer(vocabulary=embeddings)``. None starts at random.
+        Length of the word vectors; a `WordVectors` has its own.
+    embeddings : {"svd", "random"} or WordVectors, default="svd"
+        Start of the word vectors, which are trained further. "svd" learns it from the documents
+        in a second or a few: words that stand near the same words begin alike (a truncated SVD of
+        their pointwise mutual information). With a `WordVectors` the token ids must be those of
+        ``TokenSequenceVectorizer(vocabulary=embeddings)``.
     hidden_dim : int, default=1024
         Length of a document's vector, a linear map of the pooled filters.
     embedding_dropout : float, default=0.25
@@ -248,7 +263,7 @@ class TextCNN(_TokenSpec):
         filter_sizes=(3, 4, 5),
         n_filters=128,
         embedding_dim=100,
-        embeddings=None,
+        embeddings="svd",
         hidden_dim=1024,
         embedding_dropout=0.25,
         dropout=0.5,
@@ -261,13 +276,16 @@ class TextCNN(_TokenSpec):
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
 
-    def build(self, n_inputs):
+    def build(self, n_inputs, token_ids=None):
         """Make the torch module.
 
         Parameters
         ----------
         n_inputs : int
             Number of token ids, with 0 (padding) and 1 (unknown word).
+        token_ids : array of int of shape (n_samples, length), default=None
+            Documents that ``embeddings="svd"`` learns word vectors from; without them it starts
+            at random.
 
         Returns
         -------
@@ -283,7 +301,7 @@ class TextCNN(_TokenSpec):
         _check_dropouts(self, "embedding_dropout", "dropout")
         self._check_table()
         return ConvolutionalEncoder(
-            self._table(n_inputs),
+            self._table(n_inputs, token_ids),
             tuple(self.filter_sizes),
             self.n_filters,
             self.hidden_dim,
@@ -310,8 +328,8 @@ class BiLSTMAttention(_TokenSpec):
     scale_init : float, default=10.0
         Start of the learned factor of normalised vectors in front of the head's linear map.
     embedding_dim : int, default=100
-        Length of the word vectors where they start at random; `embeddings` have their own.
-    embeddings : WordVectors or None, default=None
+        Length of the word vectors; a `WordVectors` has its own.
+    embeddings : {"svd", "random"} or WordVectors, default="svd"
         Start of the word vectors, as in :class:`TextCNN`.
     embedding_dropout : float, default=0.25
         On the word vectors.
@@ -343,7 +361,7 @@ class BiLSTMAttention(_TokenSpec):
         normalize=True,
         scale_init=10.0,
         embedding_dim=100,
-        embeddings=None,
+        embeddings="svd",
         embedding_dropout=0.25,
         dropout=0.0,
     ):
@@ -361,13 +379,16 @@ class BiLSTMAttention(_TokenSpec):
         """Factor of the document's vectors in front of a head at its start; None for none."""
         return self.scale_init if self.normalize else None
 
-    def build(self, n_inputs):
+    def build(self, n_inputs, token_ids=None):
         """Make the torch module.
 
         Parameters
         ----------
         n_inputs : int
             Number of token ids, with 0 (padding) and 1 (unknown word).
+        token_ids : array of int of shape (n_samples, length), default=None
+            Documents that ``embeddings="svd"`` learns word vectors from; without them it starts
+            at random.
 
         Returns
         -------
@@ -382,7 +403,7 @@ class BiLSTMAttention(_TokenSpec):
             raise must_be("scale_init", "a positive number", repr(self.scale_init))
         self._check_table()
         return RecurrentEncoder(
-            self._table(n_inputs),
+            self._table(n_inputs, token_ids),
             self.hidden_dim,
             self.output_dim,
             self.normalize,
@@ -413,7 +434,7 @@ class ScaledLinear(nn.Linear):
         return super().forward(self.scale * batch)
 
 
-def build_network(encoder, n_inputs, n_outputs):
+def build_network(encoder, n_inputs, n_outputs, X=None):
     """An encoder with a linear head: logits of shape (n_samples, n_outputs).
 
     Parameters
@@ -424,6 +445,8 @@ def build_network(encoder, n_inputs, n_outputs):
         What the encoder is built for.
     n_outputs : int
         Number of labels.
+    X : array or CSR matrix, default=None
+        Training documents; encoders of tokens learn the start of their word vectors from them.
 
     Returns
     -------
@@ -431,7 +454,7 @@ def build_network(encoder, n_inputs, n_outputs):
     """
     if getattr(encoder, "is_linear", False):
         return FeatureLinear(n_inputs, n_outputs)
-    body = encoder.build(n_inputs)
+    body = encoder.build(n_inputs, X)
     scale = getattr(encoder, "head_scale", None)
     sizes = body.output_dim, n_outputs
     return nn.Sequential(body, nn.Linear(*sizes) if scale is None else ScaledLinear(*sizes, scale))

@@ -16,11 +16,12 @@ PUBLIC = [name for name in MODULES if not name.startswith("_")]
 # A module may import those of lower levels, and of its own only what SIDEWAYS says.
 LEVELS = [
     {"labels", "_validation", "_ranking", "_formats", "_words", "_loss_kernel", "_thresholds"}
-    | {"_sequences"},
+    | {"_sequences", "_cooccurrence"},
     {"encoders", "losses", "decision", "text", "neighbors", "metrics", "model_selection"}
     | {"displays", "datasets"},
     {"_training", "_linear", "pretrained"},
     {"base"},
+    {"_network"},
     {"balanced_loss", "hybrid_siamese", "head_to_tail", "treader_xml"},
     {"persistence"},
     {"__init__"},
@@ -35,15 +36,16 @@ SIDEWAYS = {
     "decision": {"metrics", "model_selection"},
     "model_selection": {"metrics"},
 }
-ESTIMATORS = LEVELS[4]
+ESTIMATORS = LEVELS[5]
 # Private parts of level 0 belong to somebody.
 USERS = {
     "_formats": {"_words", "datasets"},
     "_words": {"text"},
     "_loss_kernel": {"losses"},
     "_sequences": {"encoders", "_training"},
+    "_cooccurrence": {"encoders"},
     "_ranking": {"_thresholds", "metrics", "decision", "base"},
-    "_thresholds": {"decision", "_linear", "base", *ESTIMATORS},
+    "_thresholds": {"decision", "_linear", "base", "_network", *ESTIMATORS},
 }
 TORCH_FREE = {"labels", "metrics", "datasets", "model_selection", "decision", "text"}
 

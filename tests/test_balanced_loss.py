@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skmltc import BalancedLossClassifier, _linear, balanced_loss, base
+from skmltc import BalancedLossClassifier, _linear, _network, balanced_loss, base
 from skmltc._thresholds import SLACK, THRESHOLD_RULES
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.encoders import BagEncoder
@@ -111,7 +111,7 @@ def test_the_cut_off_is_the_best_for_a_validation_part(make, split):
     X, Y, X_val, Y_val = split
     settings = {"logit_adjustment": 0.0, "early_stopping": False, "max_epochs": 10}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", 1)
+        patch.setattr(_network, "_ENOUGH_TO_DECIDE", 1)
         tuned = make(threshold="tuned", **settings).fit(X, Y, X_val, Y_val)
         low = make(threshold="tuned_low", **settings).fit(X, Y, X_val, Y_val)
     scores = tuned.decision_function(X_val)
@@ -127,7 +127,7 @@ def test_the_cut_off_is_the_best_for_a_validation_part(make, split):
 @pytest.mark.parametrize("tau", ["auto", 0.3])
 def test_the_cut_off_fits_the_adjusted_scores(make, tau, split, monkeypatch):
     X, Y, X_val, Y_val = split
-    monkeypatch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", 1)
+    monkeypatch.setattr(_network, "_ENOUGH_TO_DECIDE", 1)
     model = make(threshold="tuned", logit_adjustment=tau, early_stopping=False, max_epochs=25)
     model.fit(X, Y, X_val, Y_val)
     best, _ = best_micro_f1(Y_val, model.decision_function(X_val))
@@ -262,8 +262,8 @@ def trained(monkeypatch):
         calls.append({"X": X, "Y": Y, **settings})
         return fit_network(network, loss, X, Y, **settings)
 
-    fit_network = balanced_loss.fit_network
-    monkeypatch.setattr(balanced_loss, "fit_network", spy)
+    fit_network = _network.fit_network
+    monkeypatch.setattr(_network, "fit_network", spy)
     return calls
 
 
@@ -271,7 +271,7 @@ def test_a_part_is_held_out_where_the_data_can_spare_it(split, trained, monkeypa
     X, Y, *_ = split
     network(max_epochs=1, threshold=0.5).fit(X, Y)
     assert trained.pop()["validation"] is None and not trained
-    monkeypatch.setattr(balanced_loss, "_FEWEST_TO_STOP", 45)
+    monkeypatch.setattr(_network, "_FEWEST_TO_STOP", 45)
     network(max_epochs=1, threshold=0.5).fit(X, Y)
     (call,) = trained
     assert call["X"].shape[0] == 405 and call["validation"][0].shape[0] == 45
@@ -294,7 +294,7 @@ def test_where_every_document_is_the_only_one_of_a_label(trained, monkeypatch):
     message = "validation_fraction must be small enough .* Got 0.1 instead. early_stopping='auto'"
     with pytest.raises(ValueError, match=message):
         network(early_stopping=True).fit(X, Y)
-    monkeypatch.setattr(balanced_loss, "_FEWEST_TO_STOP", 1)
+    monkeypatch.setattr(_network, "_FEWEST_TO_STOP", 1)
     network(max_epochs=1, threshold=0.5).fit(X, Y)
     assert trained.pop()["X"].shape[0] == 40
 
@@ -325,7 +325,7 @@ def test_networks_decide_on_a_large_validation_part_else_out_of_fold(split, trai
     held_out = sparse.vstack([call["X"] for call in trained[1:]]).sum(axis=0)
     assert_allclose(held_out, 2 * X.sum(axis=0), rtol=1e-4)  # every document in two of three
     trained.clear()
-    monkeypatch.setattr(balanced_loss, "_ENOUGH_TO_DECIDE", Y_val.nnz)
+    monkeypatch.setattr(_network, "_ENOUGH_TO_DECIDE", Y_val.nnz)
     network().fit(X, Y, X_val, Y_val)
     assert len(trained) == 1
 

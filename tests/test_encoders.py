@@ -211,7 +211,9 @@ def test_table_size(spec):
         ({"hidden_dim": 2.5}, "hidden_dim must be a positive integer. Got 2.5 instead"),
         ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\). Got 1.0 instead"),
         ({"embedding_dropout": -1}, r"embedding_dropout must be a number in \[0, 1\). Got -1"),
-        ({"embeddings": np.eye(3)}, "embeddings must be None or a WordVectors. Got ndarray"),
+        ({"embeddings": np.eye(3)}, "'svd', 'random' or a WordVectors. Got ndarray instead"),
+        ({"embeddings": "glove"}, "'svd', 'random' or a WordVectors. Got 'glove' instead"),
+        ({"embeddings": None}, "'svd', 'random' or a WordVectors. Got None instead"),
     ],
 )
 def test_wrong_parameters_of_token_encoders(spec, parameters, message):
