@@ -31,7 +31,7 @@ from skmltc.model_selection import multilabel_train_test_split
 
 parser = argparse.ArgumentParser(description="A long-tail classifier beside LinearSVC.")
 parser.add_argument("--data", metavar="FOLDER", help="texts to use; made-up ones by default")
-parser.add_argument("--output", metavar="PICTURE", default="quickstart.png", help="file to write")
+parser.add_argument("--output", metavar="PICTURE", help="file to write the picture to")
 arguments = parser.parse_args()
 
 # %%
@@ -119,5 +119,6 @@ for row in next(iter(scores.values())):
 # when it is wrapped in :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
 
 display = GroupScoreDisplay.from_estimators(classifiers, X_test, y_test, label_counts)
-display.figure_.savefig(arguments.output, dpi=150)
-print(f"\nF1 by label frequency: {arguments.output}")
+if arguments.output:
+    display.figure_.savefig(arguments.output, dpi=150)
+    print(f"\nF1 by label frequency: {arguments.output}")

@@ -52,7 +52,7 @@ _ANALYSIS = (
 
 
 class TokenSequenceVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    r"""Turn texts into rows of token ids: the word order that a bag of words throws away.
+    """Turn texts into rows of token ids: the word order that a bag of words throws away.
 
     Tokens are those of scikit-learn's `CountVectorizer` and `TfidfVectorizer` with the same
     parameters. A row is the ids of a text's tokens, filled up with 0 (padding); a word that is
@@ -184,7 +184,7 @@ token_pattern, analyzer : see Notes
 
         Returns
         -------
-        array of int32 of shape (n_samples, max_length_)
+        array of int32 of shape (n_samples, `max_length_`)
             Token ids.
 
         Raises
@@ -213,7 +213,7 @@ token_pattern, analyzer : see Notes
 
         Returns
         -------
-        array of int32 of shape (n_samples, max_length_)
+        array of int32 of shape (n_samples, `max_length_`)
             Token ids.
         """
         check_is_fitted(self)

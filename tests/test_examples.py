@@ -1,5 +1,6 @@
-"""The examples run, and the benchmark measures what it says; so does the README."""
+"""The examples run, and the benchmark measures what it says; so do the README and the pages."""
 
+import doctest
 import importlib.util
 import json
 import re
@@ -15,11 +16,16 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 import skmltc
-from skmltc import balanced_loss, datasets
+from skmltc import _network, datasets
 from skmltc.decision import MultilabelThresholdClassifierCV
 from skmltc.model_selection import multilabel_train_test_split
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    page
+    for folder in (".", "guide", "estimators")
+    for page in (ROOT / "docs" / folder).glob("*.rst")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +55,16 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def features():
-    spec = importlib.util.spec_from_file_location(
-        "features", ROOT / "examples" / "benchmarks" / "features.py"
-    )
+def load_script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def features():
+    module = load_script(ROOT / "examples" / "benchmarks" / "features.py")
     module.N_RESAMPLES = 20
     return module
 
@@ -96,6 +105,85 @@ class TestQuickstart:
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+class TestGallery:
+    """On a small corpus; the whole one is for the build of the documentation."""
+
+    @pytest.fixture
+    def run(self, monkeypatch):
+        pytest.importorskip("pandas")
+        plt = pytest.importorskip("matplotlib.pyplot")
+        make, small = datasets.make_long_tailed_corpus, {"n_samples": 240, "n_labels": 10}
+        monkeypatch.setattr(
+            datasets, "make_long_tailed_corpus", lambda **options: make(**options | small)
+        )
+        yield lambda name: runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+        plt.close("all")
+
+    def test_own_texts_come_back_from_the_csv(self, run):
+        made = run("plot_2_own_texts")
+        corpus, names = made["corpus"], made["binarizer"].classes_
+        columns = [corpus.target_names.index(name) for name in names]
+        assert made["texts"] == corpus.data
+        assert not (made["y"] != corpus.target[:, columns]).nnz
+        assert not made["path"].exists()
+
+    def test_the_search_ranks_its_table_by_the_deciding_score(self, run):
+        made = run("plot_3_search_losses")
+        search, table = made["search"], made["table"]
+        best = table.loc[search.best_index_]
+        assert best["PSP@5"].startswith(f"{100 * search.best_score_:.1f} ")
+        assert best["loss"] is search.best_params_["classify__loss"]
+        assert len(table) == 5 and (table["loss__kappa"] != "").sum() == 2
+
+    def test_thresholds_find_more_of_the_rare_labels(self, run):
+        rows = run("plot_4_thresholds")["rows"]
+        own = rows.pop("own cut")
+        assert len(rows) == 5
+        assert all(row["macro-F1"] > own["macro-F1"] for row in rows.values())
+
+    def test_the_loop_learns_with_each_loss(self, run):
+        rows = run("plot_5_torch_loop")["rows"]
+        assert len(rows) == 3 and all(row["PSP@5"] > 0.8 for row in rows.values())
+
+
+class TestPages:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+    def test_code_prints_what_the_page_says(self, page):
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        assert not doctest.testfile(str(page), module_relative=False, optionflags=flags).failed
+
+    @pytest.fixture
+    def tables(self):
+        return load_script(ROOT / "docs" / "tables.py")
+
+    def test_tables_are_the_means_of_the_rows(self, tables, tmp_path):
+        tables.write(tables.RESULTS, tmp_path)
+        rows = tables.read(tables.RESULTS / "reuters.jsonl")
+        scores = [row["scores"] for row in rows if row["rule"] == "defaults"]
+        micro, macro = (
+            100 * np.mean([row[f"total {f1}"] for row in scores]) for f1 in ("micro", "macro")
+        )
+        (line,) = re.findall(".*defaults.*", (tmp_path / "reuters_all.inc").read_text())
+        assert line.split(",")[2:4] == [f'"{len(scores)}"', f'"{micro:.1f}/{macro:.1f}"']
+        (line,) = re.findall(".*defaults.*", (tmp_path / "reuters_summary.inc").read_text())
+        assert line.split(",")[2].startswith(f'"{micro:.1f}')
+
+    def test_our_losses_stand_below_those_of_the_paper(self, tables, tmp_path):
+        names = [f"{group} {f1}" for group in tables.GROUPS for f1 in ("micro", "macro")]
+        row = {"encoder": "cnn", "loss": "focal", "scores": dict.fromkeys(names, 0.5)}
+        (tmp_path / "tokens_reuters.jsonl").write_text(json.dumps(row | {"seed": 0}) + "\n")
+        for folder, n_ours in ((tmp_path, 1), (tmp_path / "nothing", 0)):
+            tables.write(folder, tmp_path / "tables")
+            lines = (tmp_path / "tables" / "losses.inc").read_text().splitlines()
+            ours = [i for i, line in enumerate(lines) if "TextCNN, ours" in line]
+            assert len(ours) == n_ours and len(lines) == 5 + len(tables.PUBLISHED) + n_ours
+        tables.write(tmp_path, tmp_path / "tables")
+        lines = (tmp_path / "tables" / "losses.inc").read_text().splitlines()
+        place = next(i for i, line in enumerate(lines) if "TextCNN, ours" in line)
+        assert '"focal","BERT, paper","89.97/56.83"' in lines[place - 1]
+        assert lines[place].endswith('"50.0/50.0"' + ',"50.0/50.0"' * 3)
+
+
 class TestFeaturesBenchmark:
     def test_drops_documents_without_labels(self, task):
         assert task.Y_test.shape == (60, 10) and task.X_test.shape[0] == 60
@@ -108,8 +196,8 @@ class TestFeaturesBenchmark:
             drawn.append(assign_folds(*args))
             return drawn[-1]
 
-        assign_folds = balanced_loss.assign_folds
-        monkeypatch.setattr(balanced_loss, "assign_folds", spy)
+        assign_folds = _network.assign_folds
+        monkeypatch.setattr(_network, "assign_folds", spy)
         skmltc.BalancedLossClassifier(random_state=3).fit(task.X_train, task.Y_train)
         (folds,) = drawn
         for k, (train, test) in enumerate(features.folds_of(task.Y_train, seed=3)):

@@ -1,0 +1,211 @@
+"""Training speed of the token encoders: ratios to loops in bare torch, measured in turn.
+
+    python examples/benchmarks/speed.py --data FOLDER --output rows.jsonl
+
+FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Three questions:
+
+overhead: seconds of `BalancedLossClassifier.fit` over those of a plain loop with the same network
+    and the same batches.
+buckets: documents a second of texts cut to 256 tokens, in batches of like length cut to their
+    longest text, over those of a plain network and loop with every batch padded to 256.
+words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
+    300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
+
+What is compared runs alternately; a row has the median seconds of each and the ratio of the
+medians. Absolute seconds depend on what else the machine does.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from features import environment
+from torch import nn
+
+from skmltc import BalancedLossClassifier
+from skmltc._training import Batches, Documents
+from skmltc.datasets import load_jsonl
+from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
+from skmltc.losses import BinaryCrossEntropyLoss
+from skmltc.text import TokenSequenceVectorizer
+
+SPECS = {"cnn": TextCNN(embeddings="random"), "bilstm": BiLSTMAttention(embeddings="random")}
+WORDS = TextCNN(filter_sizes=(2, 4, 8), embedding_dim=300, embeddings="random")
+
+
+class PlainCNN(nn.Module):
+    """Convolutions as a tutorial writes them: no mask, every position computed."""
+
+    def __init__(self, spec, n_inputs, n_labels):
+        super().__init__()
+        dim = spec.embedding_dim
+        self.embedding = nn.Embedding(n_inputs, dim, padding_idx=0)
+        self.embedding_dropout = nn.Dropout(spec.embedding_dropout)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(dim, spec.n_filters, size) for size in spec.filter_sizes
+        )
+        self.dropout = nn.Dropout(spec.dropout)
+        self.hidden = nn.Linear(spec.n_filters * len(spec.filter_sizes), spec.hidden_dim)
+        self.head = nn.Linear(spec.hidden_dim, n_labels)
+
+    def forward(self, token_ids):
+        vectors = self.embedding_dropout(self.embedding(token_ids)).transpose(1, 2)
+        pooled = [convolve(vectors).relu().max(dim=2).values for convolve in self.convolutions]
+        return self.head(self.hidden(self.dropout(torch.cat(pooled, dim=1))))
+
+
+class PlainBiLSTM(nn.Module):
+    """A bidirectional LSTM with attention, as a tutorial writes it."""
+
+    def __init__(self, spec, n_inputs, n_labels):
+        super().__init__()
+        self.embedding = nn.Embedding(n_inputs, spec.embedding_dim, padding_idx=0)
+        self.embedding_dropout = nn.Dropout(spec.embedding_dropout)
+        self.lstm = nn.LSTM(
+            spec.embedding_dim, spec.hidden_dim, batch_first=True, bidirectional=True
+        )
+        self.attention = nn.Linear(2 * spec.hidden_dim, 1, bias=False)
+        self.hidden = nn.Linear(2 * spec.hidden_dim, spec.output_dim)
+        self.head = nn.Linear(spec.output_dim, n_labels)
+
+    def forward(self, token_ids):
+        states = self.lstm(self.embedding_dropout(self.embedding(token_ids)))[0]
+        weights = self.attention(states).softmax(dim=1)
+        return self.head(self.hidden((weights * states).sum(dim=1)))
+
+
+PLAIN = {"cnn": PlainCNN, "bilstm": PlainBiLSTM}
+
+
+def fit_ours(spec, X, Y, batch_size):
+    BalancedLossClassifier(
+        encoder=spec,
+        loss="bce",
+        max_epochs=1,
+        batch_size=batch_size,
+        early_stopping=False,
+        threshold=0.5,
+        device="cpu",
+        random_state=0,
+    ).fit(X, Y)
+
+
+def fit_bare(network, batches, Y):
+    """One pass of the plain loop."""
+    loss = BinaryCrossEntropyLoss().build(Y)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    network.train()
+    for token_ids, targets in batches:
+        optimizer.zero_grad()
+        loss(network(token_ids), targets.to_dense()).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+
+
+def padded_batches(X, Y, batch_size):
+    """Batches in random order, every one as wide as X."""
+    order = np.random.RandomState(0).permutation(len(X))
+    for start in range(0, len(X), batch_size):
+        rows = order[start : start + batch_size]
+        yield torch.from_numpy(X[rows]), torch.from_numpy(Y[rows].toarray())
+
+
+def overhead(X, Y, name, batch_size):
+    """Functions to time: our fit, and the loop with our network and our batches."""
+    n_inputs = int(X.max()) + 1
+
+    def bare():
+        torch.manual_seed(0)
+        network = build_network(SPECS[name], n_inputs, Y.shape[1])
+        fit_bare(network, Batches(Documents(X, Y), batch_size, shuffle=True), Y)
+
+    return lambda: fit_ours(SPECS[name], X, Y, batch_size), bare
+
+
+def against_padding(X, Y, spec, plain, batch_size):
+    """Functions to time: our fit, and a plain network on padded batches."""
+    n_inputs = int(X.max()) + 1
+
+    def padded():
+        torch.manual_seed(0)
+        fit_bare(plain(spec, n_inputs, Y.shape[1]), padded_batches(X, Y, batch_size), Y)
+
+    return lambda: fit_ours(spec, X, Y, batch_size), padded
+
+
+def questions(texts, Y):
+    """Names of the rows, and functions that make what is compared."""
+    ids = {n: TokenSequenceVectorizer(max_length=n).fit_transform(texts) for n in (500, 256, 128)}
+    for name in SPECS:
+        for size in (32, 100):
+            yield ("overhead", name, size), lambda n=name, s=size: overhead(ids[500], Y, n, s)
+    for name, spec in SPECS.items():
+        yield (
+            ("buckets", name, 32),
+            lambda n=name, s=spec: against_padding(ids[256], Y, s, PLAIN[n], 32),
+        )
+    yield ("words", "cnn", 32), lambda: against_padding(ids[128], Y, WORDS, PlainCNN, 32)
+
+
+def compare(ours, bare, n_rounds):
+    """Median seconds of both, measured alternately after a first unmeasured round."""
+    seconds = np.array([[timed(ours), timed(bare)] for _ in range(n_rounds + 1)])[1:]
+    return np.median(seconds, axis=0)
+
+
+def timed(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
+    parser.add_argument("--documents", type=int, default=2000, help="of the training part")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    train = load_jsonl(options.data, subset="train")
+    texts, Y = train.data[: options.documents], train.target[: options.documents]
+    Y = Y[:, np.flatnonzero(Y.sum(axis=0))]
+    common = {
+        "dataset": options.data.resolve().name,
+        "documents": len(texts),
+        "threads": options.threads,
+        **environment(),
+    }
+    path = options.output
+    done = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    keys = ("question", "encoder", "batch_size", "dataset", "documents", "threads", "skmltc")
+    known = {tuple(row[key] for key in keys) for row in map(json.loads, done)}
+    print(f"{'question':<10}{'encoder':<8}{'batch':>6}{'ours s':>9}{'bare s':>9}{'bare/ours':>11}")
+    for line in done:
+        show(json.loads(line))
+    for (question, name, size), make in questions(texts, Y):
+        row = {"question": question, "encoder": name, "batch_size": size, **common}
+        if tuple(row[key] for key in keys) in known:
+            continue
+        row["ours s"], row["bare s"] = compare(*make(), options.rounds)
+        show(row)
+        if path:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def show(row):
+    ratio = row["bare s"] / row["ours s"]
+    print(
+        f"{row['question']:<10}{row['encoder']:<8}{row['batch_size']:>6}"
+        f"{row['ours s']:>9.2f}{row['bare s']:>9.2f}{ratio:>11.2f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
