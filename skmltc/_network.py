@@ -64,27 +64,45 @@ class NetworkClassifier(LongTailClassifier):
         return self._train_for(epochs, X, Y, loss, encoder, stop_by, self.callbacks)
 
     def _train_for(self, n_epochs, X, Y, loss, encoder, validation=None, callbacks=None):
-        suited = getattr(encoder, "training", Training())
         return fit_network(
             build_network(encoder, self._n_inputs, Y.shape[1], X),
             loss.build(Y),
             X,
             Y,
             validation=validation,
-            lr=suited.lr if self.lr == "auto" else self.lr,
-            weight_decay=suited.weight_decay if self.weight_decay == "auto" else self.weight_decay,
             max_epochs=n_epochs,
             batch_size=self.batch_size,
-            patience=self.patience,
-            device=self._device(),
-            linear_decay=suited.linear_decay,
-            lr_factors=suited.lr_factors,
-            verbose=self.verbose,
             callbacks=callbacks,
+            **self._settings(encoder),
         )
 
-    def _unseen_pairs(self, scorer, X, Y, Y_fit, validation, train, random_state):
-        """Scores of documents that training has not seen, to learn a decision from.
+    def _settings(self, encoder):
+        """Arguments of `train_network` that all trainings of a network share."""
+        suited = getattr(encoder, "training", Training())
+        decay = suited.weight_decay if self.weight_decay == "auto" else self.weight_decay
+        return {
+            "lr": suited.lr if self.lr == "auto" else self.lr,
+            "weight_decay": decay,
+            "patience": self.patience,
+            "device": self._device(),
+            "linear_decay": suited.linear_decay,
+            "lr_factors": suited.lr_factors,
+            "verbose": self.verbose,
+        }
+
+    def _unseen_pairs(self, *args):
+        """Scores of the documents of `_unseen`, to learn a decision from.
+
+        Returns
+        -------
+        ScoredPairs or None
+            None where there is nothing to learn, or nothing to learn it from.
+        """
+        pairs = [score_pairs(*part) for part in self._unseen(*args)]
+        return ScoredPairs.concatenate(pairs) if pairs else None
+
+    def _unseen(self, scorer, X, Y, Y_fit, validation, train, random_state):
+        """Documents that training has not seen, with what scores them.
 
         Those of the validation part; out of fold where it is small.
 
@@ -96,22 +114,19 @@ class NetworkClassifier(LongTailClassifier):
         train : callable
             From X and Y to another such object.
 
-        Returns
-        -------
-        ScoredPairs or None
-            None where there is nothing to learn, or nothing to learn it from.
+        Yields
+        ------
+        scorer, X, Y, Y_fit
+            The arguments of `score_pairs`.
         """
         if not self._learns_threshold():
-            return None
+            return
         if validation and validation[1].nnz >= _ENOUGH_TO_DECIDE:
-            return score_pairs(scorer, *validation, Y_fit)
-        if was_interrupted(self.net_):
-            return None
-        pairs = []
-        for part in self._held_out(Y, random_state):
-            fit, held = np.flatnonzero(~part), np.flatnonzero(part)
-            pairs.append(score_pairs(train(X[fit], Y[fit]), X[held], Y[held], Y[fit]))
-        return ScoredPairs.concatenate(pairs) if pairs else None
+            yield scorer, *validation, Y_fit
+        elif not was_interrupted(self.net_):
+            for part in self._held_out(Y, random_state):
+                fit, held = np.flatnonzero(~part), np.flatnonzero(part)
+                yield train(X[fit], Y[fit]), X[held], Y[held], Y[fit]
 
     def _learns_threshold(self):
         """Whether cut-offs are learned; the best class of a 1-D y needs none."""
@@ -160,10 +175,16 @@ class HeadScorer:
         return encoded.times(self.weights[:, labels]).cpu().numpy()
 
 
-def score_pairs(scorer, X, Y, Y_fit):
-    """Scores of documents, by blocks of the labels that the scorer was trained on."""
+def score_pairs(scorer, X, Y, Y_fit, labels=None):
+    """Scores of documents, by blocks of the labels that the scorer was trained on.
+
+    Parameters
+    ----------
+    labels : array of bool of shape (n_labels,), default=None
+        Leave the others out.
+    """
     encoded, parts = scorer.encode(X), []
-    for block in label_blocks(Y_fit, X.shape[0]):
+    for block in label_blocks(Y_fit, X.shape[0], labels):
         scores = scorer.scores(encoded, block)
         parts.append(ScoredPairs.from_columns(scores, Y[:, block], block, Y.shape[1]))
     return ScoredPairs.concatenate([ScoredPairs.empty(Y.shape[1]), *parts])

@@ -203,7 +203,7 @@ def test_the_gradient_of_the_maximum_is_that_of_a_convolution(windows):
     assert torch.autograd.gradcheck(WindowMaximum.apply, windows)
 
 
-@pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.999])
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.98])
 def test_byte_dropout_drops_a_share_and_keeps_the_mean(p):
     torch.manual_seed(0)
     module, ones = ByteDropout(p), torch.ones(101, 1003)
