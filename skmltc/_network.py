@@ -19,6 +19,7 @@ from .encoders import Training, build_network, split_head
 from .model_selection import assign_folds, multilabel_train_test_split
 
 _FOLDS = 3
+_FEWEST_STEPS = 200  # of AdamW, where the number of epochs is not given
 _FEWEST_TO_TUNE = 10  # documents: with fewer there is nothing to learn a cut-off from
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping can trust
 _ENOUGH_TO_DECIDE = 500  # labels on the validation documents; with fewer, decide out of fold
@@ -58,10 +59,15 @@ class NetworkClassifier(LongTailClassifier):
 
     def _train(self, X, Y, loss, encoder, validation):
         """Train an encoder with a linear head; with a validation part, stop by it if wanted."""
-        suited = getattr(encoder, "training", Training())
-        epochs = suited.max_epochs if self.max_epochs == "auto" else self.max_epochs
+        epochs = self._epochs(encoder, X) if self.max_epochs == "auto" else self.max_epochs
         stop_by = validation if self.early_stopping else None
         return self._train_for(epochs, X, Y, loss, encoder, stop_by, self.callbacks)
+
+    def _epochs(self, encoder, X):
+        """Epochs that suit the encoder; more where documents are so few that steps are too."""
+        steps_an_epoch = -(-X.shape[0] // self.batch_size)
+        suited = getattr(encoder, "training", Training()).max_epochs
+        return max(suited, -(-_FEWEST_STEPS // steps_an_epoch))
 
     def _train_for(self, n_epochs, X, Y, loss, encoder, validation=None, callbacks=None):
         return fit_network(

@@ -17,7 +17,7 @@ from ._thresholds import SHIFTS, tail_first
 from ._training import best_epoch, network_scores
 from ._validation import must_be
 from .labels import rarity
-from .losses import ClassBalancedNegativeTolerantLoss
+from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
@@ -42,7 +42,9 @@ class BalancedLossClassifier(NetworkClassifier):
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
         is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
-        documents of three data sets; the paper's is "distribution_balanced".
+        documents of three data sets, where `threshold` is learned. Its logits are far from 0, so
+        where `threshold` is a number (or y has one class a document) "auto" is the paper's
+        "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: logits are raised by tau log(N/n - 1) after training, N being all training documents
         and n those of the label. "auto" learns it with the threshold; 0 where that is a number.
@@ -56,7 +58,8 @@ class BalancedLossClassifier(NetworkClassifier):
         "auto" chooses on out-of-fold scores. For AdamW its decoupled decay, by default the
         `training.weight_decay` of the encoder.
     max_epochs : int or "auto", default="auto"
-        Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder.
+        Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder,
+        and where documents are few as many as make 200 steps.
     batch_size : int, default=64
         Documents a step of AdamW.
     early_stopping : bool or "auto", default="auto"
@@ -175,11 +178,17 @@ class BalancedLossClassifier(NetworkClassifier):
         self.callbacks = callbacks
 
     def _fit(self, X, Y, validation, random_state):
-        loss = self._loss or ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
+        loss = self._loss or self._suited_loss()
         if self._is_linear(self._encoder):
             self._fit_linear(X, Y, loss, validation, random_state)
         else:
             self._fit_network(X, Y, loss, self._encoder, validation, random_state)
+
+    def _suited_loss(self):
+        """The best loss where the cut-off is learned; where it is given, one that cuts near 0.5."""
+        if self._learns_threshold():
+            return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
+        return DistributionBalancedLoss()
 
     def _is_linear(self, encoder):
         linear = getattr(encoder, "is_linear", False)

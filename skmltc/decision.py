@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, gen_batches, get_tags, indexable
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -283,14 +284,15 @@ class MultilabelVotingClassifier(
 ):
     """Average the decision values of several multi-label classifiers.
 
-    Members may be pipelines with features of their own. The mean of decision values is cut at 0;
-    wrap it in :class:`MultilabelThresholdClassifierCV` for a learned cut-off.
+    Members may be pipelines with features of their own. A member that has learned cut-offs (a
+    `threshold_` one a label) votes with its decision values less these, any other with its
+    decision values, and the mean of the votes is cut at 0. Wrap it in
+    :class:`MultilabelThresholdClassifierCV` for a cut-off learned by the vote as a whole.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Members with `decision_function`. Those with a `threshold` of their own need not tune it:
-        set a number.
+        Members with `decision_function`.
     weights : list of float, default=None
         One a member; all alike by default.
     n_jobs : int, default=None
@@ -379,7 +381,7 @@ class MultilabelVotingClassifier(
         return np.asarray(weights, dtype=np.float64)
 
     def decision_function(self, X):
-        """Average the members' decision values by their weights.
+        """Average the members' decision values, less their cut-offs, by their weights.
 
         Parameters
         ----------
@@ -392,9 +394,19 @@ class MultilabelVotingClassifier(
         check_is_fitted(self, "threshold_")
         weights = self._member_weights()
         return sum(
-            weight * label_scores(member, "decision_function", X, len(self.classes_))
+            weight * self._votes(member, X)
             for weight, member in zip(weights / weights.sum(), self.estimators_, strict=True)
         )
+
+    def _votes(self, member, X):
+        scores = label_scores(member, "decision_function", X, len(self.classes_))
+        classifier = member[-1] if isinstance(member, Pipeline) else member
+        cuts_decisions = getattr(classifier, "response_method_", None) in (
+            None,
+            "decision_function",
+        )
+        cut_offs = np.asarray(getattr(classifier, "threshold_", 0.0) if cuts_decisions else 0.0)
+        return scores - np.where(np.isfinite(cut_offs), cut_offs, 0.0)
 
     def _score_block(self, X):
         return self.decision_function(X)

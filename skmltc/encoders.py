@@ -168,7 +168,11 @@ class FeatureLinear(nn.Module):
 
 
 class _TokenSpec(BaseEstimator):
-    """What the encoders of token ids share: their table of word vectors."""
+    """What the encoders of token ids share: their table of word vectors.
+
+    A subclass has `_word_deviation`, the standard deviation of the numbers in word vectors that
+    are learned from the documents; an LSTM wants larger ones than filters do.
+    """
 
     kind = "tokens"
 
@@ -198,7 +202,7 @@ class _TokenSpec(BaseEstimator):
         if self.embeddings == "svd" and token_ids is not None:
             learned = learn_vectors(token_ids, n_inputs, self.embedding_dim, seed)
             known = learned.any(axis=1)
-            table[known] = table.std() * torch.from_numpy(learned[known])
+            table[known] = self._word_deviation * torch.from_numpy(learned[known])
         table[0] = 0
         return table
 
@@ -241,10 +245,11 @@ class TextCNN(_TokenSpec):
         ``TokenSequenceVectorizer(vocabulary=embeddings)``.
     hidden_dim : int, default=1024
         Length of a document's vector, a linear map of the pooled filters.
-    embedding_dropout : float, default=0.25
-        On the word vectors.
-    dropout : float, default=0.5
-        On the pooled filters.
+    embedding_dropout : float, default=0.1
+        On the word vectors; the paper's is 0.25.
+    dropout : float, default=0.3
+        On the pooled filters; the paper's is 0.5. Vectors learned from the documents want less
+        than random ones.
 
     Examples
     --------
@@ -256,7 +261,8 @@ class TextCNN(_TokenSpec):
     (torch.Size([2, 16]), 16)
     """
 
-    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=15, linear_decay=True)
+    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10, linear_decay=True)
+    _word_deviation = 0.2
 
     def __init__(
         self,
@@ -265,8 +271,8 @@ class TextCNN(_TokenSpec):
         embedding_dim=100,
         embeddings="svd",
         hidden_dim=1024,
-        embedding_dropout=0.25,
-        dropout=0.5,
+        embedding_dropout=0.1,
+        dropout=0.3,
     ):
         self.filter_sizes = filter_sizes
         self.n_filters = n_filters
@@ -331,7 +337,7 @@ class BiLSTMAttention(_TokenSpec):
         Length of the word vectors; a `WordVectors` has its own.
     embeddings : {"svd", "random"} or WordVectors, default="svd"
         Start of the word vectors, as in :class:`TextCNN`.
-    embedding_dropout : float, default=0.25
+    embedding_dropout : float, default=0.1
         On the word vectors.
     dropout : float, default=0.0
         On the states that attention averages.
@@ -349,10 +355,11 @@ class BiLSTMAttention(_TokenSpec):
     training = Training(
         lr=2e-3,
         weight_decay=0.01,
-        max_epochs=8,
+        max_epochs=6,
         linear_decay=True,
         lr_factors=MappingProxyType({"0.projection.*": 2.5, "1.*": 2.5}),
     )
+    _word_deviation = 1.0
 
     def __init__(
         self,
@@ -362,7 +369,7 @@ class BiLSTMAttention(_TokenSpec):
         scale_init=10.0,
         embedding_dim=100,
         embeddings="svd",
-        embedding_dropout=0.25,
+        embedding_dropout=0.1,
         dropout=0.0,
     ):
         self.hidden_dim = hidden_dim

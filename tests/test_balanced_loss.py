@@ -10,15 +10,16 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skmltc import BalancedLossClassifier, _linear, _network, balanced_loss, base
 from skmltc._thresholds import SLACK, THRESHOLD_RULES
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
-from skmltc.encoders import BagEncoder
+from skmltc.encoders import BagEncoder, TextCNN
 from skmltc.labels import rarity
 from skmltc.losses import (
     LOSSES,
@@ -28,6 +29,7 @@ from skmltc.losses import (
 )
 from skmltc.metrics import RankingScorer
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict
+from skmltc.text import TokenSequenceVectorizer
 
 N_FIT = 450  # of the 600 documents of `split`
 
@@ -166,13 +168,22 @@ def test_logit_adjustment_raises_rare_labels_in_the_intercepts(split):
 
 def test_the_defaults_of_the_losses_and_of_auto(split):
     X, Y, *_ = split
-    auto = linear(threshold=0.5).fit(X, Y)
-    named = linear(threshold=0.5, loss=ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4))
-    assert_array_equal(auto.coef_, named.fit(X, Y).coef_)
+    for threshold, loss in (
+        ("tuned", ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)),
+        (0.5, DistributionBalancedLoss()),
+    ):
+        auto = linear(threshold=threshold).fit(X, Y)
+        named = linear(threshold=threshold, loss=loss, encoder=BagEncoder()).fit(X, Y)
+        assert_array_equal(auto.coef_, named.coef_)
     by_name = linear(threshold=0.5, loss="distribution_balanced", encoder="bag").fit(X, Y)
-    by_spec = linear(threshold=0.5, loss=DistributionBalancedLoss(), encoder=BagEncoder())
-    assert_array_equal(by_name.coef_, by_spec.fit(X, Y).coef_)
-    assert (by_name.coef_ != auto.coef_).any()
+    assert_array_equal(by_name.coef_, auto.coef_)
+
+
+def test_a_given_threshold_is_no_trap_with_the_default_loss(split):
+    X, Y, X_val, Y_val = split
+    predicted = BalancedLossClassifier(threshold=0.5, random_state=0).fit(X, Y).predict(X_val)
+    assert f1_score(Y_val.toarray(), predicted.toarray(), average="micro") > 0.5
+    assert predicted.sum() < 1.5 * Y_val.sum()
 
 
 @pytest.mark.parametrize("n_samples, n_parts", [(9, 0), (10, 3), (N_FIT, 3)])
@@ -495,3 +506,45 @@ def test_defaults_on_reuters(real_data):
     predicted = model.fit(train.data, train.target).predict(test.data)
     assert micro_f1(test.target, predicted) >= 0.88
     assert macro_f1(test.target, predicted) >= 0.62
+
+
+def test_a_search_over_the_length_of_texts_and_inside_the_encoder():
+    corpus = make_long_tailed_corpus(150, 6, n_words=20, random_state=0)
+    encoder = TextCNN(filter_sizes=(2,), n_filters=8, embedding_dim=8, hidden_dim=8)
+    classifier = BalancedLossClassifier(
+        encoder=encoder, max_epochs=2, threshold="tuned", random_state=0
+    )
+    model = Pipeline([("tokens", TokenSequenceVectorizer()), ("labels", classifier)])
+    grid = {"tokens__max_length": [5, 15], "labels__encoder__dropout": [0.0, 0.5]}
+    folds = MultilabelStratifiedKFold(2, random_state=0)
+    search = GridSearchCV(model, grid, cv=folds, scoring=RankingScorer("ndcg", k=3))
+    search.fit(corpus.data, corpus.target)
+    assert len(search.cv_results_["params"]) == 4
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = search.best_estimator_
+    assert best["tokens"].max_length_ == search.best_params_["tokens__max_length"]
+    assert best["labels"].module_[0].dropout.p == search.best_params_["labels__encoder__dropout"]
+    assert encoder.dropout == 0.3
+
+
+def test_callbacks_hear_the_one_training_that_is_kept(documents):
+    begun = []
+
+    class Listener(Callback):
+        def on_train_begin(self, net, **kwargs):
+            begun.append(net)
+
+    model = network(callbacks=[Listener()], threshold="tuned").fit(documents.X, documents.Y)
+    assert begun == [model.net_]
+
+
+def test_few_documents_have_enough_epochs_for_two_hundred_steps(documents, trained):
+    encoder = BagEncoder(hidden_dims=(2,))
+    model = BalancedLossClassifier(encoder=encoder, batch_size=100, threshold=0.5)
+    model.fit(documents.X[:60], documents.Y[:60])
+    assert trained.pop()["max_epochs"] == model.n_iter_ == 200
+    for batch_size, n_epochs in ((30, 100), (10, 34), (5, 30)):
+        assert (
+            clone(model).set_params(batch_size=batch_size)._epochs(encoder, X=np.ones((60, 1)))
+            == n_epochs
+        )

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 
@@ -558,6 +559,16 @@ def test_voting_is_the_weighted_mean(weights, X, y_absent):
     assert_array_equal(
         vote.predict(X).toarray(), (expected > 0) & (np.arange(N_LABELS + 1) != ABSENT)
     )
+
+
+def test_members_with_cut_offs_vote_by_what_lies_above_them(X, y):
+    tuned = MultilabelThresholdClassifierCV(svc(), threshold="per_label", cv=2, random_state=0)
+    piped = make_pipeline(MaxAbsScaler(), tuned)
+    vote = MultilabelVotingClassifier([("a", tuned), ("b", piped), ("c", svc())]).fit(X, y)
+    a, b, c = (model.decision_function(X) for model in vote.estimators_)
+    cuts = [vote.estimators_[0].threshold_, vote.estimators_[1][-1].threshold_]
+    assert all(len(np.unique(cut)) > 1 for cut in cuts)
+    assert_allclose(vote.decision_function(X), (a - cuts[0] + b - cuts[1] + c) / 3, atol=1e-5)
 
 
 def test_weights_may_change_after_fit(X, y):

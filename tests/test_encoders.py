@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 from torch import nn
 
+from skmltc._cooccurrence import learn_vectors
 from skmltc._training import as_tensor
 from skmltc.encoders import (
     ENCODERS,
@@ -241,7 +242,7 @@ def test_the_networks_have_the_sizes_of_the_papers():
     shapes = [tuple(convolution.weight.shape) for convolution in cnn.convolutions]
     assert shapes == [(128, 300, 3), (128, 300, 4), (128, 300, 5)]
     assert cnn.projection.weight.shape == (1024, 384)
-    assert cnn.embedding_dropout.p == 0.25 and cnn.dropout.p == 0.5
+    assert cnn.embedding_dropout.p == 26 / 256 and cnn.dropout.p == 0.3
     assert lstm.forwards.hidden_size == lstm.backwards.hidden_size == 150
     assert lstm.projection.weight.shape == (128, 300)
 
@@ -273,3 +274,20 @@ def test_token_encoders_are_specs():
     names = [name for name, _ in build_network(BiLSTMAttention(), 9, 3).named_parameters()]
     chosen = [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
     assert chosen == ["0.projection.weight", "0.projection.bias", *names[-3:]]
+
+
+@pytest.mark.parametrize("spec", TOKEN_SPECS)
+def test_word_vectors_begin_as_what_the_documents_say(spec):
+    rng = np.random.RandomState(0)
+    token_ids = 2 + 5 * rng.randint(2, size=(300, 1)) + rng.randint(5, size=(300, 8))
+    torch.manual_seed(0)
+    table = spec(embedding_dim=4).build(14, token_ids).embedding.weight.detach()
+    seed = int(torch.manual_seed(0) and torch.randint(2**31 - 1, ()))
+    learned = torch.from_numpy(learn_vectors(token_ids, 14, 4, seed))
+    assert_allclose(table[2:12], spec._word_deviation * learned[2:12], rtol=1e-6)
+    assert table[[1, 12, 13]].abs().max() <= 0.25 and table[[1, 12, 13]].any(dim=1).all()
+    assert not table[0].any()
+    torch.manual_seed(0)
+    start = spec(embedding_dim=4, embeddings="random").build(14, token_ids).embedding.weight
+    assert start.abs().max() <= 0.25
+    assert (start[2:12] != table[2:12]).all()

@@ -16,6 +16,7 @@ from skmltc._training import (
     Documents,
     SparseTargets,
     as_tensor,
+    best_epoch,
     fit_network,
     network_scores,
     text_lengths,
@@ -178,7 +179,31 @@ def test_verbose_and_callbacks(problem, capsys):
         **SETTINGS,
     )
     assert seen == net.history[:, "valid_loss"]
-    assert "train_loss" in capsys.readouterr().out
+    bar = capsys.readouterr().out.rpartition("\r")[2]
+    assert bar.startswith("Training: 100%") and "12/12 [" in bar and "epoch=4" in bar
+    assert (
+        f"valid_loss={seen[-1]:.3g}" in bar
+        and f"train_loss={net.history[-1, 'train_loss']:.3g}" in bar
+    )
+
+
+def test_a_table_of_epochs_with_more_verbosity(problem, capsys):
+    X, Y, _ = problem
+    fit_network(make_network(), FocalLoss().build(Y), X, Y, verbose=2, **SETTINGS)
+    out = capsys.readouterr().out
+    assert "train_loss" in out and "Training:" not in out
+    fit_network(make_network(), FocalLoss().build(Y), X, Y, **SETTINGS)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(problem):
+    X, Y, validation = problem
+    settings = SETTINGS | {"max_epochs": 30, "lr": 0.5}
+    net = fit_network(make_network(), FocalLoss().build(Y), X, Y, validation=validation, **settings)
+    losses = net.history[:, "valid_loss"]
+    assert best_epoch(net) == np.argmin(losses) + 1 == len(losses) - 2 < 30  # patience is 2
+    net = fit_network(make_network(), FocalLoss().build(Y), X, Y, **SETTINGS)
+    assert best_epoch(net) == 4
 
 
 # ------------------------------------------------------------------------------------- scores
