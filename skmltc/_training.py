@@ -24,6 +24,7 @@ _CLIP = 5.0
 _SCORED_AT_A_TIME = 256
 _TEXTS_AT_A_TIME = 32  # up to 512 tokens long, fewer of longer ones
 _TOKENS_AT_A_TIME = 16384
+_TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
 _LOSSES = ("train_loss", "valid_loss")
 _BUCKET = 20  # batches whose texts are sorted by length together
 
@@ -88,7 +89,17 @@ class Batches:
 
     def _cut(self, order):
         starts = range(0, len(order), self.batch_size)
-        return [order[start : start + self.batch_size] for start in starts]
+        batches = [order[start : start + self.batch_size] for start in starts]
+        if self.dataset.lengths is None:
+            return batches
+        return [part for batch in batches for part in self._in_memory(batch)]
+
+    def _in_memory(self, batch):
+        """Halve a batch of long texts until it fits; one text is never cut."""
+        if len(batch) * self.dataset.lengths[batch].max() <= _TRAINED_AT_A_TIME or len(batch) == 1:
+            return [batch]
+        half = len(batch) // 2
+        return self._in_memory(batch[:half]) + self._in_memory(batch[half:])
 
     def _bucketed(self, order):
         """Sort the documents of each bucket by length."""

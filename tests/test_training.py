@@ -11,6 +11,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
+from skmltc import _training
 from skmltc._training import (
     Batches,
     Documents,
@@ -93,6 +94,17 @@ def test_shuffled_batches_hold_every_document_once_in_a_new_order_each_time():
     again = sum(rows_seen(batches), [])
     assert sorted(first) == sorted(second) == list(range(40))
     assert first == again != second
+
+
+def test_batches_of_very_long_texts_are_halved(monkeypatch):
+    monkeypatch.setattr(_training, "_TRAINED_AT_A_TIME", 60)
+    lengths = np.array([3, 3, 3, 3, 3, 3, 3, 30, 100])
+    token_ids = np.where(np.arange(100) < lengths[:, None], np.arange(1, 10)[:, None], 0)
+    dataset = Documents(token_ids.astype(np.int32), sparse.csr_array(np.eye(9, dtype=np.float32)))
+    shapes = [tuple(X.shape) for X, _ in Batches(dataset, 9)]
+    assert shapes == [(4, 3), (2, 3), (1, 3), (1, 30), (1, 100)]
+    torch.manual_seed(0)
+    assert sorted(sum(rows_seen(Batches(dataset, 9, shuffle=True)), [])) == list(range(1, 10))
 
 
 def test_targets_become_dense_in_the_loss(problem):
