@@ -12,7 +12,11 @@ DATASETS = {
     "tib-bk": "TIB library classes (1,723 labels)",
 }
 GROUPS = ("total", "head", "medium", "tail")
-ENCODERS = {"bilstm": "BiLSTM with attention", "cnn": "TextCNN"}
+ENCODERS = {
+    "bilstm": "BiLSTM with attention",
+    "cnn": "TextCNN",
+    "vote": "BiLSTM and linear TF-IDF, voting",
+}
 SUMMARY = ("defaults", "own", "tuned_low", "frequency")
 
 # Huang et al. 2021, Reuters-21578: micro-F1/macro-F1 of all labels, head, medium and tail.
@@ -38,11 +42,19 @@ def read(path):
 def write(results, folder):
     """Write every table as a file that a page includes."""
     folder.mkdir(exist_ok=True)
-    texts = {"losses": losses_table(read(results / "tokens_reuters.jsonl"))}
+    texts = {
+        "losses": losses_table(read(results / "tokens_reuters.jsonl")),
+        "speed": speed_table(read(results / "speed.jsonl")),
+    }
     for name, title in DATASETS.items():
         rows = read(results / f"{name}.jsonl")
         texts[f"{name}_summary"] = summary_table(title, rows)
         texts[f"{name}_all"] = full_table(title, rows)
+    texts["head_to_tail"] = head_to_tail_table(read(results / "head_to_tail.jsonl"))
+    siamese = read(results / "hybrid_siamese.jsonl")
+    for name in ("reuters", "cooking"):
+        rows = [row for row in siamese if row["dataset"] == name]
+        texts[f"siamese_{name}"] = siamese_table(DATASETS[name], rows)
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
 
@@ -92,6 +104,46 @@ def losses_table(rows):
                 cells.append([loss, f"{title}, ours", *f1_cells(measured[loss, encoder])])
     title = "Reuters-21578: micro-F1/macro-F1 by label group, in per cent"
     return csv_table(title, ["Loss", "Encoder", *GROUPS], cells)
+
+
+def speed_table(rows):
+    """Make the table of what is compared in training speed."""
+    cells = [
+        [
+            *(row[name] for name in ("question", "encoder", "batch_size")),
+            *(f"{row['documents'] / row[name]:.0f}" for name in ("ours s", "bare s")),
+            f"{row['bare s'] / row['ours s']:.2f}",
+        ]
+        for row in rows
+    ]
+    header = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
+    return csv_table("Reuters-21578, documents a second of one pass", header, cells)
+
+
+def siamese_table(title, rows):
+    """Make the table of HSCNN's parts, cross-entropy and default thresholds."""
+    columns = ("tail micro", "tail macro", "total micro", "total macro", "total nDCG@5")
+    header = ["N_phi", "Row", "tail micro-F1", "tail macro-F1", "micro-F1", "macro-F1", "nDCG@5"]
+    shown = [row for row in rows if (row["loss"], row["rule"]) == ("bce", "tuned")]
+    cells = [
+        [n_phi, variant, *(with_spread([100 * row[name] for row in scores]) for name in columns)]
+        for (n_phi, variant), scores in by_variant(shown, "n_phi", "variant").items()
+    ]
+    return csv_table(title, header, cells)
+
+
+def head_to_tail_table(rows):
+    """Make the table of HTTN's variants, a data set after the other."""
+    columns = ("total micro", "total macro", "tail micro", "tail macro", "P@1", "nDCG@5", "PSP@5")
+    header = ["Data", "Row", "Seeds", "micro-F1", "macro-F1", "tail micro-F1", "tail macro-F1"]
+    cells = [
+        [
+            *(dataset, variant, len(scores)),
+            *(with_spread([100 * row[name] for row in scores]) for name in columns),
+        ]
+        for (dataset, variant), scores in by_variant(rows, "dataset", "row").items()
+    ]
+    return csv_table("Per cent", [*header, *columns[4:]], cells)
 
 
 def f1_cells(scores):

@@ -334,11 +334,12 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         return (self._score(X[block]) for block in gen_batches(X.shape[0], rows))
 
     def __getstate__(self):
-        """Leave out what only training needs, and bring the network to the CPU."""
+        """Leave out what only training needs, and bring networks to the CPU."""
         state = super().__getstate__().copy()
         state.pop("net_", None)
-        if isinstance(state.get("module_"), torch.nn.Module):
-            state["module_"] = copy.deepcopy(state["module_"]).cpu()
+        for name, value in state.items():
+            if isinstance(value, torch.nn.Module):
+                state[name] = copy.deepcopy(value).cpu()
         return state
 
     def __sklearn_tags__(self):

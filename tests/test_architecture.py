@@ -16,12 +16,12 @@ PUBLIC = [name for name in MODULES if not name.startswith("_")]
 # A module may import those of lower levels, and of its own only what SIDEWAYS says.
 LEVELS = [
     {"labels", "_validation", "_ranking", "_formats", "_words", "_loss_kernel", "_thresholds"}
-    | {"_sequences", "_cooccurrence"},
+    | {"_sequences", "_cooccurrence", "_triplets", "_transfer"},
     {"encoders", "losses", "decision", "text", "neighbors", "metrics", "model_selection"}
     | {"displays", "datasets"},
     {"_training", "_linear", "pretrained"},
     {"base"},
-    {"_network"},
+    {"_network", "_siamese", "_columns"},
     {"balanced_loss", "hybrid_siamese", "head_to_tail", "treader_xml"},
     {"persistence"},
     {"__init__"},
@@ -44,6 +44,9 @@ USERS = {
     "_loss_kernel": {"losses"},
     "_sequences": {"encoders", "_training"},
     "_cooccurrence": {"encoders"},
+    "_triplets": {"hybrid_siamese"},
+    "_transfer": {"head_to_tail"},
+    "_columns": {"head_to_tail"},
     "_ranking": {"_thresholds", "metrics", "decision", "base"},
     "_thresholds": {"decision", "_linear", "base", "_network", *ESTIMATORS},
 }

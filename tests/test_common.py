@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmltc import BalancedLossClassifier
+from skmltc import BalancedLossClassifier, HeadToTailClassifier, HybridSiameseClassifier
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1)
@@ -19,8 +19,29 @@ CONVOLUTIONS = BalancedLossClassifier(
 RECURRENT = BalancedLossClassifier(
     encoder=BiLSTMAttention(hidden_dim=8, output_dim=8, embedding_dim=8), **SMALL
 )
-ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT]
-NAMES = ["linear", "network", "convolutions", "recurrent"]
+SIAMESE = HybridSiameseClassifier(
+    encoder=BagEncoder(hidden_dims=(8,)),
+    n_triplets=600,
+    max_epochs=8,
+    batch_size=16,
+    early_stopping=False,
+)
+SIAMESE_CONVOLUTIONS = HybridSiameseClassifier(
+    encoder=CONVOLUTIONS.encoder, n_triplets=600, **SMALL
+)
+TRANSFERRED = HeadToTailClassifier(
+    encoder=BagEncoder(hidden_dims=(8,)),
+    n_ensembles=3,
+    max_epochs=20,
+    batch_size=16,
+    lr=0.05,
+    early_stopping=False,
+)
+TRANSFERRED_RECURRENT = HeadToTailClassifier(encoder=RECURRENT.encoder, n_ensembles=3, **SMALL)
+ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
+ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT]
+NAMES = ["linear", "network", "convolutions", "recurrent", "siamese", "siamese convolutions"]
+NAMES += ["transferred", "transferred recurrent"]
 passed = Counter()
 
 

@@ -1,0 +1,154 @@
+"""The rows of Xiao et al. (AAAI 2021) with HeadToTailClassifier on TF-IDF features.
+
+    python examples/benchmarks/head_to_tail.py --data FOLDER --n-tail 28 --max-tail-count 8
+        --min-head-count 35 --seeds 0 1 2 --output examples/benchmarks/results/head_to_tail.jsonl
+
+FOLDER is as for features.py, whose measures these are. The rows:
+
+    Joint        no tail: all labels are trained, by cross-entropy or by a balancing loss
+    Imprinting   prototypes as weights
+    H-F-A        transferred by ridge, no fine-tuning, no attention
+    H-F          with attention, the paper's
+    H            and fine-tuned on all training documents
+    EH           30 members of each tail label
+    -A           without the attention
+    +F           with fine-tuning
+
+All rows are calibrated and learn their cut-off by the same rule. Those of a seed and a loss share
+the encoder and the classifier of the head labels. Finished rows are kept in the output file.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from features import F1S, RANKINGS, environment, load, score
+from threadpoolctl import threadpool_limits
+
+from skmltc import HeadToTailClassifier
+from skmltc._thresholds import decide
+from skmltc._validation import LabelWarning
+from skmltc.losses import ClassBalancedNegativeTolerantLoss
+
+BALANCING = ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
+ALONE = {"n_ensembles": 1, "attention": False, "fine_tune": None, "transfer": "ridge"}
+ROWS = {
+    "Joint": {"n_tail": 0, "min_head_count": None},
+    "Joint, balancing": {"n_tail": 0, "min_head_count": None, "loss": BALANCING},
+    "Imprinting": {**ALONE, "transfer": "identity"},
+    "H-F-A": ALONE,
+    "H-F": {**ALONE, "attention": True},
+    "H": {**ALONE, "attention": True, "fine_tune": "tail"},
+    "H-A": {**ALONE, "fine_tune": "tail"},
+    "Imprinting+F": {**ALONE, "transfer": "identity", "fine_tune": "tail"},
+    "EH": {**ALONE, "attention": True, "fine_tune": "tail", "n_ensembles": 30},
+    "EH-A": {**ALONE, "fine_tune": "tail", "n_ensembles": 30},
+    "EH-A, balancing": {**ALONE, "fine_tune": "tail", "n_ensembles": 30, "loss": BALANCING},
+}
+KEYS = ("dataset", "seed", "row", "weight_decay", "n_tail", "min_head_count", "max_tail_count")
+
+
+class SharedHead(HeadToTailClassifier):
+    """With the head that an earlier fit of the same seed, loss and labels has trained."""
+
+    trained = {}
+
+    def _train_head(self, X, Y, loss, encoder, validation):
+        key = (self.random_state, repr(loss), self.weight_decay, len(self.head_labels_), X.shape)
+        if key not in self.trained:
+            start = time.perf_counter()
+            net = super()._train_head(X, Y, loss, encoder, validation)
+            self.trained[key] = net, time.perf_counter() - start
+        net, self.head_seconds = self.trained[key]
+        return net
+
+
+def measure(task, model):
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelWarning)  # of Joint, that there is no tail
+        model.fit(task.X_train, task.Y_train)
+    seconds = time.perf_counter() - start
+    scores = model.decision_function(task.X_test)
+    times = {"head s": model.head_seconds, "fit s": seconds}
+    return score(task, decide(scores, model.threshold_), scores) | times
+
+
+def rows_of_seed(task, options, common, done):
+    """Measure what is not done yet; the heads of one seed are forgotten after it."""
+    SharedHead.trained = {}
+    for name in options.rows:
+        row = common | {"row": name}
+        if tuple(row[key] for key in KEYS) in done:
+            continue
+        split = {"n_tail": options.n_tail} if options.n_tail is not None else {}
+        settings = {**split, "loss": "bce", "weight_decay": options.weight_decay, **ROWS[name]}
+        model = SharedHead(random_state=row["seed"], **settings)
+        yield row | {"scores": measure(task, model)}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--n-tail", type=int, help="by default labels with up to 10 documents")
+    parser.add_argument("--weight-decay", type=decay, default="auto", help="of AdamW")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS")
+    parser.add_argument("--min-head-count", type=int, default=51, help="of the group measured")
+    parser.add_argument("--max-tail-count", type=int, default=10, help="of the group measured")
+    options = parser.parse_args(arguments)
+    names = ("weight_decay", "n_tail", "min_head_count", "max_tail_count", "threads")
+    common = {name: getattr(options, name) for name in names}
+    common |= {"dataset": options.data.resolve().name} | environment()
+    rows = read(options.output)
+    torch.set_num_threads(options.threads)
+    with threadpool_limits(options.threads):
+        bounds = {name: common[name] for name in ("min_head_count", "max_tail_count")}
+        task = load(options.data, **bounds)
+        for seed in options.seeds:
+            done = {tuple(row[key] for key in KEYS) for row in rows}
+            for row in rows_of_seed(task, options, common | {"seed": seed}, done):
+                keep(row, rows, options.output)
+    shared = ("dataset", "weight_decay", "n_tail")
+    print_means([row for row in rows if all(row[name] == common[name] for name in shared)])
+
+
+def decay(text):
+    return text if text == "auto" else float(text)
+
+
+def read(path):
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def keep(row, rows, path):
+    rows.append(row)
+    shown = ", ".join(f"{n} {100 * row['scores'][n]:.2f}" for n in ("total micro", "tail macro"))
+    print(f"seed {row['seed']}: {row['row']}: {shown}", flush=True)
+    if path:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def print_means(rows):
+    print("\nMean over the seeds; scores in per cent\n")
+    columns = [*F1S, *RANKINGS, "head s", "fit s"]
+    for line in zip(*(name.rjust(8).rpartition(" ")[::2] for name in columns), strict=True):
+        print(" " * 20 + "".join(f"{text.strip():>8}" for text in line))
+    factors = [1 if name.endswith(" s") else 100 for name in columns]
+    for name in ROWS:
+        values = [[row["scores"][c] for c in columns] for row in rows if row["row"] == name]
+        if values:
+            means = np.mean(values, axis=0) * factors
+            print(f"{name:<20}" + "".join(f"{value:>8.2f}" for value in means))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Table 3 of HSCNN (Yang et al., EMNLP 2020): HybridSiameseClassifier and its parts left out.
+
+    python examples/benchmarks/hybrid_siamese.py --data FOLDER --seeds 0 1 2 --output rows.jsonl
+
+FOLDER has train.jsonl and test.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Labels are
+those with a training document; test documents left without a label are dropped. Everything is
+fitted on the training documents alone. Tail labels have fewer than --n-phi training documents, and
+"tail" rows rank tail labels among themselves, over all test documents.
+
+Rows: the single network (Sing.), Siamese scores of tail labels without gates, triplets and second
+task (Naive), without gates and triplets (/CSS), without the second task (/MT), with everything
+(Our), and with everything below a learned n_phi (Our, auto). Each is cut twice: "tuned" is the
+estimator's default; "0.5" is the paper's, a probability of 0.5 of either network and nothing
+calibrated. Finished rows are kept in the output file and not measured again.
+"""
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from features import environment, mean_and_deviation, timed
+from sklearn.feature_extraction.text import TfidfVectorizer
+from threadpoolctl import threadpool_limits
+
+from skmltc import HybridSiameseClassifier
+from skmltc._validation import LabelWarning
+from skmltc.datasets import load_jsonl
+from skmltc.losses import FocalLoss
+from skmltc.metrics import f1_by_group, ndcg_at_k, precision_at_k
+from skmltc.text import TokenSequenceVectorizer
+
+VARIANTS = {
+    "Sing.": {"n_phi": 0},
+    "Naive": {"category_similarity": False, "multi_task": False, "sampling": "pair"},
+    "/CSS": {"category_similarity": False, "sampling": "pair"},
+    "/MT": {"multi_task": False},
+    "Our": {},
+    "Our, auto": {"n_phi": "auto"},
+}
+LOSSES = {"bce": "bce", "weighted_bce": "weighted_bce", "focal": FocalLoss(gamma=1)}
+RULES = ("tuned", "0.5")
+F1S = [f"{part} {average}" for part in ("tail", "total") for average in ("micro", "macro")]
+RANKINGS = [
+    f"{part} {name}@{k}"
+    for part in ("tail", "total")
+    for name, ks in (("P", (1, 3, 5)), ("nDCG", (3, 5)))
+    for k in ks
+]
+SETTING = ("dataset", "encoder", "n_phi", "threads", "skmltc")
+# Tail micro and macro, total micro and macro, of the paper's Table 3.
+PAPER = {
+    ("RCV1", "bce", "Sing."): (6.83, 3.96, 75.41, 36.19),
+    ("RCV1", "bce", "Naive"): (5.79, 3.37, 75.05, 35.96),
+    ("RCV1", "bce", "/CSS"): (6.10, 3.47, 75.13, 36.00),
+    ("RCV1", "bce", "/MT"): (6.83, 3.88, 75.40, 36.17),
+    ("RCV1", "bce", "Our"): (18.86, 12.80, 75.51, 39.20),
+    ("RCV1", "weighted_bce", "Sing."): (18.27, 12.02, 77.12, 43.58),
+    ("RCV1", "weighted_bce", "Our"): (30.29, 23.08, 77.21, 47.33),
+    ("RCV1", "focal", "Sing."): (27.83, 17.54, 76.58, 46.31),
+    ("RCV1", "focal", "Our"): (29.65, 21.10, 76.66, 47.52),
+    ("Delicious", "bce", "Sing."): (2.43, 1.51, 23.72, 5.97),
+    ("Delicious", "bce", "Naive"): (1.86, 1.47, 12.56, 5.76),
+    ("Delicious", "bce", "/CSS"): (1.93, 1.48, 16.53, 5.89),
+    ("Delicious", "bce", "/MT"): (2.41, 1.50, 23.72, 5.93),
+    ("Delicious", "bce", "Our"): (5.85, 1.73, 24.96, 8.52),
+    ("Delicious", "weighted_bce", "Sing."): (2.97, 1.86, 23.79, 6.50),
+    ("Delicious", "weighted_bce", "Our"): (5.77, 1.99, 24.42, 7.26),
+    ("Delicious", "focal", "Sing."): (2.40, 1.56, 25.05, 6.41),
+    ("Delicious", "focal", "Our"): (6.24, 2.24, 25.53, 7.20),
+}
+
+
+def load(folder, encoder):
+    """Documents as the encoder reads them, and labels, of both parts."""
+    train, test = (load_jsonl(folder, subset=part) for part in ("train", "test"))
+    if encoder == "bag":
+        reader = TfidfVectorizer(
+            sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32
+        )
+    else:
+        reader = TokenSequenceVectorizer(max_length=128)
+    X_train, X_test = reader.fit_transform(train.data), reader.transform(test.data)
+    kept = np.flatnonzero(np.diff(test.target.indptr))
+    return X_train, train.target, X_test[kept], test.target[kept]
+
+
+def measure(data, encoder, n_phi, variant, loss, seed):
+    """Fit once, and score by both rules."""
+    X_train, Y_train, X_test, Y_test = data
+    model = HybridSiameseClassifier(
+        encoder="auto" if encoder == "bag" else encoder,
+        loss=LOSSES[loss],
+        random_state=seed,
+        **{"n_phi": n_phi} | VARIANTS[variant],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelWarning)
+        _, fit_seconds = timed(model.fit, X_train, Y_train)
+    scores, seconds = timed(model.decision_function, X_test)
+    common = {"fit s": fit_seconds, "predict s": seconds, "epochs": model.n_iter_}
+    decisions = {"tuned": (scores, model.threshold_), "0.5": (uncalibrated(model, scores), 0)}
+    for rule, decision in decisions.items():
+        scored = score(Y_test, *decision, model.label_counts_, n_phi)
+        yield {"rule": rule, **common, "scores": scored}
+
+
+def uncalibrated(model, scores):
+    """Logits with the similarities as the second network gives them."""
+    scores, rare = scores.copy(), model.siamese_labels_
+    if len(rare):
+        scores[:, rare] -= model.similarity_offsets_[rare]
+        scores[:, rare] /= model.similarity_scale_
+    return scores
+
+
+def score(Y_test, logits, cut, label_counts, n_phi):
+    """F1 and rankings of the tail labels and of all labels."""
+    tail = np.flatnonzero(label_counts < n_phi)
+    f1 = f1_by_group(Y_test, logits > cut, label_counts, groups={"tail": tail})
+    values = {name: f1[name.split()[0]][name.split()[1]] for name in F1S}
+    parts = {"tail": (Y_test[:, tail], logits[:, tail]), "total": (Y_test, logits)}
+    for name in RANKINGS:
+        part, metric = name.split()
+        ranked, k = {"P": precision_at_k, "nDCG": ndcg_at_k}[metric.split("@")[0]], metric[-1]
+        values[name] = ranked(*parts[part], k=int(k))
+    return values
+
+
+def collect(data, options, common):
+    """Return the rows of the grid, those in the file and those measured now."""
+    path = options.output
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    rows = [row for row in map(json.loads, lines) if all(row[k] == common[k] for k in SETTING)]
+    done = {(row["variant"], row["loss"], row["seed"]) for row in rows}
+    grid = [(v, m, s) for s in options.seeds for m in options.losses for v in VARIANTS]
+    for variant, loss, seed in grid:
+        if (variant, loss, seed) in done:
+            continue
+        key = {"variant": variant, "loss": loss, "seed": seed}
+        new = [
+            common | key | row
+            for row in measure(data, options.encoder, options.n_phi, variant, loss, seed)
+        ]
+        rows += new
+        shown = [
+            f"{row['rule']} " + " ".join(f"{100 * row['scores'][name]:.2f}" for name in F1S)
+            for row in new
+        ]
+        print(f"seed {seed}, {loss}, {variant}: " + ", ".join(shown), flush=True)
+        if path:
+            with path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in new)
+    return [row for row in rows if (row["variant"], row["loss"], row["seed"]) in grid]
+
+
+def print_table(rows, losses):
+    columns = [*F1S, *RANKINGS]
+    print("\nMean over the seeds and, below it, standard deviation, in per cent\n")
+    for line in zip(*(name.rjust(8).split(" ")[-2:] for name in columns), strict=True):
+        print(" " * 29 + "".join(f"{text:>8}" for text in line))
+    for rule in RULES:
+        for loss in losses:
+            for variant in VARIANTS:
+                key = (rule, loss, variant)
+                mine = [r["scores"] for r in rows if (r["rule"], r["loss"], r["variant"]) == key]
+                values = [[100 * scores[name] for name in columns] for scores in mine]
+                for name, line in zip((" ".join(key), ""), mean_and_deviation(values), strict=True):
+                    print(f"{name:<29}" + "".join(f"{value:>8.2f}" for value in line))
+    print("\nThe paper's, n_phi = 100, CNN\n")
+    for key, values in PAPER.items():
+        print(f"{' '.join(key):<29}" + "".join(f"{value:>8.2f}" for value in values))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--encoder", choices=("bag", "cnn", "bilstm"), default="bag")
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
+    parser.add_argument("--n-phi", type=int, default=100, help="training documents")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS")
+    options = parser.parse_args(arguments)
+    common = {name: getattr(options, name) for name in ("encoder", "n_phi", "threads")}
+    common |= {"dataset": options.data.resolve().name, **environment()}
+    torch.set_num_threads(options.threads)
+    with threadpool_limits(options.threads):
+        data = load(options.data, options.encoder)
+        rows = collect(data, options, common)
+    n_tail = int((data[1].sum(axis=0) < options.n_phi).sum())
+    print("\n" + json.dumps(common | {"tail labels": n_tail}))
+    print_table(rows, options.losses)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Triplets of two documents and a label, drawn so that rare labels appear as often as others.
+
+Yang et al. (HSCNN, EMNLP 2020, section 2.2). A similar pair of documents was drawn for one label
+and gives one triplet. A dissimilar pair was drawn for two labels, neither of which the other
+document has, and gives two: either document beside the label of the other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+SAMPLINGS = {"triplet": (3, 2), "pair": (2, 1)}  # of so many triplets, so many are dissimilar
+_ATTEMPTS = 20
+
+
+class Triplets(NamedTuple):
+    """Documents of one batch, and triplets among them.
+
+    Parameters
+    ----------
+    documents : array of int of shape (n_documents,)
+        Row of each document. One that was drawn for two labels is there twice.
+    labels : array of int of shape (n_documents,)
+        The label that each was drawn for; the number of labels where it has none.
+    first, second : array of int of shape (n_triplets,)
+        Places of two documents in `documents`. The triplet's label is that of the second.
+    same : array of bool of shape (n_triplets,)
+        Whether the first document has that label too.
+    """
+
+    documents: np.ndarray
+    labels: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+
+
+def draw_triplets(Y, n_triplets, *, batch_size, per_document, sampling, random_state):
+    """Draw batches of triplets whose documents stand in several triplets each.
+
+    A batch has some labels and a few documents of each; the labels take turns, so that all of
+    them appear equally often. Documents without any label count as those of one label more, which
+    only ever stands on the dissimilar side.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+        Label indicators.
+    n_triplets : int
+        Of all batches together; rounded up to a multiple of 3, of 2 for pairs.
+    batch_size : int
+        Documents a batch, about.
+    per_document : int
+        Triplets a batch for each of its documents; with 1 there are two documents a label, each
+        in one similar and one dissimilar pair.
+    sampling : {"triplet", "pair"}
+        "triplet": a third are similar. "pair": half are, and a dissimilar pair gives one.
+    random_state : RandomState
+
+    Returns
+    -------
+    list of Triplets
+        Empty where there are no pairs. Where labels have no similar pair, or no dissimilar one,
+        others take their share; where none has, that kind is missing.
+    """
+    unit, n_dissimilar = SAMPLINGS[sampling]
+    n_units = -(-n_triplets // unit)
+    lists = _LabelLists(Y, random_state)
+    n_groups, group_size = _shape_of_batch(lists, batch_size, per_document, unit)
+    n_batches = max(
+        -(-n_units * unit // (per_document * n_groups * group_size)),
+        -(-len(lists.labels) // n_groups),
+    )
+    batches, n_done = [], np.zeros(2, dtype=np.int64)
+    for k, groups in enumerate(_turns(lists.labels, n_batches, n_groups, random_state)):
+        wanted = n_units * (k + 1) // n_batches - n_done
+        batch, made = _draw_batch(lists, groups, group_size, wanted, n_dissimilar)
+        n_done += made
+        batches.append(batch)
+    return [batch for batch in batches if len(batch.same)]
+
+
+def _shape_of_batch(lists, batch_size, per_document, unit):
+    """Labels in a batch, and documents of each: enough that similar pairs need not repeat."""
+    group_size = max(2, int(np.ceil(1 + 2 * per_document / unit)))
+    n_groups = int(np.clip(batch_size // group_size, min(2, len(lists.labels)), len(lists.labels)))
+    return n_groups, max(group_size, batch_size // n_groups)
+
+
+def _turns(labels, n_batches, n_groups, random_state):
+    """Different labels for each batch, all of them equally often up to one."""
+    waiting = np.empty(0, dtype=np.int64)
+    for _ in range(n_batches):
+        turn = waiting[:n_groups]
+        waiting = waiting[n_groups:]
+        if len(turn) < n_groups:
+            later = random_state.permutation(labels)
+            fits = ~np.isin(later, turn)
+            later = np.concatenate([later[fits], later[~fits]])
+            missing = n_groups - len(turn)
+            turn, waiting = np.concatenate([turn, later[:missing]]), later[missing:]
+        yield turn
+
+
+class _LabelLists:
+    """The documents of each label, one list after the other, and which pairs there are."""
+
+    def __init__(self, Y, random_state):
+        unlabelled = sparse.csr_array((np.diff(Y.indptr) == 0).astype(np.float32)[:, None])
+        by_label = sparse.hstack([Y, unlabelled], format="csc")
+        self.n_labels, self.random_state = Y.shape[1], random_state
+        self.documents, self.starts = by_label.indices, by_label.indptr
+        self.counts = np.diff(by_label.indptr)
+        self.labels = np.flatnonzero(self.counts)
+        self.keys = np.repeat(np.arange(self.n_labels + 1), self.counts) * Y.shape[0]
+        self.keys, self.n_samples = self.keys + self.documents, Y.shape[0]
+
+    def members(self, labels, size):
+        """Up to `size` documents of each label, all different, and whose they are."""
+        sizes = self.counts[labels]
+        owner = np.repeat(np.arange(len(labels)), sizes)
+        rank = np.arange(len(owner)) - (np.cumsum(sizes) - sizes)[owner]
+        order = np.lexsort((self.random_state.random_sample(len(owner)), owner))
+        chosen = (self.starts[labels][owner] + rank)[order][rank < size]
+        return self.documents[chosen], owner[rank < size]
+
+    def has(self, documents, labels):
+        """Whether each document has the label beside it."""
+        wanted = labels * np.int64(self.n_samples) + documents
+        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return self.keys[place] == wanted
+
+
+def _draw_batch(lists, groups, group_size, wanted, n_dissimilar):
+    """One batch with the wanted numbers of similar and of dissimilar pairs, as far as it can."""
+    documents, owner = lists.members(groups, group_size)
+    labels, sizes = groups[owner], np.bincount(owner)
+    first, second = _similar_pairs(sizes, groups < lists.n_labels, wanted[0], lists.random_state)
+    left, right = _dissimilar_pairs(lists, documents, labels, owner, sizes, wanted[1])
+    made = len(first), len(left)
+    for a, b in [(left, right), (right, left)][:n_dissimilar]:
+        nameless = labels[b] == lists.n_labels  # can only be the first document
+        first = np.concatenate([first, np.where(nameless, b, a)])
+        second = np.concatenate([second, np.where(nameless, a, b)])
+    same = np.arange(len(first)) < made[0]
+    return Triplets(documents, labels, first, second, same), made
+
+
+def _similar_pairs(sizes, named, n_pairs, random_state):
+    """Places of two different documents of one label."""
+    able = np.flatnonzero((sizes > 1) & named)
+    if not len(able):
+        return np.empty((2, 0), dtype=np.int64)
+    group, start = _shared_out(able, n_pairs, random_state), np.cumsum(sizes) - sizes
+    a = random_state.randint(sizes[group])
+    b = (a + random_state.randint(1, sizes[group])) % sizes[group]
+    return start[group] + a, start[group] + b
+
+
+def _dissimilar_pairs(lists, documents, labels, owner, sizes, n_pairs):
+    """Places of two documents neither of which has the label of the other."""
+    random_state, start = lists.random_state, np.cumsum(sizes) - sizes
+    group = _shared_out(np.arange(len(sizes)), n_pairs, random_state)
+    pairs = np.empty((2, n_pairs), dtype=np.int64)
+    open_ = np.arange(n_pairs)
+    for attempt in range(_ATTEMPTS):
+        if attempt > _ATTEMPTS // 2:
+            group = random_state.randint(len(sizes), size=n_pairs)
+        left = start[group[open_]] + random_state.randint(sizes[group[open_]])
+        right = random_state.randint(len(documents), size=len(open_))
+        clash = lists.has(documents[left], labels[right]) | lists.has(
+            documents[right], labels[left]
+        )
+        pairs[:, open_] = left, right
+        open_ = open_[clash]
+    found = np.setdiff1d(np.arange(n_pairs), open_, assume_unique=True)
+    if len(open_) and len(found):
+        pairs[:, open_] = pairs[:, random_state.choice(found, len(open_))]
+    return pairs if len(found) else pairs[:, :0]
+
+
+def _shared_out(groups, n_pairs, random_state):
+    """A group for each pair, all of them equally often up to one."""
+    return np.resize(random_state.permutation(groups), n_pairs)
