@@ -268,19 +268,19 @@ class Progress(Callback):
     def __init__(self, n_steps):
         self.n_steps = n_steps
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net, **_):
         self.bar_ = tqdm(total=self.n_steps, desc="Training", unit="step", file=sys.stdout)
 
-    def on_batch_end(self, net, training=False, **kwargs):
+    def on_batch_end(self, net, training=False, **_):
         if training:
             self.bar_.update()
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net, **_):
         losses = {name: net.history[-1, name] for name in _LOSSES if name in net.history[-1]}
         shown = {name: f"{loss:.3g}" for name, loss in losses.items()}
         self.bar_.set_postfix(epoch=len(net.history), **shown)
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net, **_):
         self.bar_.close()
 
 

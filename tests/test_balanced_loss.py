@@ -536,15 +536,3 @@ def test_callbacks_hear_the_one_training_that_is_kept(documents):
 
     model = network(callbacks=[Listener()], threshold="tuned").fit(documents.X, documents.Y)
     assert begun == [model.net_]
-
-
-def test_few_documents_have_enough_epochs_for_two_hundred_steps(documents, trained):
-    encoder = BagEncoder(hidden_dims=(2,))
-    model = BalancedLossClassifier(encoder=encoder, batch_size=100, threshold=0.5)
-    model.fit(documents.X[:60], documents.Y[:60])
-    assert trained.pop()["max_epochs"] == model.n_iter_ == 200
-    for batch_size, n_epochs in ((30, 100), (10, 34), (5, 30)):
-        assert (
-            clone(model).set_params(batch_size=batch_size)._epochs(encoder, X=np.ones((60, 1)))
-            == n_epochs
-        )
