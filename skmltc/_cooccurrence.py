@@ -2,7 +2,7 @@
 
 Levy and Goldberg, *Neural word embedding as implicit matrix factorization* (NeurIPS 2014): what
 skip-gram learns is close to a factorisation of pointwise mutual information. Factorising it
-outright takes about a second for ten thousand documents.
+outright takes a second or a few for ten thousand documents.
 """
 
 from __future__ import annotations

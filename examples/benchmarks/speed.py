@@ -11,7 +11,8 @@ buckets: documents a second of texts cut to 256 tokens, in batches of like lengt
 words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
     300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
 
-What is compared runs alternately; a row has the median CPU seconds of each and the ratio of the
+Word vectors start at random on both sides: the second or two that learning their start takes once
+in a fit is not in these figures. What is compared runs alternately; a row has the median CPU seconds of each and the ratio of the
 medians. CPU seconds with one thread are those of an otherwise idle core, nearly: what else the
 machine does still takes some of its caches and clock rate.
 """
