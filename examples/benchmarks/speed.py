@@ -12,9 +12,9 @@ words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, 
     300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
 
 Word vectors start at random on both sides: the second or two that learning their start takes once
-in a fit is not in these figures. What is compared runs alternately; a row has the median CPU seconds of each and the ratio of the
-medians. CPU seconds with one thread are those of an otherwise idle core, nearly: what else the
-machine does still takes some of its caches and clock rate.
+in a fit is not in these figures. What is compared runs alternately; a row has the median CPU
+seconds of each and the ratio of the medians. CPU seconds with one thread are those of an otherwise
+idle core, nearly: what else the machine does still takes some of its caches and clock rate.
 """
 
 import argparse
