@@ -78,6 +78,24 @@ class ByteDropout(nn.Module):
         return batch * kept / (1 - self.p)
 
 
+class EmbeddingEncoder(TokenEncoder):
+    """Word vectors as they are; a text's vector is their mean."""
+
+    def __init__(self, table, dropout):
+        super().__init__(table, 1, dropout)
+        self.output_dim = table.shape[1]
+
+    def forward(self, token_ids):
+        """Map (batch, length) to (batch, output_dim)."""
+        vectors, lengths = self.embed(token_ids)  # padding is zero
+        return vectors.sum(dim=1) / lengths  # (batch, output_dim)
+
+    def encode_tokens(self, token_ids):
+        """Word vectors (batch, length, output_dim) and mask (batch, length)."""
+        vectors, lengths = self.embed(token_ids)
+        return vectors, _mask(vectors, lengths)
+
+
 class ConvolutionalEncoder(TokenEncoder):
     """Convolutions of several widths, their maxima over the text, and a linear map."""
 

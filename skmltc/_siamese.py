@@ -18,9 +18,9 @@ from sklearn.utils import gen_batches
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ._layers import ScaledLinear
 from ._linear import label_blocks
 from ._training import Documents, network_scores
-from .encoders import ScaledLinear
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "identity": nn.Identity}
 _BLOCK = 64, 16  # documents and labels compared at a time: their differences stay in the cache

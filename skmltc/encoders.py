@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -11,10 +10,10 @@ from typing import NamedTuple
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
-from torch.nn.functional import embedding_bag, linear
 
 from ._cooccurrence import learn_vectors
-from ._sequences import ConvolutionalEncoder, RecurrentEncoder
+from ._layers import FeatureLinear, ScaledLinear
+from ._sequences import ConvolutionalEncoder, EmbeddingEncoder, RecurrentEncoder
 from ._validation import must_be
 
 
@@ -135,33 +134,6 @@ class _Bag(nn.Sequential):
             layers += [layer, _ACTIVATIONS[activation](), nn.Dropout(dropout)]
         super().__init__(*layers)
         self.output_dim = widths[-1]
-
-
-class FeatureLinear(nn.Module):
-    """A linear layer that also takes CSR tensors, started small.
-
-    The rows of a TF-IDF matrix have norm 1, so weights of size 1 / sqrt(n_outputs) make outputs
-    of norm about 1; torch's start for embeddings, N(0, 1), would drown what the words say.
-    """
-
-    def __init__(self, n_inputs, n_outputs):
-        super().__init__()
-        bound = 1 / math.sqrt(n_outputs)
-        self.weight = nn.Parameter(torch.empty(n_inputs, n_outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
-
-    def forward(self, batch):
-        """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
-        if batch.layout == torch.strided:
-            return linear(batch, self.weight.T, self.bias)  # (n_samples, n_outputs)
-        return self.bias + embedding_bag(
-            batch.col_indices(),
-            self.weight,
-            batch.crow_indices(),
-            mode="sum",
-            per_sample_weights=batch.values(),
-            include_last_offset=True,
-        )
 
 
 # ----------------------------------------------------------------------------------- tokens
@@ -419,26 +391,59 @@ class BiLSTMAttention(_TokenSpec):
         )
 
 
-# ------------------------------------------------------------------------------------ heads
+class WordEmbedding(_TokenSpec):
+    """Word vectors alone: a document's vector is their mean, and a sequence of them its reading.
 
-
-class ScaledLinear(nn.Linear):
-    """A linear head for vectors of norm 1, which one learned factor makes long enough.
+    What :class:`~skmltc.TReaderXMLClassifier` reads, as in Wang et al. (arXiv 2205.11973,
+    section 3.2). By itself it is the quickest encoder of tokens.
 
     Parameters
     ----------
-    n_inputs, n_outputs : int
-    scale : float
-        Start of the factor.
+    embedding_dim : int, default=128
+        Length of the word vectors; a `WordVectors` has its own.
+    embeddings : {"svd", "random"} or WordVectors, default="svd"
+        Start of the word vectors, as in :class:`TextCNN`.
+    embedding_dropout : float, default=0.1
+        On the word vectors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.encoders import WordEmbedding
+    >>> encoder = WordEmbedding(embedding_dim=16).build(100).eval()
+    >>> vectors, mask = encoder.encode_tokens(torch.tensor([[5, 7, 2, 9], [3, 1, 0, 0]]))
+    >>> vectors[mask].shape
+    torch.Size([6, 16])
     """
 
-    def __init__(self, n_inputs, n_outputs, scale):
-        super().__init__(n_inputs, n_outputs)
-        self.scale = nn.Parameter(torch.tensor(float(scale)))
+    training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10, linear_decay=True)
+    _word_deviation = 0.2
 
-    def forward(self, batch):
-        """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
-        return super().forward(self.scale * batch)
+    def __init__(self, embedding_dim=128, embeddings="svd", embedding_dropout=0.1):
+        self.embedding_dim = embedding_dim
+        self.embeddings = embeddings
+        self.embedding_dropout = embedding_dropout
+
+    def build(self, n_inputs, token_ids=None):
+        """Make the torch module.
+
+        Parameters
+        ----------
+        n_inputs, token_ids : int, array of int of shape (n_samples, length)
+            As of the other encoders of tokens.
+
+        Returns
+        -------
+        nn.Module
+            ``forward(token_ids) -> (batch, output_dim)`` and ``encode_tokens(token_ids)``, the
+            word vectors (batch, length, output_dim) and the mask (batch, length) of the tokens.
+        """
+        _check_dropouts(self, "embedding_dropout")
+        self._check_table()
+        return EmbeddingEncoder(self._table(n_inputs, token_ids), self.embedding_dropout)
+
+
+# ------------------------------------------------------------------------------------ heads
 
 
 def build_network(encoder, n_inputs, n_outputs, X=None):
@@ -484,4 +489,9 @@ def split_head(network):
     return network[:-1], torch.vstack([scale * head.weight.T, head.bias])
 
 
-ENCODERS = {"bag": BagEncoder, "cnn": TextCNN, "bilstm": BiLSTMAttention}
+ENCODERS = {
+    "bag": BagEncoder,
+    "cnn": TextCNN,
+    "bilstm": BiLSTMAttention,
+    "embedding": WordEmbedding,
+}

@@ -16,7 +16,7 @@ PUBLIC = [name for name in MODULES if not name.startswith("_")]
 # A module may import those of lower levels, and of its own only what SIDEWAYS says.
 LEVELS = [
     {"labels", "_validation", "_ranking", "_formats", "_words", "_loss_kernel", "_thresholds"}
-    | {"_sequences", "_cooccurrence", "_triplets", "_transfer"},
+    | {"_sequences", "_layers", "_cooccurrence", "_triplets", "_transfer"},
     {"encoders", "losses", "decision", "text", "neighbors", "metrics", "model_selection"}
     | {"displays", "datasets"},
     {"_training", "_linear", "pretrained"},
@@ -43,6 +43,7 @@ USERS = {
     "_words": {"text"},
     "_loss_kernel": {"losses"},
     "_sequences": {"encoders", "_training"},
+    "_layers": {"encoders", "_siamese"},
     "_cooccurrence": {"encoders"},
     "_triplets": {"hybrid_siamese"},
     "_transfer": {"head_to_tail"},

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from skmltc._sequences import ByteDropout, WindowMaximum, padded_length, turned_round
-from skmltc.encoders import BiLSTMAttention, TextCNN
+from skmltc.encoders import BiLSTMAttention, TextCNN, WordEmbedding
 
 SPECS = {
     "cnn": TextCNN(filter_sizes=(2, 3, 5), n_filters=4, embedding_dim=6, hidden_dim=7),
@@ -20,6 +20,7 @@ SPECS = {
     "bilstm, free norm": BiLSTMAttention(
         hidden_dim=5, output_dim=7, embedding_dim=6, normalize=False
     ),
+    "embedding": WordEmbedding(embedding_dim=7),
 }
 TEXTS = [[4], [2, 1], [3, 9, 9, 4, 5, 6, 7], [5] * 11, list(range(2, 20))]
 
@@ -89,9 +90,13 @@ def attention_in_loops(module, text):
     return out / math.sqrt((out**2).sum()) if module.unit_norm else out
 
 
+def mean_in_loops(module, text):
+    return sum(module.embedding.weight[word].double() for word in text) / len(text)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_documents_equal_loops(name):
-    loop = convolutions_in_loops if name == "cnn" else attention_in_loops
+    loop = {"cnn": convolutions_in_loops, "embedding": mean_in_loops}.get(name, attention_in_loops)
     out = build(SPECS[name])(in_batch(TEXTS))
     module = build(SPECS[name])
     assert out.shape == (5, module.output_dim) == (5, 7) and out.dtype == torch.float32
@@ -219,9 +224,24 @@ def test_each_text_is_turned_round_by_itself():
     assert_array_equal(order, [[2, 1, 0, 3, 4], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
 
 
-def test_dropout_works_in_training_alone():
-    for spec in (TextCNN(embedding_dim=6), BiLSTMAttention(embedding_dim=6, dropout=0.5)):
-        module, batch = build(spec), in_batch(TEXTS)
-        assert_array_equal(module(batch), module(batch))
-        module.train()
-        assert (module(batch) != module(batch)).any()
+def test_the_word_vectors_are_the_sequence_that_the_mean_is_of():
+    module = build(SPECS["embedding"])
+    vectors, mask = module.encode_tokens(in_batch(TEXTS))
+    assert_array_equal(mask.sum(1), [len(text) for text in TEXTS])
+    for row, text in enumerate(TEXTS):
+        assert_array_equal(vectors[row][mask[row]], module.embedding.weight[text])
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TextCNN(embedding_dim=6),
+        BiLSTMAttention(embedding_dim=6, dropout=0.5),
+        WordEmbedding(embedding_dim=6),
+    ],
+)
+def test_dropout_works_in_training_alone(spec):
+    module, batch = build(spec), in_batch(TEXTS)
+    assert_array_equal(module(batch), module(batch))
+    module.train()
+    assert (module(batch) != module(batch)).any()
