@@ -264,6 +264,51 @@ class TestFeaturesBenchmark:
         assert len((tmp_path / "rows").read_text().splitlines()) == 26
 
 
+class TestNetworkBenchmarks:
+    @pytest.fixture
+    def run(self, monkeypatch, folder, tmp_path):
+        """Run a script on the made-up texts; a function from its name and options to its rows."""
+        monkeypatch.syspath_prepend(ROOT / "examples" / "benchmarks")
+
+        def run(name, *options):
+            script = load_script(ROOT / "examples" / "benchmarks" / f"{name}.py")
+            path = tmp_path / f"{name}.jsonl"
+            script.main(["--data", str(folder), "--output", str(path), *options])
+            return list(map(json.loads, path.read_text().splitlines()))
+
+        return run
+
+    @pytest.mark.parametrize(
+        ("name", "one", "others"),
+        [
+            ("hybrid_siamese", ["--variants", "Our"], ["--variants", "Sing.", "Our"]),
+            ("head_to_tail", ["--rows", "EH-A"], ["--rows", "H-F-A", "EH-A"]),
+        ],
+    )
+    def test_rows_that_share_a_network_are_those_of_their_own(
+        self, run, tmp_path, name, one, others
+    ):
+        options = ["--seeds", "0"]
+        options += ["--n-phi", "30", "--losses", "bce"] if "siamese" in name else ["--n-tail", "4"]
+        alone = run(name, *options, *one)
+        (tmp_path / f"{name}.jsonl").unlink()
+        shared = run(name, *options, *others)[-len(alone) :]
+        for row, same in zip(alone, shared, strict=True):
+            assert _without_seconds(row) == _without_seconds(same)
+        assert run(name, *options, *others)[-len(alone) :] == shared, "measured again"
+
+    def test_members_and_sweep(self, run):
+        rows = run("head_to_tail", "--n-tail", "4", "--seeds", "0", "--rows", "EH-F", "S=5")
+        assert [row["row"] for row in rows] == ["EH-F", "S=5"]
+        assert len(rows[0]["members"]) == 30 and "members" not in rows[1]
+
+
+def _without_seconds(row):
+    """A row and its scores, without times."""
+    flat = {**row, **row["scores"]}
+    return {name: value for name, value in flat.items() if not name.endswith((" s", "scores"))}
+
+
 def test_the_example_of_the_readme_prints_what_it_says(capsys):
     (code,) = re.findall("```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(code, {})

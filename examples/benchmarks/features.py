@@ -60,11 +60,11 @@ SETTING = ("dataset", "seed", "threads", "min_head_count", "max_tail_count", "sk
 
 @dataclass
 class Task:
-    """A data set as features, and what its measures need."""
+    """A data set as features or token ids, and what its measures need."""
 
-    X_train: sparse.csr_matrix
+    X_train: sparse.csr_matrix | np.ndarray
     Y_train: sparse.csr_array
-    X_test: sparse.csr_matrix
+    X_test: sparse.csr_matrix | np.ndarray
     Y_test: sparse.csr_array
     label_counts: np.ndarray
     groups: dict
@@ -72,10 +72,11 @@ class Task:
     draws: np.ndarray  # how often each resample has each test document, (n_resamples, n_test)
 
 
-def load(folder, **bounds):
+def load(folder, reader=None, **bounds):
     train, test = (load_jsonl(folder, subset=part) for part in ("train", "test"))
     words = TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32)
-    X_train, X_test = words.fit_transform(train.data), words.transform(test.data)
+    reader = reader or words
+    X_train, X_test = reader.fit_transform(train.data), reader.transform(test.data)
     kept = np.flatnonzero(np.diff(test.target.indptr))
     label_counts, shares = train.target.sum(axis=0), np.full(len(kept), 1 / len(kept))
     return Task(

@@ -1,9 +1,10 @@
-"""The rows of Xiao et al. (AAAI 2021) with HeadToTailClassifier on TF-IDF features.
+"""The rows of Xiao et al. (AAAI 2021) with HeadToTailClassifier.
 
     python examples/benchmarks/head_to_tail.py --data FOLDER --n-tail 28 --max-tail-count 8
         --min-head-count 35 --seeds 0 1 2 --output examples/benchmarks/results/head_to_tail.jsonl
 
-FOLDER is as for features.py, whose measures these are. The rows:
+FOLDER is as for features.py, whose measures these are. Documents are TF-IDF features, or 128 tokens
+for --encoder bilstm or cnn. The rows:
 
     Joint        no tail: all labels are trained, by cross-entropy or by a balancing loss
     Imprinting   prototypes as weights
@@ -11,28 +12,33 @@ FOLDER is as for features.py, whose measures these are. The rows:
     H-F          with attention, the paper's
     H            and fine-tuned on all training documents
     EH           30 members of each tail label
-    -A           without the attention
+    -F, -A       without fine-tuning, without the attention
     +F           with fine-tuning
+    S=5          H-F with so many prototypes of each head label (Figure 5)
 
-All rows are calibrated and learn their cut-off by the same rule. Those of a seed and a loss share
-the encoder and the classifier of the head labels. Finished rows are kept in the output file.
+All rows are calibrated and learn their cut-off by the same rule. Rows of several members have the
+tail macro-F1 of each of them by itself too (Figure 6). Rows of a seed and a loss share the encoder
+and the classifier of the head labels; "head s" are the seconds of this training, and "fit s" those
+of a whole fit that includes it. Finished rows are kept in the output file.
 """
 
 import argparse
-import json
-import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from features import F1S, RANKINGS, environment, load, score
+from features import F1S, RANKINGS, environment, score, timed
+from networks import ENCODERS, TrainedOnce, append, load, read
 from threadpoolctl import threadpool_limits
 
 from skmltc import HeadToTailClassifier
 from skmltc._thresholds import decide
+from skmltc._training import network_scores
 from skmltc._validation import LabelWarning
 from skmltc.losses import ClassBalancedNegativeTolerantLoss
+from skmltc.metrics import f1_by_group
 
 BALANCING = ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
 ALONE = {"n_ensembles": 1, "attention": False, "fine_tune": None, "transfer": "ridge"}
@@ -45,77 +51,96 @@ ROWS = {
     "H": {**ALONE, "attention": True, "fine_tune": "tail"},
     "H-A": {**ALONE, "fine_tune": "tail"},
     "Imprinting+F": {**ALONE, "transfer": "identity", "fine_tune": "tail"},
+    "EH-F-A": {**ALONE, "n_ensembles": 30},
+    "EH-F": {**ALONE, "attention": True, "n_ensembles": 30},
     "EH": {**ALONE, "attention": True, "fine_tune": "tail", "n_ensembles": 30},
     "EH-A": {**ALONE, "fine_tune": "tail", "n_ensembles": 30},
     "EH-A, balancing": {**ALONE, "fine_tune": "tail", "n_ensembles": 30, "loss": BALANCING},
 }
-KEYS = ("dataset", "seed", "row", "weight_decay", "n_tail", "min_head_count", "max_tail_count")
+SWEEP = {f"S={n}": ROWS["H-F"] | {"n_prototypes": n} for n in (5, 10, 20, 30, 40, 50, 60)}
+COMMON = ("encoder", "weight_decay", "n_tail", "min_head_count", "max_tail_count", "threads")
+KEYS = ("dataset", "seed", "row", *COMMON)
 
 
 class SharedHead(HeadToTailClassifier):
     """With the head that an earlier fit of the same seed, loss and labels has trained."""
 
-    trained = {}
+    trained = TrainedOnce()
 
     def _train_head(self, X, Y, loss, encoder, validation):
         key = (self.random_state, repr(loss), self.weight_decay, len(self.head_labels_), X.shape)
-        if key not in self.trained:
-            start = time.perf_counter()
-            net = super()._train_head(X, Y, loss, encoder, validation)
-            self.trained[key] = net, time.perf_counter() - start
-        net, self.head_seconds = self.trained[key]
+        train = partial(super()._train_head, X, Y, loss, encoder, validation)
+        net, self.head_seconds, self.saved_seconds = self.trained(key, train)
         return net
 
 
 def measure(task, model):
-    start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabelWarning)  # of Joint, that there is no tail
-        model.fit(task.X_train, task.Y_train)
-    seconds = time.perf_counter() - start
+        _, seconds = timed(model.fit, task.X_train, task.Y_train)
     scores = model.decision_function(task.X_test)
-    times = {"head s": model.head_seconds, "fit s": seconds}
-    return score(task, decide(scores, model.threshold_), scores) | times
+    measured = {
+        **score(task, decide(scores, model.threshold_), scores),
+        "head s": model.head_seconds,
+        "fit s": seconds + model.saved_seconds,
+    }
+    if model.n_ensembles == 1:
+        return {"scores": measured}
+    return {"scores": measured, "members": list(tail_of_members(task, model, scores))}
+
+
+def tail_of_members(task, model, scores):
+    """Tail macro-F1 of each member of an ensemble by itself, with the cut-offs of all."""
+    encoder, columns = model.module_
+    vectors, tail = network_scores(encoder, task.X_test), columns.parts[1]
+    scores = scores.copy()
+    for weight, bias in zip(tail.weight.detach().numpy(), tail.bias.detach().numpy(), strict=True):
+        scores[:, tail.labels] = vectors @ weight + bias
+        predicted = decide(scores, model.threshold_)
+        f1 = f1_by_group(task.Y_test, predicted, task.label_counts, groups=task.groups)
+        yield float(f1["tail"]["macro"])
 
 
 def rows_of_seed(task, options, common, done):
     """Measure what is not done yet; the heads of one seed are forgotten after it."""
-    SharedHead.trained = {}
+    SharedHead.trained = TrainedOnce()
     for name in options.rows:
         row = common | {"row": name}
         if tuple(row[key] for key in KEYS) in done:
             continue
         split = {"n_tail": options.n_tail} if options.n_tail is not None else {}
-        settings = {**split, "loss": "bce", "weight_decay": options.weight_decay, **ROWS[name]}
-        model = SharedHead(random_state=row["seed"], **settings)
-        yield row | {"scores": measure(task, model)}
+        settings = {**split, "loss": "bce", "weight_decay": options.weight_decay}
+        settings |= (ROWS | SWEEP)[name]
+        encoder = "auto" if options.encoder == "bag" else options.encoder
+        model = SharedHead(encoder=encoder, random_state=row["seed"], **settings)
+        yield row | measure(task, model)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--encoder", choices=ENCODERS, default="bag")
     parser.add_argument("--n-tail", type=int, help="by default labels with up to 10 documents")
     parser.add_argument("--weight-decay", type=decay, default="auto", help="of AdamW")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS | SWEEP, default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
     parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS")
     parser.add_argument("--min-head-count", type=int, default=51, help="of the group measured")
     parser.add_argument("--max-tail-count", type=int, default=10, help="of the group measured")
     options = parser.parse_args(arguments)
-    names = ("weight_decay", "n_tail", "min_head_count", "max_tail_count", "threads")
-    common = {name: getattr(options, name) for name in names}
+    common = {name: getattr(options, name) for name in COMMON}
     common |= {"dataset": options.data.resolve().name} | environment()
     rows = read(options.output)
     torch.set_num_threads(options.threads)
     with threadpool_limits(options.threads):
         bounds = {name: common[name] for name in ("min_head_count", "max_tail_count")}
-        task = load(options.data, **bounds)
+        task = load(options.data, options.encoder, **bounds)
         for seed in options.seeds:
             done = {tuple(row[key] for key in KEYS) for row in rows}
             for row in rows_of_seed(task, options, common | {"seed": seed}, done):
                 keep(row, rows, options.output)
-    shared = ("dataset", "weight_decay", "n_tail")
+    shared = ("dataset", *COMMON)
     print_means([row for row in rows if all(row[name] == common[name] for name in shared)])
 
 
@@ -123,18 +148,11 @@ def decay(text):
     return text if text == "auto" else float(text)
 
 
-def read(path):
-    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def keep(row, rows, path):
     rows.append(row)
     shown = ", ".join(f"{n} {100 * row['scores'][n]:.2f}" for n in ("total micro", "tail macro"))
     print(f"seed {row['seed']}: {row['row']}: {shown}", flush=True)
-    if path:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+    append(path, [row])
 
 
 def print_means(rows):
@@ -143,7 +161,7 @@ def print_means(rows):
     for line in zip(*(name.rjust(8).rpartition(" ")[::2] for name in columns), strict=True):
         print(" " * 20 + "".join(f"{text.strip():>8}" for text in line))
     factors = [1 if name.endswith(" s") else 100 for name in columns]
-    for name in ROWS:
+    for name in ROWS | SWEEP:
         values = [[row["scores"][c] for c in columns] for row in rows if row["row"] == name]
         if values:
             means = np.mean(values, axis=0) * factors

@@ -9,28 +9,31 @@ fitted on the training documents alone. Tail labels have fewer than --n-phi trai
 
 Rows: the single network (Sing.), Siamese scores of tail labels without gates, triplets and second
 task (Naive), without gates and triplets (/CSS), without the second task (/MT), with everything
-(Our), and with everything below a learned n_phi (Our, auto). Each is cut twice: "tuned" is the
-estimator's default; "0.5" is the paper's, a probability of 0.5 of either network and nothing
-calibrated. Finished rows are kept in the output file and not measured again.
+(Our), the same with one triplet a document instead of eight (Our, 1), and with everything below a
+learned n_phi (Our, auto). Each is cut twice: "tuned" is the estimator's default; "0.5" is the
+paper's, a probability of 0.5 of either network and nothing calibrated.
+
+Rows of one seed and loss share the single network, which is trained once; they are the same as if
+each had trained its own. "single s" are the seconds of this training, and "fit s" those of a whole
+fit that includes it. Finished rows are kept in the output file and not measured again.
 """
 
 import argparse
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from features import environment, mean_and_deviation, timed
-from sklearn.feature_extraction.text import TfidfVectorizer
+from networks import ENCODERS, TrainedOnce, append, load, read
 from threadpoolctl import threadpool_limits
 
 from skmltc import HybridSiameseClassifier
 from skmltc._validation import LabelWarning
-from skmltc.datasets import load_jsonl
 from skmltc.losses import FocalLoss
 from skmltc.metrics import f1_by_group, ndcg_at_k, precision_at_k
-from skmltc.text import TokenSequenceVectorizer
 
 VARIANTS = {
     "Sing.": {"n_phi": 0},
@@ -38,6 +41,7 @@ VARIANTS = {
     "/CSS": {"category_similarity": False, "sampling": "pair"},
     "/MT": {"multi_task": False},
     "Our": {},
+    "Our, 1": {"triplets_per_document": 1},
     "Our, auto": {"n_phi": "auto"},
 }
 LOSSES = {"bce": "bce", "weighted_bce": "weighted_bce", "focal": FocalLoss(gamma=1)}
@@ -73,24 +77,21 @@ PAPER = {
 }
 
 
-def load(folder, encoder):
-    """Documents as the encoder reads them, and labels, of both parts."""
-    train, test = (load_jsonl(folder, subset=part) for part in ("train", "test"))
-    if encoder == "bag":
-        reader = TfidfVectorizer(
-            sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32
-        )
-    else:
-        reader = TokenSequenceVectorizer(max_length=128)
-    X_train, X_test = reader.fit_transform(train.data), reader.transform(test.data)
-    kept = np.flatnonzero(np.diff(test.target.indptr))
-    return X_train, train.target, X_test[kept], test.target[kept]
+class SharedSingle(HybridSiameseClassifier):
+    """With the single network that an earlier fit of the same seed and loss has trained."""
+
+    trained = TrainedOnce()
+
+    def _train(self, X, Y, loss, encoder, validation):
+        key = self.random_state, repr(loss), repr(encoder), X.shape
+        train = partial(super()._train, X, Y, loss, encoder, validation)
+        net, self.single_seconds, self.saved_seconds = self.trained(key, train)
+        return net
 
 
-def measure(data, encoder, n_phi, variant, loss, seed):
+def measure(task, encoder, n_phi, variant, loss, seed):
     """Fit once, and score by both rules."""
-    X_train, Y_train, X_test, Y_test = data
-    model = HybridSiameseClassifier(
+    model = SharedSingle(
         encoder="auto" if encoder == "bag" else encoder,
         loss=LOSSES[loss],
         random_state=seed,
@@ -98,12 +99,17 @@ def measure(data, encoder, n_phi, variant, loss, seed):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LabelWarning)
-        _, fit_seconds = timed(model.fit, X_train, Y_train)
-    scores, seconds = timed(model.decision_function, X_test)
-    common = {"fit s": fit_seconds, "predict s": seconds, "epochs": model.n_iter_}
+        _, seconds = timed(model.fit, task.X_train, task.Y_train)
+    scores, predict_seconds = timed(model.decision_function, task.X_test)
+    common = {
+        "single s": model.single_seconds,
+        "fit s": seconds + model.saved_seconds,
+        "predict s": predict_seconds,
+        "epochs": model.n_iter_,
+    }
     decisions = {"tuned": (scores, model.threshold_), "0.5": (uncalibrated(model, scores), 0)}
     for rule, decision in decisions.items():
-        scored = score(Y_test, *decision, model.label_counts_, n_phi)
+        scored = score(task.Y_test, *decision, model.label_counts_, n_phi)
         yield {"rule": rule, **common, "scores": scored}
 
 
@@ -129,41 +135,36 @@ def score(Y_test, logits, cut, label_counts, n_phi):
     return values
 
 
-def collect(data, options, common):
+def collect(task, options, common):
     """Return the rows of the grid, those in the file and those measured now."""
-    path = options.output
-    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-    rows = [row for row in map(json.loads, lines) if all(row[k] == common[k] for k in SETTING)]
+    kept = read(options.output)
+    rows = [row for row in kept if all(row[k] == common[k] for k in SETTING)]
     done = {(row["variant"], row["loss"], row["seed"]) for row in rows}
-    grid = [(v, m, s) for s in options.seeds for m in options.losses for v in VARIANTS]
+    grid = [(v, m, s) for s in options.seeds for m in options.losses for v in options.variants]
     for variant, loss, seed in grid:
         if (variant, loss, seed) in done:
             continue
         key = {"variant": variant, "loss": loss, "seed": seed}
-        new = [
-            common | key | row
-            for row in measure(data, options.encoder, options.n_phi, variant, loss, seed)
-        ]
+        measured = measure(task, options.encoder, options.n_phi, variant, loss, seed)
+        new = [common | key | row for row in measured]
         rows += new
         shown = [
             f"{row['rule']} " + " ".join(f"{100 * row['scores'][name]:.2f}" for name in F1S)
             for row in new
         ]
         print(f"seed {seed}, {loss}, {variant}: " + ", ".join(shown), flush=True)
-        if path:
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row) + "\n" for row in new)
+        append(options.output, new)
     return [row for row in rows if (row["variant"], row["loss"], row["seed"]) in grid]
 
 
-def print_table(rows, losses):
+def print_table(rows, losses, variants):
     columns = [*F1S, *RANKINGS]
     print("\nMean over the seeds and, below it, standard deviation, in per cent\n")
     for line in zip(*(name.rjust(8).split(" ")[-2:] for name in columns), strict=True):
         print(" " * 29 + "".join(f"{text:>8}" for text in line))
     for rule in RULES:
         for loss in losses:
-            for variant in VARIANTS:
+            for variant in variants:
                 key = (rule, loss, variant)
                 mine = [r["scores"] for r in rows if (r["rule"], r["loss"], r["variant"]) == key]
                 values = [[100 * scores[name] for name in columns] for scores in mine]
@@ -177,8 +178,9 @@ def print_table(rows, losses):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
-    parser.add_argument("--encoder", choices=("bag", "cnn", "bilstm"), default="bag")
+    parser.add_argument("--encoder", choices=ENCODERS, default="bag")
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--n-phi", type=int, default=100, help="training documents")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
@@ -188,11 +190,11 @@ def main(arguments=None):
     common |= {"dataset": options.data.resolve().name, **environment()}
     torch.set_num_threads(options.threads)
     with threadpool_limits(options.threads):
-        data = load(options.data, options.encoder)
-        rows = collect(data, options, common)
-    n_tail = int((data[1].sum(axis=0) < options.n_phi).sum())
+        task = load(options.data, options.encoder)
+        rows = collect(task, options, common)
+    n_tail = int((task.label_counts < options.n_phi).sum())
     print("\n" + json.dumps(common | {"tail labels": n_tail}))
-    print_table(rows, options.losses)
+    print_table(rows, options.losses, options.variants)
 
 
 if __name__ == "__main__":
