@@ -1,10 +1,15 @@
-"""What the labels look like: counts, groups, propensities. Needs numpy alone."""
+"""What the labels look like: counts, groups, propensities, parents. Needs numpy and scipy alone."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from ._validation import LabelWarning, must_be
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,3 +205,183 @@ def inverse_propensities(label_counts, n_samples, *, a=0.55, b=1.5):
     counts = np.asarray(label_counts, dtype=np.float64)
     scale = max(np.log(max(n_samples, 1)) - 1.0, 0.0) * (b + 1.0) ** a
     return 1.0 + scale * (counts + b) ** -a
+
+
+# ---------------------------------------------------------------------------------- parents
+
+
+def parents_from_edges(classes, edges):
+    r"""Make the matrix of the labels' parents from names.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_labels,)
+        Names of the labels in the order of the columns of y: ``classes_`` of a
+        ``MultiLabelBinarizer``, ``target_names`` of :func:`~skmltc.datasets.load_jsonl`.
+    edges : iterable of pairs
+        (child, parent) names. Edges of children that are no classes are left out.
+
+    Returns
+    -------
+    label_parents : csr_array of float32 of shape (n_rows, n_rows)
+        Ones at (child, parent). The first n_labels rows are those of the classes; those after
+        them are of parents that are no classes.
+    other_parents : list
+        Names of the rows after those of the classes, in the order of their first edge.
+
+    Warns
+    -----
+    LabelWarning
+        If no edge is of a class: names may be spelled in two ways.
+
+    Examples
+    --------
+    >>> from skmltc.labels import parents_from_edges
+    >>> edges = [("cat", "pet"), ("cow", "cattle"), ("dog", "pet")]
+    >>> label_parents, other_parents = parents_from_edges(["cat", "dog", "pet"], edges)
+    >>> label_parents.toarray()
+    array([[0., 0., 1.],
+           [0., 0., 1.],
+           [0., 0., 0.]], dtype=float32)
+    >>> parents_from_edges(["cat", "dog"], edges)[1]
+    ['pet']
+
+    From ``hierarchy.tsv``, a child, a TAB and its parent on each line, and ``label_names.tsv``, a
+    label, a TAB and what it is called (with ``open(path, encoding="utf-8")`` for these two):
+
+    >>> import csv, io
+    >>> hierarchy = io.StringIO("54.72\t54\n54.80\t54\n")
+    >>> label_names = io.StringIO("54\tComputing\n54.72\tArtificial intelligence\n")
+    >>> classes = ["54.72", "54.80"]
+    >>> label_parents, other_parents = parents_from_edges(
+    ...     classes, csv.reader(hierarchy, delimiter="\t")
+    ... )
+    >>> names = dict(csv.reader(label_names, delimiter="\t"))
+    >>> [names.get(label, label) for label in [*classes, *other_parents]]
+    ['Artificial intelligence', '54.80', 'Computing']
+    """
+    row_of = {name: row for row, name in enumerate(classes)}
+    n_labels = len(row_of)
+    if n_labels < len(classes):
+        raise must_be("classes", "different names", f"{len(classes) - n_labels} repeated ones")
+    edges = [_pair(edge) for edge in edges]
+    known = [(child, parent) for child, parent in edges if row_of.get(child, n_labels) < n_labels]
+    if edges and not known:
+        warnings.warn(
+            "edges must be pairs (child, parent) with classes as children. "
+            f"Got {len(edges)} edges of others instead, {edges[0][0]!r} the first: no label has "
+            "a parent. Are the names spelled as in classes?",
+            LabelWarning,
+            stacklevel=2,
+        )
+    parents = [row_of.setdefault(parent, len(row_of)) for _, parent in known]
+    children = [row_of[child] for child, _ in known]
+    return _parent_matrix(children, parents, len(row_of)), list(row_of)[n_labels:]
+
+
+def _pair(edge):
+    if isinstance(edge, str) or len(edge) != 2:
+        raise must_be("edges", "pairs (child, parent)", repr(edge), "Of a dict give its items().")
+    return tuple(edge)
+
+
+def _parent_matrix(children, parents, n_rows):
+    """Ones at (child, parent), repeated edges once."""
+    matrix = sparse.csr_array(
+        (np.ones(len(children), dtype=np.float32), (children, parents)), shape=(n_rows, n_rows)
+    )
+    matrix.data[:] = 1
+    return matrix
+
+
+def check_label_parents(label_parents, n_labels):
+    """Read the parents of labels in any form.
+
+    Parameters
+    ----------
+    label_parents : None, array of shape (n_rows,) or matrix of shape (n_rows, n_rows)
+        Row number of each label's parent or -1; or a dense or sparse matrix with a non-zero
+        number at each (child, parent), where a label may have several parents. The first
+        n_labels rows are labels, others describe parents that are not predicted.
+    n_labels : int
+
+    Returns
+    -------
+    csr_array of float32 of shape (n_rows, n_rows)
+        Ones at (child, parent); n_labels empty rows for None.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than labels, a parent is out of range, a matrix is not square, or
+        a label is among the parents of its parents.
+
+    Examples
+    --------
+    >>> from skmltc.labels import check_label_parents
+    >>> check_label_parents([2, -1, -1], n_labels=2).toarray()
+    array([[0., 0., 1.],
+           [0., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    if label_parents is None:
+        return sparse.csr_array((n_labels, n_labels), dtype=np.float32)
+    if not sparse.issparse(label_parents):
+        label_parents = np.asarray(label_parents)
+    if label_parents.ndim == 1:
+        children, parents = _edges_of_column(label_parents)
+    else:
+        _check_square(label_parents)
+        children, parents = label_parents.nonzero()
+    n_rows = label_parents.shape[0]
+    if n_rows < n_labels:
+        expected = f"of {n_labels} rows at least, one a label"
+        raise must_be("label_parents", expected, n_rows, "A label without a parent has -1.")
+    matrix = _parent_matrix(children, parents, n_rows)
+    _check_no_cycle(matrix)
+    return matrix
+
+
+def _edges_of_column(parents):
+    """Children and parents, from the parent of each label or -1."""
+    if parents.dtype.kind not in "iu":
+        remedy = "skmltc.labels.parents_from_edges makes a matrix from names."
+        raise must_be("label_parents", "row numbers or -1", f"dtype {parents.dtype}", remedy)
+    wrong = np.flatnonzero((parents < -1) | (parents >= len(parents)))
+    if len(wrong):
+        raise must_be(
+            "label_parents",
+            f"row numbers from 0 to {len(parents) - 1}, or -1 for no parent",
+            f"{parents[wrong[0]]} as the parent of label {wrong[0]}",
+            "Parents that are no labels have rows of their own, after those of the labels.",
+        )
+    children = np.flatnonzero(parents >= 0)
+    return children, parents[children]
+
+
+def _check_square(label_parents):
+    shape = label_parents.shape
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise must_be(
+            "label_parents",
+            "a parent a label, or a square matrix with ones at (child, parent)",
+            f"shape {shape}",
+            "Parents that are no labels have rows and columns of their own, the last ones.",
+        )
+
+
+def _check_no_cycle(matrix):
+    """Refuse labels that are above themselves, and name those of one cycle."""
+    component = connected_components(matrix, connection="strong")[1]
+    children, parents = matrix.nonzero()
+    on_cycle = component[children] == component[parents]
+    above = dict(zip(children[on_cycle], parents[on_cycle], strict=True))
+    if not above:
+        return
+    path = [next(iter(above))]
+    while path[-1] not in path[:-1]:
+        path.append(above[path[-1]])
+    cycle = " -> ".join(map(str, path[path.index(path[-1]) :]))
+    raise must_be(
+        "label_parents", "free of cycles", cycle, "Leave out one of these (child -> parent) edges."
+    )

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from skmltc._validation import LabelWarning
 from skmltc.labels import (
     LabelStatistics,
+    check_label_parents,
     inverse_propensities,
     label_groups,
+    parents_from_edges,
     rarity,
     split_head_tail,
 )
@@ -155,3 +158,124 @@ class TestInversePropensities:
         values = inverse_propensities(sorted(counts), n_samples)
         assert (values >= 1).all()
         assert (np.diff(values) <= 0).all()
+
+
+NAMES = list("abcdef")
+
+
+def loop_parents(classes, edges):
+    """Set of (child, parent) rows and the names of the rows after the classes."""
+    names, pairs = list(classes), set()
+    for child, parent in edges:
+        if child in classes:
+            if parent not in names:
+                names.append(parent)
+            pairs.add((names.index(child), names.index(parent)))
+    return pairs, names[len(classes) :]
+
+
+class TestParentsFromEdges:
+    @UNHURRIED
+    @given(
+        st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
+        st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES))),
+    )
+    @pytest.mark.filterwarnings("ignore::skmltc._validation.LabelWarning")
+    def test_equals_the_loop(self, classes, edges):
+        pairs, others = loop_parents(classes, edges)
+        parents, other_parents = parents_from_edges(classes, iter(edges))
+        assert other_parents == others
+        assert parents.shape == (len(classes) + len(others),) * 2 and parents.dtype == np.float32
+        assert set(zip(*map(list, parents.nonzero()), strict=True)) == pairs
+        assert (parents.data == 1).all()
+
+    def test_names_may_be_an_array_or_numbers(self):
+        parents, others = parents_from_edges(np.array(["x", "y"]), [["x", "y"], ["y", "z"]])
+        assert parents.toarray().tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]] and others == ["z"]
+        parents, others = parents_from_edges(np.array([3, 5]), [(3, 5), (3, 8)])
+        assert parents.toarray().tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 0]] and others == [8]
+
+    def test_no_edges_are_no_parents(self):
+        parents, others = parents_from_edges(["x", "y"], [])
+        assert parents.shape == (2, 2) and not parents.nnz and others == []
+
+    def test_edges_of_nobody_are_warned_of(self):
+        with pytest.warns(LabelWarning, match="Got 2 edges of others instead, '3' the first"):
+            parents, others = parents_from_edges([3, 5], [("3", "5"), ("5", "8")])
+        assert parents.shape == (2, 2) and not parents.nnz and others == []
+
+    def test_repeated_classes_are_refused(self):
+        with pytest.raises(ValueError, match="classes must be different names. Got 1 repeated"):
+            parents_from_edges(["x", "x"], [])
+
+    @pytest.mark.parametrize("edges", [{"ab": "cd"}, [("a", "b", "c")]])
+    def test_edges_are_pairs(self, edges):
+        with pytest.raises(ValueError, match=r"edges must be pairs .* Got .* instead. Of a dict"):
+            parents_from_edges(["ab"], edges)
+
+    def test_real_hierarchy(self, real_data):
+        lines = (real_data / "tib-bk" / "hierarchy.tsv").read_text().splitlines()
+        edges = [line.split("\t") for line in lines]
+        main_classes = {parent for _, parent in edges}
+        classes = [child for child, _ in edges if child not in main_classes]
+        parents, others = parents_from_edges(classes, edges)
+        assert set(others) == main_classes
+        assert parents.sum(axis=1).tolist() == [1] * len(classes) + [0] * len(others)
+        place = len(classes) + others.index("54")
+        assert parents[classes.index("54.72")].nonzero()[-1].tolist() == [place]
+        np.testing.assert_array_equal(
+            check_label_parents(parents, len(classes)).toarray(), parents.toarray()
+        )
+
+
+class TestCheckLabelParents:
+    def test_none_is_no_parents(self):
+        parents = check_label_parents(None, 3)
+        assert parents.shape == (3, 3) and not parents.nnz and parents.dtype == np.float32
+
+    @pytest.mark.parametrize(
+        "label_parents",
+        [
+            [3, -1, 3, -1],
+            np.array([3, -1, 3, -1], dtype=np.int8),
+            np.array([[0, 0, 0, 7], [0] * 4, [0, 0, 0, 1], [0] * 4]),
+            sparse.coo_array(([1, 2, 0, 5], ([0, 0, 1, 2], [3, 3, 1, 3])), shape=(4, 4)),
+            sparse.csc_matrix(np.array([[0, 0, 0, True], [0] * 4, [0, 0, 0, 1], [0] * 4])),
+        ],
+    )
+    @pytest.mark.parametrize("n_labels", [2, 4])
+    def test_every_form_gives_ones_at_child_and_parent(self, label_parents, n_labels):
+        parents = check_label_parents(label_parents, n_labels)
+        expected = [[0, 0, 0, 1], [0] * 4, [0, 0, 0, 1], [0] * 4]
+        assert parents.toarray().tolist() == expected and parents.format == "csr"
+        assert parents.dtype == np.float32
+
+    def test_several_parents_are_no_cycle(self):
+        graph = np.triu(np.ones((6, 6)), k=1)
+        np.testing.assert_array_equal(check_label_parents(graph, 6).toarray(), graph)
+
+    @pytest.mark.parametrize(
+        "label_parents, message",
+        [
+            ([-1, 3, -1], "numbers from 0 to 2, or -1 .* Got 3 as the parent of label 1 instead"),
+            ([-1, -1, -2], "Got -2 as the parent of label 2 instead. Parents that are no labels"),
+            ([-1, 0], "of 3 rows at least, one a label. Got 2 instead. A label without a parent"),
+            (np.zeros((2, 2)), "of 3 rows at least, one a label. Got 2 instead."),
+            (np.zeros((3, 4)), r"a square matrix .* Got shape \(3, 4\) instead."),
+            (np.zeros((3, 3, 3)), r"a square matrix .* Got shape \(3, 3, 3\) instead."),
+            (["a", "b", "c"], "row numbers or -1. Got dtype <U1 instead. .*parents_from_edges"),
+            ([0.5, 0, 0], "row numbers or -1. Got dtype float64 instead."),
+            ([-1, 1, -1], "free of cycles. Got 1 -> 1 instead. Leave out"),
+            ([2, -1, 0, 1], "free of cycles. Got 0 -> 2 -> 0 instead"),
+            ([3, 0, 1, 2, 0], "free of cycles. Got 0 -> 3 -> 2 -> 1 -> 0 instead"),
+        ],
+    )
+    def test_errors_say_what_is_wrong(self, label_parents, message):
+        with pytest.raises(ValueError, match=f"^label_parents must be .*{message}"):
+            check_label_parents(label_parents, 3)
+
+    def test_a_cycle_among_labels_with_several_parents(self):
+        graph = np.zeros((5, 5))
+        graph[[0, 0, 1, 3, 3, 4], [1, 2, 2, 4, 2, 3]] = 1
+        with pytest.raises(ValueError, match="Got 3 -> 4 -> 3 instead"):
+            check_label_parents(graph, 5)
