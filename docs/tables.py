@@ -117,7 +117,7 @@ def speed_table(rows):
         for row in rows
     ]
     header = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
-    return csv_table("Reuters-21578, documents a second of one pass", header, cells)
+    return csv_table("Documents of Reuters-21578, or vectors, a second of one pass", header, cells)
 
 
 def siamese_table(title, rows):

@@ -24,7 +24,7 @@ from ._validation import must_be
 _QUERIES = 256  # rows of X at a time
 _ROWS = 2**15  # fitted rows at a time: their products with the queries take 32 MB
 _DENSE_QUERIES = 2**23  # numbers in a block of sparse queries that is made dense
-_CHUNK = 64  # columns of which only the best is looked at first
+_CHUNK = 16  # columns of which only the best is looked at first
 _SPARE = 3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
 _LEFT_OUT = -2.0  # below every cosine
 _PAIRS = 2**17  # numbers compared at a time
@@ -279,7 +279,8 @@ def _top_columns(scores, maxima, k):
 
     Parameters
     ----------
-    scores : Tensor of shape (n_queries, n_chunks * _CHUNK)
+    scores : Tensor of shape (n_queries, _CHUNK * n_chunks)
+        A chunk is every n_chunks-th column: maxima of such take vector instructions.
     maxima : Tensor of shape (n_queries, n_chunks)
         The best score of each chunk.
     k : int
@@ -288,11 +289,12 @@ def _top_columns(scores, maxima, k):
     -------
     values, columns : Tensors of shape (n_queries, at most k)
     """
-    best = maxima.topk(min(k, maxima.shape[1]), sorted=False).indices
-    every_row = torch.arange(len(scores), device=scores.device)[:, None]
-    inside = scores.unflatten(1, (-1, _CHUNK))[every_row, best].flatten(1)  # k chunks a row
-    values, places = inside.topk(min(k, inside.shape[1]))
-    return values, best.gather(1, places // _CHUNK) * _CHUNK + places % _CHUNK
+    n_chunks = maxima.shape[1]
+    best = maxima.topk(min(k, n_chunks), sorted=False).indices
+    steps = torch.arange(0, scores.shape[1], n_chunks, device=scores.device)
+    columns = (best[:, :, None] + steps).flatten(1)  # (n_queries, k * _CHUNK)
+    values, places = scores.gather(1, columns).topk(min(k, columns.shape[1]))
+    return values, columns.gather(1, places)
 
 
 def _rank(columns, cosines, k):
@@ -345,7 +347,7 @@ class _DenseRows:
 
     def maxima(self, scores):
         """The best product of each chunk of columns, for every query."""
-        return scores.unflatten(1, (-1, _CHUNK)).amax(dim=2)
+        return scores.unflatten(1, (_CHUNK, -1)).amax(dim=1)
 
     def cosines(self, queries, columns):
         """Products in float64 of queries with some rows each, every pair summed by itself."""
@@ -398,7 +400,7 @@ class _SparseRows:
 
     def maxima(self, scores):
         """The best product of each chunk of columns, for every query, read as it is stored."""
-        return scores.T.unflatten(0, (-1, _CHUNK)).amax(dim=1).T
+        return scores.T.unflatten(0, (_CHUNK, -1)).amax(dim=0).T
 
     def cosines(self, queries, columns):
         """Products in float64 of queries with some rows each, every pair summed by itself."""

@@ -2,7 +2,7 @@
 
     python examples/benchmarks/speed.py --data FOLDER --output rows.jsonl
 
-FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Three questions:
+FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Four questions:
 
 overhead: seconds of `BalancedLossClassifier.fit` over those of a plain loop with the same network
     and the same batches.
@@ -10,6 +10,8 @@ buckets: documents a second of texts cut to 256 tokens, in batches of like lengt
     longest text, over those of a plain network and loop with every batch padded to 256.
 words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
     300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
+retrieval: the 5 nearest of 20,000 random vectors of 300 numbers, for each of them, by
+    `CosineNeighbors`, over the products of matrices that this takes, in the same blocks.
 
 Word vectors start at random on both sides: the second or two that learning their start takes once
 in a fit is not in these figures. What is compared runs alternately; a row has the median CPU
@@ -32,9 +34,11 @@ from skmltc._training import Batches, Documents
 from skmltc.datasets import load_jsonl
 from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
 from skmltc.losses import BinaryCrossEntropyLoss
+from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer
 
 SPECS = {"cnn": TextCNN(embeddings="random"), "bilstm": BiLSTMAttention(embeddings="random")}
+N_VECTORS = 20_000
 WORDS = TextCNN(filter_sizes=(2, 4, 8), embedding_dim=300, embeddings="random")
 
 
@@ -138,6 +142,19 @@ def against_padding(X, Y, spec, plain, batch_size):
     return lambda: fit_ours(spec, X, Y, batch_size), padded
 
 
+def retrieval(block_size):
+    """Functions to time: our search, and its products alone."""
+    vectors = np.random.default_rng(0).standard_normal((N_VECTORS, 300), dtype=np.float32)
+    rows, room = torch.from_numpy(vectors), torch.empty(block_size, N_VECTORS)
+    neighbors = CosineNeighbors(device="cpu").fit(vectors)
+
+    def products():
+        for block in rows.split(block_size):
+            torch.mm(block, rows.T, out=room[: len(block)])
+
+    return neighbors.kneighbors, products
+
+
 def questions(texts, Y):
     """Names of the rows, and functions that make what is compared."""
     ids = {n: TokenSequenceVectorizer(max_length=n).fit_transform(texts) for n in (500, 256, 128)}
@@ -150,6 +167,7 @@ def questions(texts, Y):
             lambda n=name, s=spec: against_padding(ids[256], Y, s, PLAIN[n], 32),
         )
     yield ("words", "cnn", 32), lambda: against_padding(ids[128], Y, WORDS, PlainCNN, 32)
+    yield ("retrieval", "none", 256), lambda: retrieval(256)
 
 
 def compare(ours, bare, n_rounds):
@@ -191,6 +209,8 @@ def main(arguments=None):
         show(json.loads(line))
     for (question, name, size), make in questions(texts, Y):
         row = {"question": question, "encoder": name, "batch_size": size, **common}
+        if question == "retrieval":
+            row |= {"dataset": "random vectors", "documents": N_VECTORS}
         if tuple(row[key] for key in keys) in known:
             continue
         row["ours s"], row["bare s"] = compare(*make(), options.rounds)
