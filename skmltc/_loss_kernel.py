@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from ._validation import check_choice, must_be
 
 _TINY = 1e-30  # keeps the share of a document without labels finite
+_FARTHEST, _BISECTIONS = 30.0, 40  # to find the best constant logits
+_LABELS_AT_A_TIME = 256
 
 
 class _Cells(torch.autograd.Function):
@@ -149,6 +151,35 @@ class BalancedLoss(nn.Module):
         inverse = self.weighting.inverse_counts
         return torch.from_numpy(Y @ inverse.double().cpu().numpy()).to(inverse)
 
+    @torch.no_grad()
+    def best_constants(self, Y):
+        """Find the logits (n_labels,) of least loss for documents that cannot be told apart.
+
+        Where a network starts that has not seen them yet. For cross-entropy they are the log-odds
+        of the labels. `Y` is a csr_array; a label counts on one document at least, and at least
+        one is without it.
+        """
+        present, absent = self._side_weights(Y)
+        least = (present + absent) / Y.shape[0]
+        present, absent = torch.maximum(present, least), torch.maximum(absent, least)
+        sides = torch.tensor([[1.0], [0.0]]).expand(2, len(present))
+        high = torch.full_like(present, _FARTHEST)
+        low = -high
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            _, slopes = self.cells(middle.expand(2, -1), sides)
+            rises = present * slopes[0] + absent * slopes[1] > 0
+            low, high = torch.where(rises, low, middle), torch.where(rises, middle, high)
+        return (low + high) / 2
+
+    def _side_weights(self, Y):
+        """Sums of the weights (n_labels,) over the documents with and without each label."""
+        if isinstance(self.weighting, Rebalancing):
+            present, all_documents = self.weighting.sums(Y, self.label_mass(Y))
+        else:  # a weight of the label changes neither side more than the other
+            present, all_documents = torch.from_numpy(Y.sum(axis=0)).float(), Y.shape[0]
+        return present, all_documents - present
+
     def select(self, columns):
         """Make the same loss for some of the labels: linear models are solved in blocks."""
         return BalancedLoss(
@@ -192,6 +223,17 @@ class Rebalancing(nn.Module):
         steepness = (self.beta / mass.clamp_min(_TINY)).unsqueeze(1)
         exponents = (inverse * steepness).sub_(self.beta * self.mu)  # beta (r - mu)
         return exponents.sigmoid_().add_(self.alpha)
+
+    def sums(self, Y, mass):
+        """Sum the weights of the documents with each label, and of all, both (n_labels,)."""
+        present = torch.zeros_like(self.inverse_counts)
+        everywhere = torch.zeros_like(self.inverse_counts)
+        for start in range(0, Y.shape[1], _LABELS_AT_A_TIME):
+            columns = slice(start, start + _LABELS_AT_A_TIME)
+            targets = torch.from_numpy(Y[:, columns].toarray())
+            weights = self.select(columns)(targets, mass)
+            present[columns], everywhere[columns] = (weights * targets).sum(0), weights.sum(0)
+        return present, everywhere
 
     def select(self, columns):
         """Make the weighting of some of the labels; it then needs the `mass` of them all."""

@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 import torch
 
+from ._layers import FeatureLinear
 from ._linear import Features, label_blocks
 from ._thresholds import ScoredPairs, fixed_threshold, learn_threshold
 from ._training import fit_network, network_scores, was_interrupted
@@ -70,9 +71,11 @@ class NetworkClassifier(LongTailClassifier):
         return max(suited, -(-_FEWEST_STEPS // steps_an_epoch))
 
     def _train_for(self, n_epochs, X, Y, loss, encoder, validation=None, callbacks=None):
+        network, loss = build_network(encoder, self._n_inputs, Y.shape[1], X), loss.build(Y)
+        start_at_constants(network if isinstance(network, FeatureLinear) else network[-1], loss, Y)
         return fit_network(
-            build_network(encoder, self._n_inputs, Y.shape[1], X),
-            loss.build(Y),
+            network,
+            loss,
             X,
             Y,
             validation=validation,
@@ -155,6 +158,16 @@ class NetworkClassifier(LongTailClassifier):
             self.threshold_ = learn_threshold(
                 self.threshold, pairs, counts, self.n_samples_fit_, best=best
             )
+
+
+@torch.no_grad()
+def start_at_constants(head, loss, Y):
+    """Set the biases of a head to the best logits for documents that cannot be told apart.
+
+    Else the first epochs go into learning that labels are rare, along the vectors of all documents
+    at once; a network may never recover from that.
+    """
+    head.bias.copy_(loss.best_constants(Y))
 
 
 class HeadScorer:

@@ -37,6 +37,8 @@ class Documents(torch.utils.data.Dataset):
     X : CSR matrix or array of shape (n_samples, n_inputs)
         Features, or token ids of an integer type, padded with zeros at the end.
     Y : csr_array of shape (n_samples, n_labels)
+    beside : csr_array of shape (n_samples, n_columns), default=None
+        What the network takes beside each document.
 
     Attributes
     ----------
@@ -44,8 +46,8 @@ class Documents(torch.utils.data.Dataset):
         Tokens of each text; None for features.
     """
 
-    def __init__(self, X, Y):
-        self.X, self.Y = X, Y
+    def __init__(self, X, Y, beside=None):
+        self.X, self.Y, self.beside = X, Y, beside
         self.lengths = text_lengths(X) if holds_tokens(X) else None
 
     def __len__(self):
@@ -59,7 +61,10 @@ class Documents(torch.utils.data.Dataset):
         X = self.X[rows]
         if self.lengths is not None:
             X = X[:, : self.lengths[rows].max()]
-        return as_tensor(X), as_tensor(self.Y[rows])
+        inputs = as_tensor(X)
+        if self.beside is not None:
+            inputs = inputs, as_tensor(self.beside[rows])
+        return inputs, as_tensor(self.Y[rows])
 
 
 class Batches:
@@ -163,7 +168,7 @@ def fit_network(network, loss, X, Y, *, validation=None, **settings):
     -------
     skorch.NeuralNet
     """
-    held_out = _by_length(*validation) if validation else None
+    held_out = by_length(*validation) if validation else None
     return train_network(
         network, SparseTargets(loss), Documents(X, Y), validation=held_out, **settings
     )
@@ -293,19 +298,19 @@ def _decay(n_steps):
     )
 
 
-def _by_length(X, Y):
+def by_length(X, Y, beside=None):
     """Documents in the order of their lengths, so that few batches are long."""
     if not holds_tokens(X):
-        return Documents(X, Y)
+        return Documents(X, Y, beside)
     order = np.argsort(text_lengths(X), kind="stable")
-    return Documents(X[order], Y[order])
+    return Documents(X[order], Y[order], None if beside is None else beside[order])
 
 
 def _quiet(*args):
     """Where skorch's early stopping says that it stopped."""
 
 
-def network_scores(network, X, device="cpu"):
+def network_scores(network, X, device="cpu", beside=None):
     """Logits of documents, in batches of a fixed shape: scores do not depend on the batch.
 
     Parameters
@@ -314,6 +319,8 @@ def network_scores(network, X, device="cpu"):
         In evaluation mode.
     X : CSR matrix or array of shape (n_samples, n_inputs)
         Features, or token ids of an integer type, padded with zeros at the end.
+    beside : csr_array of shape (n_samples, n_columns), default=None
+        What the network takes beside each document.
 
     Returns
     -------
@@ -323,9 +330,11 @@ def network_scores(network, X, device="cpu"):
     rows, logits = [], []
     with torch.no_grad():
         for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
-            scores = network(as_tensor(block).to(device))[: len(chosen)]
+            batch = as_tensor(block).to(device)
+            if beside is not None:
+                batch = batch, as_tensor(_padded(beside[chosen], len(batch))).to(device)
             rows.append(chosen)
-            logits.append(scores.float().cpu().numpy())
+            logits.append(network(batch)[: len(chosen)].float().cpu().numpy())
     return np.concatenate(logits)[np.argsort(np.concatenate(rows))]
 
 
@@ -333,7 +342,7 @@ def _feature_blocks(X):
     """Row numbers and rows, filled up with empty ones to one size."""
     for start in range(0, X.shape[0], _SCORED_AT_A_TIME):
         block = X[start : start + _SCORED_AT_A_TIME]
-        yield np.arange(start, start + block.shape[0]), _padded(block)
+        yield np.arange(start, start + block.shape[0]), _padded(block, _SCORED_AT_A_TIME)
 
 
 def _text_blocks(X):
@@ -349,12 +358,11 @@ def _text_blocks(X):
             yield chosen, np.pad(X[chosen, :width], ((0, missing), (0, 0)), mode="edge")
 
 
-def _padded(block):
-    missing = _SCORED_AT_A_TIME - block.shape[0]
+def _padded(block, n_rows):
+    missing = n_rows - block.shape[0]
     if not missing:
         return block
     if not sparse.issparse(block):
         return np.pad(block, ((0, missing), (0, 0)))
     indptr = np.pad(block.indptr, (0, missing), mode="edge")
-    shape = (_SCORED_AT_A_TIME, block.shape[1])
-    return sparse.csr_array((block.data, block.indices, indptr), shape=shape)
+    return sparse.csr_array((block.data, block.indices, indptr), shape=(n_rows, block.shape[1]))

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 
@@ -201,3 +202,25 @@ class TestBlocks:
         assert torch.equal(values, loss.cells(LOGITS, TARGETS, weight)[0])
         with torch.no_grad():
             torch.testing.assert_close(loss(LOGITS, TARGETS), values.mean())
+
+
+@every_loss
+@pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
+def test_best_constants_are_where_the_loss_of_alike_documents_is_least(spec):
+    Y = sparse.csr_array((np.random.RandomState(0).rand(50, 6) < [0, 0.02, 0.1, 0.3, 0.8, 1]) * 1.0)
+    loss, targets = spec.build(Y, reduction="none"), torch.from_numpy(Y.toarray()).float()
+    best = loss.best_constants(Y)
+
+    def total(constants):
+        return loss(constants.expand(50, -1), targets).sum(0)
+
+    some = slice(1, 5)  # the first and the last label have no least loss
+    for step in (-0.3, 0.3):
+        assert (total(best) <= total(best + step))[some].all()
+    assert best[0] <= best[1] + 1e-3 and best[4] <= best[5] + 1e-3 and best.isfinite().all()
+
+
+def test_best_constants_of_cross_entropy_are_log_odds():
+    Y = sparse.csr_array(np.arange(40)[:, None] < [1, 4, 20, 39])
+    best = BinaryCrossEntropyLoss().build(Y * 1.0).best_constants(Y * 1.0)
+    assert_allclose(best.sigmoid(), np.array([1, 4, 20, 39]) / 40, rtol=1e-4)
