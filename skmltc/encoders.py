@@ -24,7 +24,7 @@ class Training(NamedTuple):
     ----------
     lr, weight_decay : float
     max_epochs : int
-    linear_decay : bool, default=False
+    linear_decay : bool, default=True
         Let the learning rate fall to 0 over the epochs.
     lr_factors : mapping of str to float, default={}
         Patterns of parameter names whose learning rate is a multiple of `lr`. In a network of
@@ -32,9 +32,9 @@ class Training(NamedTuple):
     """
 
     lr: float = 0.01
-    weight_decay: float = 0.5  # rare words are over-moved without a strong decay
-    max_epochs: int = 30
-    linear_decay: bool = False
+    weight_decay: float = 0.3  # rare words are over-moved with less, rare labels die with more
+    max_epochs: int = 15
+    linear_decay: bool = True
     lr_factors: Mapping = MappingProxyType({})
 
 
@@ -233,7 +233,7 @@ class TextCNN(_TokenSpec):
     (torch.Size([2, 16]), 16)
     """
 
-    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10, linear_decay=True)
+    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10)
     _word_deviation = 0.2
 
     def __init__(
@@ -328,7 +328,6 @@ class BiLSTMAttention(_TokenSpec):
         lr=2e-3,
         weight_decay=0.01,
         max_epochs=6,
-        linear_decay=True,
         lr_factors=MappingProxyType({"0.projection.*": 2.5, "1.*": 2.5}),
     )
     _word_deviation = 1.0
@@ -416,7 +415,7 @@ class WordEmbedding(_TokenSpec):
     torch.Size([6, 16])
     """
 
-    training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10, linear_decay=True)
+    training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10)
     _word_deviation = 0.2
 
     def __init__(self, embedding_dim=128, embeddings="svd", embedding_dropout=0.1):

@@ -212,7 +212,7 @@ def test_every_document_is_held_out_once_where_there_are_enough(
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_learns(make, name, split):
     X, Y, X_test, Y_test = split
-    model = make(loss=name, max_epochs=20, lr="auto").fit(X, Y)
+    model = make(loss=name, max_epochs=40, lr="auto").fit(X, Y)
     predicted = model.predict(X_test)
     commonest = np.tile(np.arange(20) == Y.sum(axis=0).argmax(), (150, 1))
     assert micro_f1(Y_test, predicted) > 1.2 * micro_f1(Y_test, commonest)
@@ -257,7 +257,7 @@ def test_settings_reach_adamw(documents):
     net = model.fit(documents.X, documents.Y).net_
     (group,) = net.optimizer_.param_groups
     assert isinstance(net.optimizer_, torch.optim.AdamW)
-    assert (group["lr"], group["weight_decay"]) == (0.003, 0.25)
+    assert (group["initial_lr"], group["weight_decay"]) == (0.003, 0.25)
     assert len(net.history) == 2 and len(net.history[0, "batches"]) == 6
 
 
@@ -489,7 +489,7 @@ def test_nothing_as_large_as_documents_times_labels_is_dense(make, monkeypatch):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert isinstance(predicted, sparse.csr_array) and predicted.shape == Y.shape
-    assert top.nnz == 3 * n_samples and 0 < predicted.nnz < n_samples
+    assert top.nnz == 3 * n_samples and 0 < predicted.nnz < 2 * n_samples
     assert largest.elements < n_samples * n_labels / 5
     assert peak < 4 * n_samples * n_labels
 

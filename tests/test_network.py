@@ -55,7 +55,7 @@ def test_pairs_are_of_the_labels_that_were_trained_on(documents_and_network):
 
 
 @pytest.mark.parametrize(
-    "n_samples, batch_size, n_epochs", [(60, 100, 200), (60, 30, 100), (60, 5, 30), (10**6, 64, 30)]
+    "n_samples, batch_size, n_epochs", [(60, 100, 200), (60, 30, 100), (60, 5, 17), (10**6, 64, 15)]
 )
 def test_few_documents_have_enough_epochs_for_two_hundred_steps(n_samples, batch_size, n_epochs):
     model = BalancedLossClassifier(batch_size=batch_size)
