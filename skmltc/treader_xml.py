@@ -23,8 +23,15 @@ from ._reading import (
     TReader,
 )
 from ._scopes import Library, MeanEmbedding, first_words, heaviest, token_tfidf
-from ._training import Documents, SparseTargets, best_epoch, by_length, train_network
-from ._validation import check_token_ids, must_be
+from ._training import (
+    Documents,
+    SparseTargets,
+    best_epoch,
+    by_length,
+    network_scores,
+    train_network,
+)
+from ._validation import check_token_ids, known_tokens, must_be
 from .encoders import BagEncoder, WordEmbedding
 from .labels import check_label_parents
 from .losses import BinaryCrossEntropyLoss
@@ -311,10 +318,10 @@ class TReaderXMLClassifier(NetworkClassifier):
         if texts is None:
             return None
         if self._kind == "features":
-            texts = self._check_inputs(texts)
+            texts = sparse.csr_array(self._check_inputs(texts))
         else:
             texts = check_token_ids(check_array(texts), type(self).__name__)
-            texts = np.where(texts < self._n_inputs, texts, 1)
+            texts = known_tokens(texts, self._n_inputs)
         if texts.shape[0] != n_rows:
             remedy = "One for each label, and for each further row of label_parents."
             raise must_be("label_tokens", f"of {n_rows} rows", texts.shape[0], remedy)
@@ -371,5 +378,4 @@ class TReaderXMLClassifier(NetworkClassifier):
         return super()._settings(encoder) | {"lr_factors": {"vote_weight": _VOTES_FASTER}}
 
     def _score(self, X):
-        scorer = ReadingScorer(self.module_, self.library_, self._device())
-        return scorer.scores(scorer.encode(X), np.arange(self.n_labels_))
+        return network_scores(self.module_, X, self._device(), beside=self.library_.scopes(X))
