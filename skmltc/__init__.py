@@ -3,6 +3,7 @@
 from .balanced_loss import BalancedLossClassifier
 from .head_to_tail import HeadToTailClassifier
 from .hybrid_siamese import HybridSiameseClassifier
+from .treader_xml import TReaderXMLClassifier
 
 __version__ = "0.1.0"
 
@@ -10,5 +11,6 @@ __all__ = [
     "BalancedLossClassifier",
     "HeadToTailClassifier",
     "HybridSiameseClassifier",
+    "TReaderXMLClassifier",
     "__version__",
 ]

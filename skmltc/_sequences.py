@@ -83,7 +83,7 @@ class EmbeddingEncoder(TokenEncoder):
 
     def __init__(self, table, dropout):
         super().__init__(table, 1, dropout)
-        self.output_dim = table.shape[1]
+        self.output_dim = self.token_dim = table.shape[1]
 
     def forward(self, token_ids):
         """Map (batch, length) to (batch, output_dim)."""
@@ -104,7 +104,8 @@ class ConvolutionalEncoder(TokenEncoder):
         dim = table.shape[1]
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, n_filters, w) for w in filter_sizes)
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Linear(n_filters * len(filter_sizes), hidden_dim)
+        self.token_dim = n_filters * len(filter_sizes)
+        self.projection = nn.Linear(self.token_dim, hidden_dim)
         self.output_dim = hidden_dim
 
     def forward(self, token_ids):
@@ -201,7 +202,7 @@ class RecurrentEncoder(TokenEncoder):
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(2 * hidden_dim, output_dim)
         self.unit_norm = unit_norm
-        self.output_dim = output_dim
+        self.token_dim, self.output_dim = 2 * hidden_dim, output_dim
 
     def forward(self, token_ids):
         """Map (batch, length) to (batch, output_dim)."""

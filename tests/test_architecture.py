@@ -49,6 +49,8 @@ USERS = {
     "_triplets": {"hybrid_siamese"},
     "_transfer": {"head_to_tail"},
     "_columns": {"head_to_tail"},
+    "_reading": {"treader_xml"},
+    "_scopes": {"treader_xml"},
     "_ranking": {"_thresholds", "metrics", "decision", "base"},
     "_thresholds": {"decision", "_linear", "base", "_network", *ESTIMATORS},
 }

@@ -1,0 +1,189 @@
+"""Scope sets of TReaderXML: the labels of similar documents, with their parents.
+
+Wang et al. (arXiv 2205.11973), sections 3.1 and 3.2: retrieval by cosine, and Algorithm 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.pipeline import make_pipeline
+
+_SMOOTHING = 4.0  # times that the prior counts as much as the neighbours
+
+
+class TokenCounts(TransformerMixin, BaseEstimator):
+    """How often each token id stands in a document; padding and the unknown word do not count.
+
+    Parameters
+    ----------
+    n_ids : int
+        Ids are below this number.
+
+    Notes
+    -----
+    As of features, the first column is word 1.
+    """
+
+    def __init__(self, n_ids):
+        self.n_ids = n_ids
+
+    def fit(self, X, y=None):
+        """Nothing to learn."""
+        return self
+
+    def transform(self, X):
+        """Counts, a csr_array (n_samples, n_ids - 1) of float32."""
+        rows, places = np.nonzero(X > 1)
+        ones = np.ones(len(rows), dtype=np.float32)
+        return sparse.csr_array((ones, (rows, X[rows, places] - 1)), shape=(len(X), self.n_ids - 1))
+
+
+class MeanEmbedding(TransformerMixin, BaseEstimator):
+    """Mean of the word vectors of a document (equation 1).
+
+    Parameters
+    ----------
+    table : array of float32 of shape (n_ids, dim)
+    """
+
+    def __init__(self, table):
+        self.table = table
+
+    def fit(self, X, y=None):
+        """Nothing to learn."""
+        return self
+
+    def transform(self, X):
+        """Means (n_samples, dim), up to their length: cosines do not see it."""
+        return TokenCounts(len(self.table)).transform(X) @ self.table[1:]
+
+
+def token_tfidf(n_ids):
+    """From token ids to tf-idf weights."""
+    return make_pipeline(TokenCounts(n_ids), TfidfTransformer(sublinear_tf=True))
+
+
+class Library:
+    """Documents with labels, in which the neighbours of others are looked up.
+
+    Parameters
+    ----------
+    vectorizer : transformer
+        From documents to the vectors whose cosines are compared.
+    neighbors : estimator with `fit` and `kneighbors`
+        Its distances are 1 - cosine.
+    n_neighbors : int
+    """
+
+    def __init__(self, vectorizer, neighbors, n_neighbors):
+        self.vectorizer, self.neighbors, self.n_neighbors = vectorizer, neighbors, n_neighbors
+
+    def fit(self, X, Y, parents):
+        """Take in documents, and look up the neighbours of each among the others.
+
+        Parameters
+        ----------
+        X : CSR matrix or array of shape (n_samples, n_inputs)
+        Y : csr_array of shape (n_samples, n_labels)
+        parents : csr_array of shape (n_rows, n_rows)
+            With an entry at (label, parent); rows from n_labels on are parents alone.
+
+        Returns
+        -------
+        self
+        """
+        vectors = self.vectorizer.fit_transform(X)
+        self.neighbors.fit(vectors)
+        self.label_sets = with_parents(Y, parents)
+        self.priors = np.bincount(self.label_sets.indices, minlength=parents.shape[0]) / X.shape[0]
+        closeness, indices = self._neighbors_of(vectors, self.n_neighbors + 1)
+        closeness[indices == np.arange(len(indices))[:, None]] = 0  # itself
+        self.own_scopes = self._scopes(first_positive(closeness, self.n_neighbors), indices)
+        return self
+
+    def scopes(self, X):
+        """Scope sets of other documents, with the evidence for each label.
+
+        Returns
+        -------
+        csr_array of float32 of shape (n_samples, n_rows)
+            log(1 + v / (4 p)), where p is the share of all documents that have the label and v
+            that of the neighbours, each weighted by its cosine: what v, smoothed by four times
+            p, adds to the logarithm of p.
+        """
+        vectors = self.vectorizer.transform(X)
+        return self._scopes(*self._neighbors_of(vectors, self.n_neighbors))
+
+    def _neighbors_of(self, vectors, n_neighbors):
+        """Cosines of the nearest documents, and their row numbers."""
+        k = min(n_neighbors, self.label_sets.shape[0])
+        distances, indices = self.neighbors.kneighbors(vectors, k)
+        closeness = np.where(indices < 0, 0, np.maximum(1 - distances, 0))
+        return closeness.astype(np.float32), indices
+
+    def _scopes(self, closeness, indices):
+        closeness /= np.maximum(closeness.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        rows, places = np.nonzero(closeness)
+        near = sparse.csr_array(
+            (closeness[rows, places], (rows, indices[rows, places])),
+            shape=(len(indices), self.label_sets.shape[0]),
+        )
+        shares = sparse.csr_array(near @ self.label_sets)
+        priors = _SMOOTHING * self.priors[shares.indices]
+        shares.data = np.log1p(shares.data / priors).astype(np.float32)
+        return shares
+
+
+def first_positive(closeness, n):
+    """Zero all but the first n positive numbers of each row."""
+    return np.where(np.cumsum(closeness > 0, axis=1) <= n, closeness, 0)
+
+
+def with_parents(Y, parents):
+    """Label sets with the direct parents of the labels, each once.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+    parents : csr_array of shape (n_rows, n_rows)
+
+    Returns
+    -------
+    csr_array of float32 of shape (n_samples, n_rows), of ones
+    """
+    n_rows = parents.shape[0]
+    sets = sparse.csr_array((Y.data, Y.indices, Y.indptr), shape=(Y.shape[0], n_rows))
+    sets = sparse.csr_array(sets + sets @ parents, dtype=np.float32)
+    sets.data[:] = 1
+    return sets
+
+
+def heaviest(weights, length):
+    """Numbers, from 1 up, of the columns of the greatest weights of each row, greatest first.
+
+    Parameters
+    ----------
+    weights : csr_array of shape (n_rows, n_columns)
+    length : int
+
+    Returns
+    -------
+    array of int of shape (n_rows, length)
+        0 where a row has fewer entries.
+    """
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    order = np.lexsort((weights.indices, -weights.data, rows))
+    place = np.arange(len(order)) - weights.indptr[rows]
+    top = place < length
+    columns = np.zeros((weights.shape[0], length), dtype=np.int64)
+    columns[rows[top], place[top]] = weights.indices[order[top]] + 1
+    return columns
+
+
+def first_words(token_ids, length):
+    """The first words of each text, (n_rows, length); 0 where it has fewer."""
+    missing = max(0, length - token_ids.shape[1])
+    return np.pad(token_ids[:, :length], ((0, 0), (0, missing))).astype(np.int64)
