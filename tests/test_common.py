@@ -5,8 +5,13 @@ from collections import Counter
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmltc import BalancedLossClassifier, HeadToTailClassifier, HybridSiameseClassifier
-from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
+from skmltc import (
+    BalancedLossClassifier,
+    HeadToTailClassifier,
+    HybridSiameseClassifier,
+    TReaderXMLClassifier,
+)
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1)
 NETWORK = BalancedLossClassifier(
@@ -38,10 +43,16 @@ TRANSFERRED = HeadToTailClassifier(
     early_stopping=False,
 )
 TRANSFERRED_RECURRENT = HeadToTailClassifier(encoder=RECURRENT.encoder, n_ensembles=3, **SMALL)
+READ = TReaderXMLClassifier(
+    encoder=BagEncoder(hidden_dims=(8,)), n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL
+)
+READ_WORDS = TReaderXMLClassifier(
+    encoder=WordEmbedding(embedding_dim=8), n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL
+)
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
-ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT]
+ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS]
 NAMES = ["linear", "network", "convolutions", "recurrent", "siamese", "siamese convolutions"]
-NAMES += ["transferred", "transferred recurrent"]
+NAMES += ["transferred", "transferred recurrent", "read", "read words"]
 passed = Counter()
 
 

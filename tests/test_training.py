@@ -18,6 +18,7 @@ from skmltc._training import (
     SparseTargets,
     as_tensor,
     best_epoch,
+    by_length,
     fit_network,
     network_scores,
     text_lengths,
@@ -112,6 +113,49 @@ def test_targets_become_dense_in_the_loss(problem):
     loss, logits = FocalLoss().build(Y), torch.randn(67, 3)
     dense = loss(logits, torch.from_numpy(Y.toarray()))
     assert_array_equal(SparseTargets(loss)(logits, as_tensor(Y)), dense)
+
+
+class Beside(nn.Module):
+    """Logits of a document, by another network, times what stands beside it."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch):
+        inputs, beside = batch
+        return self.network(inputs) * beside.to_dense()
+
+
+def numbered_sides(n_samples):
+    """Three columns with the number of the document, from 1 up; some have none."""
+    numbers = np.arange(1, n_samples + 1, dtype=np.float32) * (np.arange(n_samples) % 4 > 0)
+    return sparse.csr_array(np.tile(numbers[:, None], 3))
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, np.asarray])
+def test_what_stands_beside_documents_stays_there(form):
+    X = form(np.arange(1, 41, dtype=np.float32)[:, None])
+    dataset = Documents(X, sparse.csr_array(np.ones((40, 1))), numbered_sides(40))
+    torch.manual_seed(0)
+    batches = list(Batches(dataset, 16, shuffle=True))
+    seen = [int(x) for (inputs, _), _ in batches for x in inputs.to_dense()[:, 0]]
+    assert sorted(seen) == list(range(1, 41))
+    for (inputs, beside), _ in batches:
+        numbers = inputs.to_dense()
+        assert_array_equal(beside.to_dense(), numbers * (numbers % 4 != 1) * torch.ones(1, 3))
+
+
+def test_texts_by_length_keep_what_stands_beside_them():
+    dataset = numbered_texts(30)
+    ordered = by_length(dataset.X, dataset.Y, numbered_sides(30))
+    assert (np.diff(ordered.lengths) >= 0).all() and ordered.lengths[0] < ordered.lengths[-1]
+    numbers = ordered.X[:, 0]
+    assert_array_equal(ordered.Y.toarray().argmax(axis=1) + 1, numbers)
+    assert_array_equal(ordered.beside.toarray()[:, 0], numbers * (numbers % 4 != 1))
+    assert by_length(dataset.X, dataset.Y).beside is None
+    features = by_length(np.eye(3, dtype=np.float32), None, "beside")
+    assert features.beside == "beside"
 
 
 # ----------------------------------------------------------------------------------- training
@@ -233,6 +277,21 @@ def test_scores_do_not_depend_on_the_batch(form, hidden_dims):
     for rows in (slice(3, 4), slice(100, 417), slice(255, 258), slice(256, 512)):
         assert_array_equal(network_scores(network, X[rows]), scores[rows])
     assert_allclose(network(as_tensor(X)).detach(), scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["features", "tokens"])
+def test_scores_with_something_beside(kind):
+    """In whatever order texts are scored, and where a batch is filled up."""
+    X, network = texts(300), make_token_network(TOKEN_SPECS[0])
+    if kind == "features":
+        X, network = np.random.RandomState(0).rand(300, 12).astype(np.float32), make_network()
+    beside = numbered_sides(300)
+    alone = network_scores(network, X)
+    scores = network_scores(Beside(network), X, beside=beside)
+    assert_array_equal(scores, alone * beside.toarray())
+    for rows in (slice(3, 4), slice(100, 217)):
+        found = network_scores(Beside(network), X[rows], beside=beside[rows])
+        assert_array_equal(found, scores[rows])
 
 
 def test_scoring_ends_dropout_and_changes_no_weight(problem):
