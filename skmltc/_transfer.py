@@ -5,7 +5,9 @@ The formulas of Xiao et al. (HTTN, AAAI 2021), sections 3.3 to 3.5; networks are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -133,34 +135,40 @@ def best_ridge(prototypes, weights):
     -------
     float
     """
-    errors = [np.sum(left_out_errors(prototypes, weights, ridge) ** 2) for ridge in _RIDGES]
+    errors = [np.sum(errors**2) for errors in left_out_errors(prototypes, weights, _RIDGES)]
     return float(_RIDGES[np.argmin(errors)])
 
 
-def left_out_errors(prototypes, weights, ridge):
+def left_out_errors(prototypes, weights, ridges):
     """Errors m_j - W_j p_j, where W_j is solved without all prototypes of label j.
 
     In closed form: with H = P (P'P + ridge)^-1 P' and its block H_j of the label's own rows, they
-    are (I - H_j)^-1 times the errors of the W of all labels.
+    are (I - H_j)^-1 times the errors of the W of all labels. In the directions of the eigenvectors
+    of P'P, which all ridges share, the matrix in the middle is diagonal.
 
     Parameters
     ----------
     prototypes : array of shape (n_draws, n_labels, dim)
     weights : array of shape (n_labels, dim)
-    ridge : float
+    ridges : iterable of float
         Above 0.
 
-    Returns
-    -------
+    Yields
+    ------
     array of shape (n_labels, n_draws, dim)
+        For each ridge.
     """
     by_label = prototypes.transpose(1, 0, 2).astype(np.float64)  # (n_labels, n_draws, dim)
     rows = by_label.reshape(-1, by_label.shape[-1])
-    gram = rows.T @ rows + ridge * np.eye(rows.shape[1])
+    values, basis = np.linalg.eigh(rows.T @ rows)
+    rows = rows @ basis
     targets = np.repeat(weights, len(prototypes), axis=0).astype(np.float64)
-    errors = (targets - rows @ np.linalg.solve(gram, rows.T @ targets)).reshape(by_label.shape)
-    own = by_label @ np.linalg.solve(gram, by_label.transpose(0, 2, 1))
-    return np.linalg.solve(np.eye(len(prototypes)) - own, errors)
+    turned, along = rows.reshape(by_label.shape), rows.T @ targets
+    for ridge in ridges:
+        solved = rows / (values.clip(0) + ridge)
+        errors = (targets - solved @ along).reshape(by_label.shape)
+        own = solved.reshape(by_label.shape) @ turned.transpose(0, 2, 1)
+        yield np.linalg.solve(np.eye(len(prototypes)) - own, errors)
 
 
 def adam_transfer(prototypes, weights):
@@ -311,6 +319,12 @@ class Options(NamedTuple):
     n_documents: int
     normalize: bool
 
+    def learner(self, prototypes, weights):
+        """Choose the ridge once: a function from prototypes and weights to the matrix."""
+        if self.transfer != "ridge":
+            return TRANSFERS[self.transfer]
+        return partial(ridge_transfer, ridge=best_ridge(prototypes, weights))
+
     def draw(self, vectors, Y, n_draws, random_state):
         """Draw prototypes (n_draws, n_labels, dim) of the labels of Y."""
         return draw_prototypes(vectors, Y, self.n_documents, n_draws, self.normalize, random_state)
@@ -328,16 +342,20 @@ class Teacher:
         Of the head classifier, before its scale.
     scale : float
     options : Options
+    learner : callable, default=None
+        From prototypes and weights to the matrix; by default what the options say.
     """
 
     prototypes: np.ndarray
     weights: np.ndarray
     scale: float
     options: Options
+    learner: Callable | None = None
     calibration: Calibration = Calibration()
 
     def __post_init__(self):
-        self.matrix = TRANSFERS[self.options.transfer](self.prototypes, self.weights)
+        self.learner = self.learner or self.options.learner(self.prototypes, self.weights)
+        self.matrix = self.learner(self.prototypes, self.weights)
 
     def transferred(self, prototypes):
         """Weights (..., n_labels, dim) of labels with such prototypes (section 3.5)."""
@@ -348,7 +366,8 @@ class Teacher:
     def without(self, labels):
         """Make the teacher who does not know some of the head labels."""
         others = np.delete(np.arange(len(self.weights)), labels)
-        return Teacher(self.prototypes[:, others], self.weights[others], self.scale, self.options)
+        known = self.prototypes[:, others], self.weights[others]
+        return Teacher(*known, self.scale, self.options, self.learner)
 
     def calibrate(self, vectors, Y, rarities, random_state):
         """Learn what transferred scores say from head labels treated as if they were rare.

@@ -129,13 +129,14 @@ def test_the_gradient_vanishes_at_the_closed_form(rng):
 
 def test_errors_of_labels_left_out_are_those_of_solving_without_them(rng):
     prototypes, weights = rng.randn(3, 6, 4), rng.randn(6, 4)
-    errors = left_out_errors(prototypes, weights, ridge=0.3)
-    for label in range(6):
-        others = np.arange(6) != label
-        matrix = ridge_transfer(prototypes[:, others], weights[others], ridge=0.3)
-        for draw in range(3):
-            expected = weights[label] - matrix @ prototypes[draw, label]
-            assert_allclose(errors[label, draw], expected, rtol=1e-8)
+    ridges = [0.3, 2.0]
+    for ridge, errors in zip(ridges, left_out_errors(prototypes, weights, ridges), strict=True):
+        for label in range(6):
+            others = np.arange(6) != label
+            matrix = ridge_transfer(prototypes[:, others], weights[others], ridge=ridge)
+            for draw in range(3):
+                expected = weights[label] - matrix @ prototypes[draw, label]
+                assert_allclose(errors[label, draw], expected, rtol=1e-8)
 
 
 def test_the_ridge_is_small_for_a_linear_map_and_large_for_noise(rng):
@@ -259,8 +260,8 @@ def test_the_teacher_without_some_labels(rng):
     prototypes, weights = rng.randn(2, 6, 3), rng.randn(6, 3)
     options = Options("ridge", None, 5, False)
     less = Teacher(prototypes, weights, 1.0, options).without([1, 4])
-    kept = [0, 2, 3, 5]
-    assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept]))
+    kept, ridge = [0, 2, 3, 5], best_ridge(prototypes, weights)
+    assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept], ridge))
 
 
 def test_labels_that_transfer_well_are_trusted_more(rng):
