@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmltc import (
@@ -44,10 +45,17 @@ TRANSFERRED = HeadToTailClassifier(
 )
 TRANSFERRED_RECURRENT = HeadToTailClassifier(encoder=RECURRENT.encoder, n_ensembles=3, **SMALL)
 READ = TReaderXMLClassifier(
-    encoder=BagEncoder(hidden_dims=(8,)), n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL
+    encoder=BagEncoder(hidden_dims=(8,)),
+    n_neighbors=3,
+    n_heads=2,
+    bottleneck_dim=8,
+    max_epochs=6,
+    batch_size=32,
+    lr=0.05,
+    early_stopping=False,
 )
-READ_WORDS = TReaderXMLClassifier(
-    encoder=WordEmbedding(embedding_dim=8), n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL
+READ_WORDS = clone(READ).set_params(
+    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", max_epochs=12
 )
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
 ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS]
