@@ -301,6 +301,8 @@ class TestNetworkBenchmarks:
         rows = run("head_to_tail", "--n-tail", "4", "--seeds", "0", "--rows", "EH-F", "S=5")
         assert [row["row"] for row in rows] == ["EH-F", "S=5"]
         assert len(rows[0]["members"]) == 30 and "members" not in rows[1]
+        members = [member["tail AP"] for member in rows[0]["members"]]
+        assert min(members) < max(members) and 0 < rows[0]["scores"]["tail AP"] <= 1
 
 
 def _without_seconds(row):

@@ -16,8 +16,9 @@ for --encoder bilstm or cnn. The rows:
     +F           with fine-tuning
     S=5          H-F with so many prototypes of each head label (Figure 5)
 
-All rows are calibrated and learn their cut-off by the same rule. Rows of several members have the
-tail macro-F1 of each of them by itself too (Figure 6). Rows of a seed and a loss share the encoder
+All rows are calibrated and learn their cut-off by the same rule. "tail AP" is the mean average
+precision of tail labels, which no cut-off decides. Rows of several members have it and the tail
+macro-F1 of each of them by itself too (Figure 6). Rows of a seed and a loss share the encoder
 and the classifier of the head labels; "head s" are the seconds of this training, and "fit s" those
 of a whole fit that includes it. Finished rows are kept in the output file.
 """
@@ -31,6 +32,7 @@ import numpy as np
 import torch
 from features import F1S, RANKINGS, environment, score, timed
 from networks import ENCODERS, TrainedOnce, append, load, read
+from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from skmltc import HeadToTailClassifier
@@ -81,16 +83,24 @@ def measure(task, model):
     scores = model.decision_function(task.X_test)
     measured = {
         **score(task, decide(scores, model.threshold_), scores),
+        "tail AP": tail_precision(task, scores),
         "head s": model.head_seconds,
         "fit s": seconds + model.saved_seconds,
     }
     if model.n_ensembles == 1:
         return {"scores": measured}
-    return {"scores": measured, "members": list(tail_of_members(task, model, scores))}
+    return {"scores": measured, "members": list(score_members(task, model, scores))}
 
 
-def tail_of_members(task, model, scores):
-    """Tail macro-F1 of each member of an ensemble by itself, with the cut-offs of all."""
+def tail_precision(task, scores):
+    """Mean average precision of the tail labels that test documents have."""
+    tested = np.flatnonzero(task.groups["tail"] & (task.Y_test.sum(axis=0) > 0))
+    truth = task.Y_test[:, tested].toarray()
+    return float(average_precision_score(truth, scores[:, tested], average="macro"))
+
+
+def score_members(task, model, scores):
+    """Tail scores of each member of an ensemble by itself, with the cut-offs of all."""
     encoder, columns = model.module_
     vectors, tail = network_scores(encoder, task.X_test), columns.parts[1]
     scores = scores.copy()
@@ -98,7 +108,7 @@ def tail_of_members(task, model, scores):
         scores[:, tail.labels] = vectors @ weight + bias
         predicted = decide(scores, model.threshold_)
         f1 = f1_by_group(task.Y_test, predicted, task.label_counts, groups=task.groups)
-        yield float(f1["tail"]["macro"])
+        yield {"tail macro": float(f1["tail"]["macro"]), "tail AP": tail_precision(task, scores)}
 
 
 def rows_of_seed(task, options, common, done):
@@ -157,7 +167,7 @@ def keep(row, rows, path):
 
 def print_means(rows):
     print("\nMean over the seeds; scores in per cent\n")
-    columns = [*F1S, *RANKINGS, "head s", "fit s"]
+    columns = [*F1S, "tail AP", *RANKINGS, "head s", "fit s"]
     for line in zip(*(name.rjust(8).rpartition(" ")[::2] for name in columns), strict=True):
         print(" " * 20 + "".join(f"{text.strip():>8}" for text in line))
     factors = [1 if name.endswith(" s") else 100 for name in columns]

@@ -2,7 +2,7 @@
 
     python examples/benchmarks/speed.py --data FOLDER --output rows.jsonl
 
-FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Four questions:
+FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Six questions:
 
 overhead: seconds of `BalancedLossClassifier.fit` over those of a plain loop with the same network
     and the same batches.
@@ -10,6 +10,9 @@ buckets: documents a second of texts cut to 256 tokens, in batches of like lengt
     longest text, over those of a plain network and loop with every batch padded to 256.
 words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
     300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
+head: seconds that `HeadToTailClassifier` trains its head for, a BiLSTMAttention with word vectors
+    of 300 on 500 tokens, over those of a plain loop with the same network and the same batches.
+head, padded: the same, over a plain network and loop with every batch padded to 500.
 retrieval: the 5 nearest of 20,000 random vectors of 300 numbers, for each of them, by
     `CosineNeighbors`, over the products of matrices that this takes, in the same blocks.
 
@@ -22,6 +25,7 @@ idle core, nearly: what else the machine does still takes some of its caches and
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +33,7 @@ import torch
 from features import environment
 from torch import nn
 
-from skmltc import BalancedLossClassifier
+from skmltc import BalancedLossClassifier, HeadToTailClassifier
 from skmltc._training import Batches, Documents
 from skmltc.datasets import load_jsonl
 from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
@@ -39,6 +43,8 @@ from skmltc.text import TokenSequenceVectorizer
 
 SPECS = {"cnn": TextCNN(embeddings="random"), "bilstm": BiLSTMAttention(embeddings="random")}
 N_VECTORS = 20_000
+HEAD = BiLSTMAttention(embedding_dim=300, embeddings="random")
+HEAD_BATCH, N_TAIL = 90, 28
 WORDS = TextCNN(filter_sizes=(2, 4, 8), embedding_dim=300, embeddings="random")
 
 
@@ -119,27 +125,63 @@ def padded_batches(X, Y, batch_size):
         yield torch.from_numpy(X[rows]), torch.from_numpy(Y[rows].toarray())
 
 
-def overhead(X, Y, name, batch_size):
-    """Functions to time: our fit, and the loop with our network and our batches."""
+def bare_loop(X, Y, spec, batch_size):
+    """A function to time: the loop with our network and our batches."""
     n_inputs = int(X.max()) + 1
 
     def bare():
         torch.manual_seed(0)
-        network = build_network(SPECS[name], n_inputs, Y.shape[1])
+        network = build_network(spec, n_inputs, Y.shape[1])
         fit_bare(network, Batches(Documents(X, Y), batch_size, shuffle=True), Y)
 
-    return lambda: fit_ours(SPECS[name], X, Y, batch_size), bare
+    return bare
 
 
-def against_padding(X, Y, spec, plain, batch_size):
-    """Functions to time: our fit, and a plain network on padded batches."""
+def padded_loop(X, Y, spec, plain, batch_size):
+    """A function to time: the loop with a plain network on padded batches."""
     n_inputs = int(X.max()) + 1
 
     def padded():
         torch.manual_seed(0)
         fit_bare(plain(spec, n_inputs, Y.shape[1]), padded_batches(X, Y, batch_size), Y)
 
+    return padded
+
+
+def overhead(X, Y, name, batch_size):
+    """Functions to time: our fit, and the loop with our network and our batches."""
+    bare = bare_loop(X, Y, SPECS[name], batch_size)
+    return lambda: fit_ours(SPECS[name], X, Y, batch_size), bare
+
+
+def against_padding(X, Y, spec, plain, batch_size):
+    """Functions to time: our fit, and a plain network on padded batches."""
+    padded = padded_loop(X, Y, spec, plain, batch_size)
     return lambda: fit_ours(spec, X, Y, batch_size), padded
+
+
+class HeadAlone(HeadToTailClassifier):
+    """The first two steps: labels are split, and the head is trained."""
+
+    def _fit(self, X, Y, validation, random_state):
+        self.head_labels_, self.tail_labels_ = self._split_labels()
+        self._train_head(X, Y, BinaryCrossEntropyLoss(), self._unit_encoder(), None)
+
+
+def head(X, Y, make_bare):
+    """Functions to time: our training of a head, and another of the same documents and labels."""
+    model = HeadAlone(
+        n_tail=N_TAIL,
+        encoder=HEAD,
+        max_epochs=1,
+        batch_size=HEAD_BATCH,
+        early_stopping=False,
+        threshold=0.5,
+        device="cpu",
+        random_state=0,
+    )
+    of_head = model.fit(X, Y)._of_head(X, Y)
+    return lambda: model.fit(X, Y), make_bare(*of_head)
 
 
 def retrieval(block_size):
@@ -167,6 +209,10 @@ def questions(texts, Y):
             lambda n=name, s=spec: against_padding(ids[256], Y, s, PLAIN[n], 32),
         )
     yield ("words", "cnn", 32), lambda: against_padding(ids[128], Y, WORDS, PlainCNN, 32)
+    same = partial(bare_loop, spec=HEAD, batch_size=HEAD_BATCH)
+    yield ("head", "bilstm", HEAD_BATCH), lambda: head(ids[500], Y, same)
+    padded = partial(padded_loop, spec=HEAD, plain=PlainBiLSTM, batch_size=HEAD_BATCH)
+    yield ("head, padded", "bilstm", HEAD_BATCH), lambda: head(ids[500], Y, padded)
     yield ("retrieval", "none", 256), lambda: retrieval(256)
 
 
@@ -204,7 +250,7 @@ def main(arguments=None):
     done = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
     keys = ("question", "encoder", "batch_size", "dataset", "documents", "threads", "skmltc")
     known = {tuple(row[key] for key in keys) for row in map(json.loads, done)}
-    print(f"{'question':<10}{'encoder':<8}{'batch':>6}{'ours s':>9}{'bare s':>9}{'bare/ours':>11}")
+    print(f"{'question':<14}{'encoder':<8}{'batch':>6}{'ours s':>9}{'bare s':>9}{'bare/ours':>11}")
     for line in done:
         show(json.loads(line))
     for (question, name, size), make in questions(texts, Y):
@@ -223,7 +269,7 @@ def main(arguments=None):
 def show(row):
     ratio = row["bare s"] / row["ours s"]
     print(
-        f"{row['question']:<10}{row['encoder']:<8}{row['batch_size']:>6}"
+        f"{row['question']:<14}{row['encoder']:<8}{row['batch_size']:>6}"
         f"{row['ours s']:>9.2f}{row['bare s']:>9.2f}{ratio:>11.2f}",
         flush=True,
     )
