@@ -10,6 +10,7 @@ DATASETS = {
     "reuters": "Reuters-21578 (90 labels)",
     "cooking": "Cooking Stack Exchange tags (735 labels)",
     "tib-bk": "TIB library classes (1,723 labels)",
+    "delicious-bow": "Delicious, words in alphabetical order (983 labels)",
 }
 GROUPS = ("total", "head", "medium", "tail")
 ENCODERS = {
@@ -17,6 +18,9 @@ ENCODERS = {
     "cnn": "TextCNN",
     "vote": "BiLSTM and linear TF-IDF, voting",
 }
+TOKENS = ("cnn", "bilstm")
+SWEPT = ("tail AP", "PSP@1", "PSP@5")
+MEMBERS = ("lowest member", "mean member", "highest member", "all members")
 SUMMARY = ("defaults", "own", "tuned_low", "frequency")
 
 # Huang et al. 2021, Reuters-21578: micro-F1/macro-F1 of all labels, head, medium and tail.
@@ -50,11 +54,8 @@ def write(results, folder):
         rows = read(results / f"{name}.jsonl")
         texts[f"{name}_summary"] = summary_table(title, rows)
         texts[f"{name}_all"] = full_table(title, rows)
-    texts["head_to_tail"] = head_to_tail_table(read(results / "head_to_tail.jsonl"))
-    siamese = read(results / "hybrid_siamese.jsonl")
-    for name in ("reuters", "cooking"):
-        rows = [row for row in siamese if row["dataset"] == name]
-        texts[f"siamese_{name}"] = siamese_table(DATASETS[name], rows)
+    texts |= siamese_tables(read(results / "hybrid_siamese.jsonl"))
+    texts |= head_to_tail_tables(read(results / "head_to_tail.jsonl"))
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
 
@@ -120,30 +121,82 @@ def speed_table(rows):
     return csv_table("Documents of Reuters-21578, or vectors, a second of one pass", header, cells)
 
 
-def siamese_table(title, rows):
-    """Make the table of HSCNN's parts, cross-entropy and default thresholds."""
-    columns = ("tail micro", "tail macro", "total micro", "total macro", "total nDCG@5")
-    header = ["N_phi", "Row", "tail micro-F1", "tail macro-F1", "micro-F1", "macro-F1", "nDCG@5"]
-    shown = [row for row in rows if (row["loss"], row["rule"]) == ("bce", "tuned")]
-    cells = [
-        [n_phi, variant, *(with_spread([100 * row[name] for row in scores]) for name in columns)]
-        for (n_phi, variant), scores in by_variant(shown, "n_phi", "variant").items()
-    ]
-    return csv_table(title, header, cells)
+def siamese_tables(rows):
+    """Make the tables of HSCNN: its parts, the losses, and encoders of tokens."""
+    rows = [row for row in in_order(rows) if row["rule"] == "tuned"]
+    features = [row for row in rows if row["encoder"] == "bag"]
+    tokens = [row for row in rows if row["encoder"] in TOKENS]
+    parts = ("tail micro", "tail macro", "total micro", "total macro", "total nDCG@5")
+    named = ["tail micro-F1", "tail macro-F1", "micro-F1", "macro-F1", "nDCG@5"]
+    plain = [row for row in features if row["loss"] == "bce"]
+    tables = {
+        f"siamese_{name}": csv_table(
+            DATASETS[name],
+            ["N_phi", "Row", *named],
+            cells_of([row for row in plain if row["dataset"] == name], ("n_phi", "variant"), parts),
+        )
+        for name in ("reuters", "cooking", "delicious-bow")
+    }
+    ends = [row for row in features if row["variant"] in ("Sing.", "Our", "Our, auto")]
+    keys = ("dataset", "n_phi", "loss", "variant")
+    header = ["Data", "N_phi", "Loss", "Row", *named]
+    tables["siamese_losses"] = csv_table("By loss", header, cells_of(ends, keys, parts))
+    header = ["Data", "Encoder", "N_phi", "Row", *named]
+    cells = cells_of(tokens, ("dataset", "encoder", "n_phi", "variant"), parts)
+    tables["siamese_tokens"] = csv_table("On tokens, cross-entropy", header, cells)
+    return tables
 
 
-def head_to_tail_table(rows):
-    """Make the table of HTTN's variants, a data set after the other."""
-    columns = ("total micro", "total macro", "tail micro", "tail macro", "P@1", "nDCG@5", "PSP@5")
-    header = ["Data", "Row", "Seeds", "micro-F1", "macro-F1", "tail micro-F1", "tail macro-F1"]
-    cells = [
+def head_to_tail_tables(rows):
+    """Make the tables of HTTN: its variants, encoders of tokens, prototypes and members."""
+    rows = in_order(rows)
+    features = [row for row in rows if row["encoder"] == "bag"]
+    variants = [row for row in features if not row["row"].startswith("S=")]
+    tokens = [row for row in rows if row["encoder"] in TOKENS]
+    sweep = [row for row in features if row["row"].startswith("S=")]
+    sweep.sort(key=lambda row: int(row["row"][2:]))
+    members = [row | {"scores": spread_of_members(row)} for row in features if "members" in row]
+    columns = ("total micro", "total macro", "tail micro", "tail macro", "tail AP", "P@1", "PSP@5")
+    named = ["micro-F1", "macro-F1", "tail micro-F1", "tail macro-F1", *columns[4:]]
+    keys = ("dataset", "row")
+    by_encoder = ("dataset", "encoder", "row")
+    chosen = {
+        "": (variants, keys, columns, ["Data", "Row", "Seeds", *named]),
+        "_tokens": (tokens, by_encoder, columns, ["Data", "Encoder", "Row", "Seeds", *named]),
+        "_prototypes": (sweep, keys, SWEPT, ["Data", "Prototypes", "Seeds", *SWEPT]),
+        "_members": (members, keys, MEMBERS, ["Data", "Row", "Seeds", *MEMBERS]),
+    }
+    return {
+        f"head_to_tail{name}": csv_table("Per cent", header, cells_of(rows, keys, columns, True))
+        for name, (rows, keys, columns, header) in chosen.items()
+    }
+
+
+def spread_of_members(row):
+    """What the members of an ensemble reach by themselves, and all of them together."""
+    reached = [member["tail AP"] for member in row["members"]]
+    values = min(reached), np.mean(reached), max(reached), row["scores"]["tail AP"]
+    return dict(zip(MEMBERS, values, strict=True))
+
+
+def in_order(rows):
+    """Sort rows by data set and encoder, else as they are."""
+    names, encoders = list(DATASETS), ["bag", *TOKENS]
+    return sorted(
+        rows, key=lambda row: (names.index(row["dataset"]), encoders.index(row["encoder"]))
+    )
+
+
+def cells_of(rows, keys, columns, count_seeds=False):
+    """Make the lines of a table: keys, perhaps the number of seeds, and means in per cent."""
+    return [
         [
-            *(dataset, variant, len(scores)),
+            *key,
+            *([len(scores)] if count_seeds else []),
             *(with_spread([100 * row[name] for row in scores]) for name in columns),
         ]
-        for (dataset, variant), scores in by_variant(rows, "dataset", "row").items()
+        for key, scores in by_variant(rows, *keys).items()
     ]
-    return csv_table("Per cent", [*header, *columns[4:]], cells)
 
 
 def f1_cells(scores):
