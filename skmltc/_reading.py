@@ -22,6 +22,7 @@ READINGS = (
     "mmhsa+residual",
     "mhsa+residual",
 )
+_FEWEST_MIXED, _CELLS_MIXED = 200, 2**24  # documents, and documents times labels
 _DESCRIBED_AT_A_TIME = 256  # labels, when scores must not depend on which others there are
 
 
@@ -274,6 +275,54 @@ class TReader(nn.Module):
         if self.vote_weight is None:
             return logits
         return logits + self.vote_weight * batch[1].to_dense()[:, : logits.shape[1]]
+
+    @torch.no_grad()
+    def mix(self, scale, vote_weight, offset):
+        """Scale and shift what was read, and set the weight of the votes."""
+        self.head.weight.mul_(scale)
+        self.head.bias.mul_(scale).add_(offset)
+        self.vote_weight.fill_(vote_weight)
+
+
+def best_mixture(network, documents, loss, device):
+    """The mixture of votes and reading that suits unseen documents best.
+
+    Parameters
+    ----------
+    network : TReader
+        With votes.
+    documents : Documents
+        With scope sets, and some thousand at most are looked at.
+    loss : BalancedLoss
+    device : str
+
+    Returns
+    -------
+    scale, vote_weight, offset : float
+        For `TReader.mix`; those of the network as it is where the best are of no use.
+    """
+    n_looked_at = min(len(documents), max(_FEWEST_MIXED, _CELLS_MIXED // documents.Y.shape[1]))
+    rows = np.linspace(0, len(documents) - 1, n_looked_at).astype(int)
+    X, truth, scopes = documents.X[rows], documents.Y[rows], documents.beside[rows]
+    with torch.no_grad():
+        vectors = network_scores(network.body, X, device, beside=scopes)
+        read = network.head(torch.from_numpy(vectors).to(device))  # (n_looked_at, n_labels)
+    votes = as_tensor(scopes[:, : truth.shape[1]].toarray()).to(device)
+    truth, loss = as_tensor(truth.toarray().astype(np.float32)).to(device), loss.to(device)
+    start = torch.stack([torch.tensor(1.0), network.vote_weight.detach().cpu(), torch.tensor(0.0)])
+    mixture = start.clone().to(device).requires_grad_()
+    solver = torch.optim.LBFGS([mixture], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure():
+        solver.zero_grad()
+        scale, weight, offset = mixture
+        value = 1000 * loss(scale * read + weight * votes + offset, truth)  # not to end too early
+        value.backward()
+        return value
+
+    solver.step(closure)
+    useful = mixture.isfinite().all() and mixture[0] > 0 and mixture[1] >= 0
+    return (mixture if useful else start).tolist()
 
 
 class ReadingScorer:

@@ -21,6 +21,7 @@ from ._reading import (
     ReadText,
     TokenStudent,
     TReader,
+    best_mixture,
 )
 from ._scopes import Library, MeanEmbedding, first_words, heaviest, token_tfidf
 from ._training import (
@@ -37,7 +38,7 @@ from .labels import check_label_parents
 from .losses import BinaryCrossEntropyLoss
 from .neighbors import CosineNeighbors
 
-_VOTES_FASTER = 10.0  # a number that all labels share is learned at this rate
+_ATTENTION_LR = 1e-3  # at most: at the rate that suits features its tanh would soon be flat
 
 
 class TReaderXMLClassifier(NetworkClassifier):
@@ -51,7 +52,7 @@ class TReaderXMLClassifier(NetworkClassifier):
 
     Parameters
     ----------
-    n_neighbors : int, default=20
+    n_neighbors : int, default=50
         Training documents whose labels are the scope of a document. The paper does not say how
         many.
     retrieval : {"tfidf", "embedding"} or estimator, default="tfidf"
@@ -71,7 +72,9 @@ class TReaderXMLClassifier(NetworkClassifier):
     votes : bool, default=True
         Whether what is in the scope of a document adds to its logits, by how often the neighbours
         have it: for a label of a share p of all documents and v of the neighbours (by their
-        cosines) log(1 + v / (4 p)), times one learned number. This is not in the paper.
+        cosines) log(1 + v / (4 p)), times one number. This is not in the paper. Where there is a
+        validation part the number is learned from it in the end: the network knows the documents
+        it was trained on by heart, and leaves little to the votes of their neighbours.
     reading : {"mmhsa+residual+mhsa", "mhsa+residual+mmhsa", "mmhsa+mhsa", "mmhsa+residual", \
             "mhsa+residual"} or None, default="mmhsa+residual+mhsa"
         Layers of self-attention over text and teacher, each with its own: "mmhsa" sees the past
@@ -80,8 +83,8 @@ class TReaderXMLClassifier(NetworkClassifier):
         Heads of each attention.
     pooling : {"mean", "max", "last"}, default="mean"
         From the joint sequence of teacher and text to one vector; the paper does not say how.
-    bottleneck_dim : int, default=512
-        Length of that vector in front of the labels.
+    bottleneck_dim : int, default=128
+        Length of that vector in front of the labels; the paper does not say it.
     encoder : "auto", str or encoder spec, default="auto"
         From documents to sequences of vectors. "auto" is
         :class:`~skmltc.encoders.WordEmbedding` on tokens. On features, where a document is a
@@ -171,7 +174,7 @@ class TReaderXMLClassifier(NetworkClassifier):
     def __init__(
         self,
         *,
-        n_neighbors=20,
+        n_neighbors=50,
         retrieval="tfidf",
         label_parents=None,
         description_length=4,
@@ -180,7 +183,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         reading="mmhsa+residual+mhsa",
         n_heads=4,
         pooling="mean",
-        bottleneck_dim=512,
+        bottleneck_dim=128,
         encoder="auto",
         loss="auto",
         lr="auto",
@@ -264,6 +267,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         parents = check_label_parents(self.label_parents, Y.shape[1])
         texts = self._check_label_texts(self._label_texts, parents.shape[0])
         X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
+        self._warn_of_few(Y_fit.shape[0])
 
         def read(X, Y, n_epochs, *training):
             return self._read(X, Y, parents, texts, loss, n_epochs, *training)
@@ -276,9 +280,17 @@ class TReaderXMLClassifier(NetworkClassifier):
         self.module_, self.library_ = scorer.network, scorer.library
         self.history_ = list(self.net_.history)
         self.n_iter_ = len(self.history_)
+        mixture = None
+        if self.votes and validation:
+            documents = Documents(*validation, self.library_.scopes(validation[0]))
+            mixture = best_mixture(self.module_, documents, loss.build(Y_fit), self._device())
+            self.module_.mix(*mixture)
 
         def train(X, Y):
-            return read(X, Y, best_epoch(self.net_))[1]
+            _, scorer = read(X, Y, best_epoch(self.net_))
+            if mixture:
+                scorer.network.mix(*mixture)
+            return scorer
 
         self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
 
@@ -286,7 +298,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         """The paper's steps; returns the skorch net and what scores documents."""
         encoder, loss = self._encoder.build(self._n_inputs, X), loss.build(Y)
         # 1. and 2. The neighbours of each document, and their labels with parents.
-        library = self._library(encoder, Y.shape[0]).fit(X, Y, parents)
+        library = self._library(encoder).fit(X, Y, parents)
         # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
         words = self._describe(texts, X, library.label_sets) if self.teacher else None
         network = self._network(encoder, words, Y.shape[1])
@@ -313,6 +325,15 @@ class TReaderXMLClassifier(NetworkClassifier):
             remedy = "Word vectors belong to tokens, of TokenSequenceVectorizer."
             raise must_be("retrieval", "'tfidf' on features", "'embedding'", remedy)
 
+    def _warn_of_few(self, n_samples):
+        if self.n_neighbors >= n_samples and (self.teacher or self.votes):
+            warnings.warn(
+                f"n_neighbors must be less than the number of training documents, {n_samples}. "
+                f"Got {self.n_neighbors} instead: all others are the neighbours of each.",
+                UserWarning,
+                stacklevel=4,
+            )
+
     def _check_label_texts(self, texts, n_rows):
         """Descriptions as token ids of words that are known, or as features."""
         if texts is None:
@@ -327,7 +348,7 @@ class TReaderXMLClassifier(NetworkClassifier):
             raise must_be("label_tokens", f"of {n_rows} rows", texts.shape[0], remedy)
         return texts
 
-    def _library(self, encoder, n_samples):
+    def _library(self, encoder):
         """Where the neighbours of documents are looked up."""
         if self._kind == "features":
             vectorizer = FunctionTransformer()
@@ -337,13 +358,6 @@ class TReaderXMLClassifier(NetworkClassifier):
             vectorizer = token_tfidf(self._n_inputs)
         exact = isinstance(self.retrieval, str)
         neighbors = CosineNeighbors(device=self.device) if exact else clone(self.retrieval)
-        if self.n_neighbors >= n_samples:
-            warnings.warn(
-                f"n_neighbors must be less than the number of training documents, {n_samples}. "
-                f"Got {self.n_neighbors} instead: all others are the neighbours of each.",
-                UserWarning,
-                stacklevel=6,
-            )
         return Library(vectorizer, neighbors, self.n_neighbors)
 
     def _describe(self, texts, X, label_sets):
@@ -375,7 +389,9 @@ class TReaderXMLClassifier(NetworkClassifier):
         return TReader(body, n_labels, self.votes)
 
     def _settings(self, encoder):
-        return super()._settings(encoder) | {"lr_factors": {"vote_weight": _VOTES_FASTER}}
+        settings = super()._settings(encoder)
+        slower = min(1.0, _ATTENTION_LR / settings["lr"])
+        return settings | {"lr_factors": {"body.read_*": slower, "body.interaction.*": slower}}
 
     def _score(self, X):
         return network_scores(self.module_, X, self._device(), beside=self.library_.scopes(X))

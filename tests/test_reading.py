@@ -1,6 +1,7 @@
 """The network that reads beside a teacher: every equation in loops, masks, poolings, votes."""
 
 import copy
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skmltc._reading import (
     POOLINGS,
@@ -23,9 +25,11 @@ from skmltc._reading import (
     Teacher,
     TokenStudent,
     TReader,
+    best_mixture,
 )
-from skmltc._training import as_tensor
+from skmltc._training import Documents, as_tensor, network_scores
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
+from skmltc.losses import BinaryCrossEntropyLoss
 
 ENCODERS = {
     "embedding": WordEmbedding(embedding_dim=6),
@@ -411,3 +415,46 @@ def test_the_ablation_differs_with_equal_weights_too(same_weights):
     first, *others = (network((TEXTS, scope_tensor())) for network in networks)
     for i, other in enumerate(others):
         assert all(not torch.equal(other, before) for before in [first, *others[:i]])
+
+
+def mixed(network, documents, mixture):
+    """Mean cross-entropy of the network once its parts are mixed so."""
+    network = copy.deepcopy(network)
+    network.mix(*mixture)
+    with torch.no_grad():
+        logits = torch.from_numpy(
+            network_scores(network, documents.X, beside=documents.beside),
+        )
+    return binary_cross_entropy_with_logits(logits, torch.from_numpy(documents.Y.toarray()).float())
+
+
+@pytest.fixture
+def held_out():
+    """A network of noise, and documents whose labels their scopes tell."""
+    rng = np.random.RandomState(0)
+    X = rng.randint(2, 20, size=(80, 6)).astype(np.int32)
+    Y = sparse.csr_array((rng.rand(80, 5) < 0.3) * 1.0)
+    scopes = sparse.csr_array((Y + (rng.rand(80, 5) < 0.2)).astype(np.float32))
+    torch.manual_seed(0)
+    student = TokenStudent(WordEmbedding(embedding_dim=8).build(20))
+    body = ReadText(student, None, n_heads=2, reading=None, pooling="mean", output_dim=8)
+    return TReader(body, 5, votes=True).eval(), Documents(X, Y, scopes)
+
+
+def test_the_best_mixture_is_at_a_minimum(held_out):
+    network, documents = held_out
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    best = best_mixture(network, documents, loss, "cpu")
+    least = mixed(network, documents, best)
+    assert best[1] > 1 and least < mixed(network, documents, (1, 1, 0)) - 0.05
+    for place, step in itertools.product(range(3), (-0.1, 0.1)):
+        other = list(best)
+        other[place] += step
+        assert mixed(network, documents, other) > least
+
+
+def test_votes_that_mislead_change_nothing(held_out):
+    network, documents = held_out
+    documents.beside = sparse.csr_array(1 - documents.Y.toarray(), dtype=np.float32)
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    assert best_mixture(network, documents, loss, "cpu") == [1, 1, 0]
