@@ -38,7 +38,8 @@ from .labels import check_label_parents
 from .losses import BinaryCrossEntropyLoss
 from .neighbors import CosineNeighbors
 
-_ATTENTION_LR = 1e-3  # at most: at the rate that suits features its tanh would soon be flat
+# At the rate that suits features alone the tanh of the attentions would soon be flat.
+_HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
 
 
 class TReaderXMLClassifier(NetworkClassifier):
@@ -93,7 +94,8 @@ class TReaderXMLClassifier(NetworkClassifier):
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder.
+        Learning rate of AdamW, by default the `training.lr` of the encoder, but 0.003 at most;
+        that of the attentions is 0.001 at most.
     weight_decay : float or "auto", default="auto"
         Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
     max_epochs : int or "auto", default="auto"
@@ -390,6 +392,8 @@ class TReaderXMLClassifier(NetworkClassifier):
 
     def _settings(self, encoder):
         settings = super()._settings(encoder)
+        if self.lr == "auto":
+            settings["lr"] = min(settings["lr"], _HIGHEST_LR)
         slower = min(1.0, _ATTENTION_LR / settings["lr"])
         return settings | {"lr_factors": {"body.read_*": slower, "body.interaction.*": slower}}
 
