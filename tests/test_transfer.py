@@ -186,7 +186,8 @@ def test_attention_against_loops(seed, temperature):
     for z in range(3):
         attended = np.zeros(4)
         for draw in head:
-            e = [np.exp((tail[z] @ p - tail[z] @ draw[0]) / temperature) for p in draw]
+            top = max(tail[z] @ p for p in draw)  # else small temperatures overflow
+            e = [np.exp((tail[z] @ p - top) / temperature) for p in draw]
             attended += sum(e[j] / sum(e) * draw[j] for j in range(5)) / len(head)
         assert_allclose(moved[z], (tail[z] + attended) / 2, rtol=1e-6, atol=1e-9)
     assert_allclose(attention(tail, head[0], temperature).sum(axis=1), 1)
