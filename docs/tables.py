@@ -56,6 +56,7 @@ def write(results, folder):
         texts[f"{name}_all"] = full_table(title, rows)
     texts |= siamese_tables(read(results / "hybrid_siamese.jsonl"))
     texts |= head_to_tail_tables(read(results / "head_to_tail.jsonl"))
+    texts["treader_xml"] = treader_table(read(results / "treader_xml.jsonl"))
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
 
@@ -185,6 +186,25 @@ def in_order(rows):
     return sorted(
         rows, key=lambda row: (names.index(row["dataset"]), encoders.index(row["encoder"]))
     )
+
+
+def treader_table(rows):
+    """Make the table of TReaderXML: the paper's ablation, and the ladder from there."""
+    columns = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5")
+    f1s = ("total micro", "total macro", "head macro", "medium macro", "tail macro")
+    header = ["Data", "Input", "Row", "Seeds", *columns]
+    header += ["micro-F1", "macro-F1", "head", "medium", "tail"]
+    rows = [row | {"input": input_of(row)} for row in rows]
+    rows.sort(key=lambda row: (list(DATASETS).index(row["dataset"]), row["input"], row["row"]))
+    cells = cells_of(rows, ("dataset", "input", "row"), (*columns, *f1s), True)
+    return csv_table("Per cent", header, cells)
+
+
+def input_of(row):
+    """What documents a row of TReaderXML was trained on, and in which form."""
+    form = "features" if row["encoder"] == "bag" else "tokens"
+    form += f", {row['n_train']:,} documents" if row["n_train"] else ""
+    return form + (", label names" if row["names"] else "")
 
 
 def cells_of(rows, keys, columns, count_seeds=False):
