@@ -11,8 +11,8 @@ FOLDER is as for features.py, whose measures these are. The rows, all with tf-id
     6, embedding        documents are compared by the means of their word vectors, as in the paper
     6, 20 and 50        with the labels of more neighbours
     votes alone         50 neighbours vote, and nothing is read of them
-    votes and teacher   both
-    defaults            what TReaderXMLClassifier() is
+    defaults            what TReaderXMLClassifier() is: both
+    balancing           with the loss CB-NTR instead of cross-entropy
 
 --encoder embedding reads 128 tokens a text, bag TF-IDF features. --n-train trains on so many of
 the documents, drawn with seed 0. --names describes labels by the words of their names, where they
@@ -39,6 +39,8 @@ from skmltc.metrics import ndcg_at_k
 from skmltc.text import TokenSequenceVectorizer
 
 PAPERS = {"votes": False, "n_neighbors": 5, "reading": "mmhsa+residual+mhsa"}
+VOTES = {"n_neighbors": 50, "votes": True}
+BALANCING = "class_balanced_negative_tolerant"
 ROWS = {
     "0 nothing": {**PAPERS, "teacher": False, "reading": None},
     "1 teacher": {**PAPERS, "reading": None},
@@ -51,9 +53,10 @@ ROWS = {
     "6, embedding": {**PAPERS, "retrieval": "embedding"},
     "6, 20": {**PAPERS, "n_neighbors": 20},
     "6, 50": {**PAPERS, "n_neighbors": 50},
-    "votes alone": {**PAPERS, "n_neighbors": 50, "votes": True, "teacher": False},
-    "votes and teacher": {**PAPERS, "n_neighbors": 50, "votes": True},
+    "votes alone": {**PAPERS, **VOTES, "teacher": False},
     "defaults": {},
+    "defaults, balancing": {"loss": BALANCING},
+    "votes alone, balancing": {**PAPERS, **VOTES, "teacher": False, "loss": BALANCING},
 }
 OF_TOKENS = ("6, embedding",)
 F1S, RANKINGS = features.F1S, ["nDCG@3", *features.RANKINGS]
