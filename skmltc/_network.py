@@ -165,9 +165,11 @@ def start_at_constants(head, loss, Y):
     """Set the biases of a head to the best logits for documents that cannot be told apart.
 
     Else the first epochs go into learning that labels are rare, along the vectors of all documents
-    at once; a network may never recover from that.
+    at once; a network may never recover from that. A loss with negative tolerance is left out: it
+    shifts rare labels so far that all start alike.
     """
-    head.bias.copy_(loss.best_constants(Y))
+    if loss.shift is None:
+        head.bias.copy_(loss.best_constants(Y))
 
 
 class HeadScorer:
