@@ -8,9 +8,11 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skmltc import BalancedLossClassifier
-from skmltc._network import HeadScorer, score_pairs
+from skmltc._layers import FeatureLinear
+from skmltc._network import HeadScorer, score_pairs, start_at_constants
 from skmltc._training import as_tensor
 from skmltc.encoders import BagEncoder, BiLSTMAttention, build_network
+from skmltc.losses import LOSSES
 
 SPECS = {
     "linear": BagEncoder(),
@@ -76,3 +78,13 @@ def test_documents_spared_for_validation_are_not_trained_on():
     assert model._spare(X, Y, given, None) == (X, Y, given)
     kept = clone(model).set_params(early_stopping="auto")._spare(X, Y, None, None)
     assert kept == (X, Y, None)  # twenty are too few to stop by
+
+
+def test_heads_start_at_log_odds_save_under_negative_tolerance(documents_and_network):
+    _, Y, network = documents_and_network
+    head = network if isinstance(network, FeatureLinear) else network[-1]
+    before = head.bias.detach().clone()
+    start_at_constants(head, LOSSES["distribution_balanced"]().build(Y), Y)
+    assert_array_equal(head.bias.detach(), before)
+    start_at_constants(head, LOSSES["bce"]().build(Y), Y)
+    assert_allclose(head.bias[1:].sigmoid().detach(), np.array([1, 13, 20]) / 40, rtol=1e-4)
