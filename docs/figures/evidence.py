@@ -1,4 +1,4 @@
-"""What neighbours add to the logit of a label in TReaderXMLClassifier, before its learned factor."""
+"""What neighbours add to a logit in TReaderXMLClassifier, before the learned factor."""
 
 import matplotlib.pyplot as plt
 import numpy as np
