@@ -94,8 +94,8 @@ class TReaderXMLClassifier(NetworkClassifier):
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder, but 0.003 at most;
-        that of the attentions is 0.001 at most.
+        Learning rate of AdamW, by default the `training.lr` of the encoder, but 0.003 at most, and
+        for the attentions 0.001 at most.
     weight_decay : float or "auto", default="auto"
         Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
     max_epochs : int or "auto", default="auto"
@@ -391,11 +391,13 @@ class TReaderXMLClassifier(NetworkClassifier):
         return TReader(body, n_labels, self.votes)
 
     def _settings(self, encoder):
-        settings = super()._settings(encoder)
-        if self.lr == "auto":
-            settings["lr"] = min(settings["lr"], _HIGHEST_LR)
-        slower = min(1.0, _ATTENTION_LR / settings["lr"])
-        return settings | {"lr_factors": {"body.read_*": slower, "body.interaction.*": slower}}
+        settings = super()._settings(encoder) | {"lr_factors": {}}
+        if self.lr != "auto":
+            return settings
+        lr = min(settings["lr"], _HIGHEST_LR)
+        slower = min(1.0, _ATTENTION_LR / lr)
+        factors = {"body.read_*": slower, "body.interaction.*": slower}
+        return settings | {"lr": lr, "lr_factors": factors}
 
     def _score(self, X):
         return network_scores(self.module_, X, self._device(), beside=self.library_.scopes(X))
