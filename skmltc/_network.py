@@ -60,12 +60,14 @@ class NetworkClassifier(LongTailClassifier):
 
     def _train(self, X, Y, loss, encoder, validation):
         """Train an encoder with a linear head; with a validation part, stop by it if wanted."""
-        epochs = self._epochs(encoder, X) if self.max_epochs == "auto" else self.max_epochs
+        epochs = self._epochs(encoder, X)
         stop_by = validation if self.early_stopping else None
         return self._train_for(epochs, X, Y, loss, encoder, stop_by, self.callbacks)
 
     def _epochs(self, encoder, X):
-        """Epochs that suit the encoder; more where documents are so few that steps are too."""
+        """Epochs that are given, or suit the encoder; more where documents, so steps, are few."""
+        if self.max_epochs != "auto":
+            return self.max_epochs
         steps_an_epoch = -(-X.shape[0] // self.batch_size)
         suited = getattr(encoder, "training", Training()).max_epochs
         return max(suited, -(-_FEWEST_STEPS // steps_an_epoch))

@@ -274,9 +274,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         def read(X, Y, n_epochs, *training):
             return self._read(X, Y, parents, texts, loss, n_epochs, *training)
 
-        n_epochs = self.max_epochs
-        if n_epochs == "auto":
-            n_epochs = self._epochs(self._encoder, X_fit)
+        n_epochs = self._epochs(self._encoder, X_fit)
         stop_by = validation if self.early_stopping else None
         self.net_, scorer = read(X_fit, Y_fit, n_epochs, stop_by, self.callbacks)
         self.module_, self.library_ = scorer.network, scorer.library

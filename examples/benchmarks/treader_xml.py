@@ -136,7 +136,7 @@ def main(arguments=None):
                 done = any(all(old[key] == row[key] for key in KEYS) for old in rows)
                 if done or (options.encoder == "bag" and name in OF_TOKENS):
                     continue
-                row |= measure(*data, ROWS[name] | {"encoder": "auto"}, seed)
+                row |= measure(*data, ROWS[name], seed)
                 append(options.output, [row])
                 rows.append(row)
                 print_row(row)
