@@ -76,6 +76,7 @@ class Library:
     neighbors : estimator with `fit` and `kneighbors`
         Its distances are 1 - cosine.
     n_neighbors : int
+        With 0 nothing is looked up, and all scope sets are empty.
     """
 
     def __init__(self, vectorizer, neighbors, n_neighbors):
@@ -119,6 +120,8 @@ class Library:
 
     def _neighbors_of(self, vectors, n_neighbors):
         """Cosines of the nearest documents, and their row numbers."""
+        if not self.n_neighbors:
+            return np.zeros((vectors.shape[0], 0), np.float32), np.zeros((vectors.shape[0], 0), int)
         k = min(n_neighbors, self.label_sets.shape[0])
         distances, indices = self.neighbors.kneighbors(vectors, k)
         closeness = np.where(indices < 0, 0, np.maximum(1 - distances, 0))

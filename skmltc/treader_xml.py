@@ -358,7 +358,8 @@ class TReaderXMLClassifier(NetworkClassifier):
             vectorizer = token_tfidf(self._n_inputs)
         exact = isinstance(self.retrieval, str)
         neighbors = CosineNeighbors(device=self.device) if exact else clone(self.retrieval)
-        return Library(vectorizer, neighbors, self.n_neighbors)
+        wanted = self.teacher or self.votes
+        return Library(vectorizer, neighbors, self.n_neighbors if wanted else 0)
 
     def _describe(self, texts, X, label_sets):
         """Words (n_rows, description_length) of the labels; 0 is padding."""

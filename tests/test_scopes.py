@@ -305,3 +305,10 @@ def test_the_first_positive_numbers_of_each_row():
     closeness = np.array([[0, 0.9, 0.8, 0.7], [0.9, 0.8, 0, 0.7], [0, 0, 0, 0.1]])
     expected = [[0, 0.9, 0.8, 0], [0.9, 0.8, 0, 0], [0, 0, 0, 0.1]]
     assert_array_equal(first_positive(closeness, 2), expected)
+
+
+def test_without_neighbours_nothing_is_looked_up():
+    X, Y = sparse.csr_array(np.eye(4, dtype=np.float32)), sparse.csr_array(np.eye(4))
+    found = library(0).fit(X, Y, flat(4))
+    assert found.scopes(X).shape == found.own_scopes.shape == (4, 4)
+    assert found.scopes(X).nnz == found.own_scopes.nnz == 0
