@@ -436,7 +436,7 @@ def _run(function, blocks, device, n_jobs, verbose, what):
         return result
 
     with _one_torch_thread():
-        run = Parallel(n_jobs=n_jobs, prefer="threads")
+        run = Parallel(n_jobs=n_jobs, require="sharedmem")  # blocks write into shared arrays
         return run(delayed(step)(block, done) for block, done in zip(blocks, sizes, strict=True))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
@@ -299,6 +300,15 @@ def test_fitting_sparse_dense_or_in_threads_is_the_same(problem, spec, monkeypat
 
 
 # ------------------------------------------------------------------------------------- blocks
+
+
+def test_fitting_under_a_backend_of_processes_is_the_same(problem):
+    X, Y = problem
+    alone = fit_linear(X, Y, BinaryCrossEntropyLoss(), 0.1, **SETTINGS)
+    with parallel_config(backend="loky", n_jobs=2):
+        beside = fit_linear(X, Y, BinaryCrossEntropyLoss(), 0.1, **SETTINGS | {"n_jobs": 2})
+    for one, other in zip(alone, beside, strict=True):
+        assert_array_equal(one, other)
 
 
 def test_blocks_hold_every_label_with_documents_the_frequent_first():
