@@ -8,15 +8,12 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-import torch
 
-from ._layers import FeatureLinear
-from ._linear import Features, label_blocks
-from ._thresholds import ScoredPairs, fixed_threshold, learn_threshold
-from ._training import fit_network, network_scores, was_interrupted
+from ._networks import fit_network, score_pairs, was_interrupted
 from ._validation import must_be
 from .base import LongTailClassifier
-from .encoders import Training, build_network, split_head
+from .decision import ScoredPairs, fixed_threshold, learn_threshold
+from .encoders import FeatureLinear, Training, build_network, start_at_constants
 from .model_selection import assign_folds, multilabel_train_test_split
 
 _FOLDS = 3
@@ -160,54 +157,3 @@ class NetworkClassifier(LongTailClassifier):
             self.threshold_ = learn_threshold(
                 self.threshold, pairs, counts, self.n_samples_fit_, best=best
             )
-
-
-@torch.no_grad()
-def start_at_constants(head, loss, Y):
-    """Set the biases of a head to the best logits for documents that cannot be told apart.
-
-    Else the first epochs go into learning that labels are rare, along the vectors of all documents
-    at once; a network may never recover from that. A loss with negative tolerance is left out: it
-    shifts rare labels so far that all start alike.
-    """
-    if loss.shift is None:
-        head.bias.copy_(loss.best_constants(Y))
-
-
-class HeadScorer:
-    """A network of `build_network`, for scores of blocks of labels.
-
-    Parameters
-    ----------
-    network : nn.Module
-    device : str
-    """
-
-    def __init__(self, network, device):
-        self.device = device
-        self.encoder, self.weights = split_head(network)
-
-    def encode(self, X):
-        """Vectors of documents; of a linear network the documents themselves."""
-        vectors = X if self.encoder is None else network_scores(self.encoder, X, self.device)
-        return Features(vectors, self.device, transpose=False)
-
-    @torch.no_grad()
-    def scores(self, encoded, labels):
-        """Logits (n_samples, n_block) of some labels."""
-        return encoded.times(self.weights[:, labels]).cpu().numpy()
-
-
-def score_pairs(scorer, X, Y, Y_fit, labels=None):
-    """Scores of documents, by blocks of the labels that the scorer was trained on.
-
-    Parameters
-    ----------
-    labels : array of bool of shape (n_labels,), default=None
-        Leave the others out.
-    """
-    encoded, parts = scorer.encode(X), []
-    for block in label_blocks(Y_fit, X.shape[0], labels):
-        scores = scorer.scores(encoded, block)
-        parts.append(ScoredPairs.from_columns(scores, Y[:, block], block, Y.shape[1]))
-    return ScoredPairs.concatenate([ScoredPairs.empty(Y.shape[1]), *parts])

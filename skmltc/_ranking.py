@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 
-from skmltc._validation import must_be
+from ._validation import must_be
 
 BLOCK_SIZE = 2**22  # dense scores ranked at a time: a few tens of megabytes of working memory
 

@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from ._linear import fit_linear, linear_scores, tune
-from ._network import HeadScorer, NetworkClassifier
-from ._thresholds import SHIFTS, tail_first
-from ._training import best_epoch, network_scores
+from ._network import NetworkClassifier
+from ._networks import HeadScorer, best_epoch, network_scores
 from ._validation import must_be
+from .decision import SHIFTS, tail_first
 from .labels import rarity
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 

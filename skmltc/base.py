@@ -18,19 +18,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from ._inputs import check_token_ids, input_kind, known_tokens, warn_of_counts
 from ._ranking import check_k
-from ._thresholds import check_threshold, decide, form_of, in_form, top_scores
+from ._targets import form_of, in_form
 from ._validation import (
     LabelWarning,
     check_choice,
     check_consistent_rows,
     check_label_matrix,
-    check_token_ids,
-    input_kind,
-    known_tokens,
     must_be,
-    warn_of_counts,
 )
+from .decision import check_threshold, decide, top_scores
 from .encoders import ENCODERS, BagEncoder, TextCNN
 from .labels import label_groups
 from .losses import LOSSES

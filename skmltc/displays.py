@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmltc._validation import check_choice, check_label_matrix, must_be
-from skmltc.labels import label_groups
-from skmltc.metrics import f1_by_group
+from ._validation import check_choice, check_label_matrix, must_be
+from .labels import label_groups
+from .metrics import f1_by_group
 
 # Okabe and Ito's palette: distinct for every kind of colour vision.
 LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -20,9 +20,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from skmltc import labels
-from skmltc._ranking import check_k, top_labels, top_of_sparse
-from skmltc._validation import check_choice, check_label_matrix, must_be
+from . import labels
+from ._ranking import check_k, top_labels, top_of_sparse
+from ._validation import check_choice, check_label_matrix, must_be
 
 
 def precision_at_k(y_true, y_score, *, k=5):

@@ -16,9 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skmltc import BalancedLossClassifier, _linear, _network, balanced_loss, base
-from skmltc._thresholds import SLACK, THRESHOLD_RULES
+from skmltc import BalancedLossClassifier, _network, balanced_loss, base
+from skmltc._linear import models as _linear
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
+from skmltc.decision._rules import SLACK, THRESHOLD_RULES
 from skmltc.encoders import BagEncoder, TextCNN
 from skmltc.labels import rarity
 from skmltc.losses import (

@@ -21,11 +21,11 @@ from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
 from skmltc import BalancedLossClassifier, base
-from skmltc._sequences import ConvolutionalEncoder
-from skmltc._thresholds import THRESHOLD_RULES
 from skmltc._validation import LabelWarning
 from skmltc.decision import MultilabelVotingClassifier
+from skmltc.decision._rules import THRESHOLD_RULES
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
+from skmltc.encoders._token_modules import ConvolutionalEncoder
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 

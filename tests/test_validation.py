@@ -5,15 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmltc._validation import (
-    check_choice,
-    check_label_matrix,
-    check_token_ids,
-    input_kind,
-    known_tokens,
-    must_be,
-    warn_of_counts,
-)
+from skmltc._inputs import check_token_ids, input_kind, known_tokens, warn_of_counts
+from skmltc._validation import check_choice, check_label_matrix, must_be
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 CONTAINERS = [

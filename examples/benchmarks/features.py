@@ -39,9 +39,11 @@ from threadpoolctl import threadpool_limits
 import skmltc
 from skmltc import BalancedLossClassifier
 from skmltc._ranking import top_labels
-from skmltc._thresholds import THRESHOLD_RULES, ScoredPairs, decide, learn_threshold
 from skmltc.datasets import load_jsonl
-from skmltc.decision import _PAIRS_PER_DOCUMENT, _count_findable
+from skmltc.decision._decision import decide
+from skmltc.decision._pairs import ScoredPairs
+from skmltc.decision._rules import THRESHOLD_RULES, learn_threshold
+from skmltc.decision._threshold import _PAIRS_PER_DOCUMENT, _count_findable
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import long_tail_report
 from skmltc.model_selection import assign_folds, multilabel_cross_val_predict

@@ -36,9 +36,9 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from skmltc import HeadToTailClassifier
-from skmltc._thresholds import decide
-from skmltc._training import network_scores
+from skmltc._networks.scoring import network_scores
 from skmltc._validation import LabelWarning
+from skmltc.decision._decision import decide
 from skmltc.losses import ClassBalancedNegativeTolerantLoss
 from skmltc.metrics import f1_by_group
 

@@ -34,7 +34,7 @@ from features import environment
 from torch import nn
 
 from skmltc import BalancedLossClassifier, HeadToTailClassifier
-from skmltc._training import Batches, Documents
+from skmltc._networks.batches import Batches, Documents
 from skmltc.datasets import load_jsonl
 from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
 from skmltc.losses import BinaryCrossEntropyLoss

@@ -32,8 +32,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from skmltc import TReaderXMLClassifier
-from skmltc._thresholds import decide
 from skmltc.datasets import load_jsonl
+from skmltc.decision._decision import decide
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import ndcg_at_k
 from skmltc.text import TokenSequenceVectorizer

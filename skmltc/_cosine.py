@@ -1,0 +1,408 @@
+"""The nearest documents by cosine: exact, and in blocks, never a matrix of all pairs.
+
+A product of matrices in float32 proposes a few more neighbours than are asked for; these are
+compared in float64, each pair by itself. So the answer for a row is the same in whatever block it
+stands, with any number of threads and on any device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch.nn.functional import embedding_bag
+
+from ._validation import must_be
+
+_QUERIES = 256  # rows of X at a time
+_ROWS = 2**15  # fitted rows at a time: their products with the queries take 32 MB
+_DENSE_QUERIES = 2**23  # numbers in a block of sparse queries that is made dense
+_CHUNK = 16  # columns of which only the best is looked at first
+_SPARE = 3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
+_LEFT_OUT = -2.0  # below every cosine
+_PAIRS = 2**17  # numbers compared at a time
+
+
+class CosineNeighbors(BaseEstimator):
+    """Exact nearest neighbours by cosine, in blocks, on a CPU or a GPU.
+
+    The same as ``sklearn.neighbors.NearestNeighbors(metric="cosine", algorithm="brute")``, but
+    exact duplicates can be left out, memory does not grow with the number of pairs, and the
+    search takes little more time than the matrix products that it needs.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=5
+        Neighbours of each row.
+    exclude_duplicates : bool, default=False
+        Whether rows that are equal to the query, number by number, are no neighbours of it.
+    device : str, default="auto"
+        Where products are computed; "auto" is CUDA where there is one.
+
+    Attributes
+    ----------
+    n_samples_fit_ : int
+        Rows among which neighbours are sought.
+    n_features_in_ : int
+        Columns of the fitted X.
+
+    Notes
+    -----
+    A row of zeros has a cosine of 0, that is a distance of 1, to every row.
+
+    Examples
+    --------
+    >>> from skmltc.neighbors import CosineNeighbors
+    >>> neighbors = CosineNeighbors(n_neighbors=2).fit([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    >>> distances, indices = neighbors.kneighbors([[3.0, 1.0]])
+    >>> indices, distances.round(2)
+    (array([[0, 1]]), array([[0.05, 0.11]]))
+
+    Of the fitted rows themselves none is its own neighbour:
+
+    >>> neighbors.kneighbors(return_distance=False)
+    array([[1, 2],
+           [0, 2],
+           [1, 0]])
+    """
+
+    def __init__(self, n_neighbors=5, *, exclude_duplicates=False, device="auto"):
+        self.n_neighbors = n_neighbors
+        self.exclude_duplicates = exclude_duplicates
+        self.device = device
+
+    def fit(self, X, y=None):
+        """Keep the rows of X, scaled to length 1.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            The rows among which neighbours are sought.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        CosineNeighbors
+            The fitted object.
+        """
+        _check_n_neighbors(self.n_neighbors)
+        X = self._check(X, reset=True)
+        self.n_samples_fit_ = X.shape[0]
+        self._group_of = {}  # by the digest of a row; empty if duplicates are neighbours
+        groups = np.arange(X.shape[0])
+        if self.exclude_duplicates:
+            groups = np.array([self._group_of.setdefault(d, i) for i, d in enumerate(_digests(X))])
+        self._groups = groups
+        self._units = normalize(X)
+        return self
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+        """Find the nearest of the fitted rows.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_queries, n_features), optional
+            The queries; by default the fitted rows, of which none is its own neighbour.
+        n_neighbors : int, optional
+            Neighbours of each row, by default those of the constructor. Where there are fewer
+            rows, a warning says so and all of them are returned.
+        return_distance : bool, default=True
+            Whether distances are returned too.
+
+        Returns
+        -------
+        distances : array of shape (n_queries, n_neighbors)
+            1 - cosine, the nearest first; only if `return_distance` is true.
+        indices : array of int of shape (n_queries, n_neighbors)
+            Numbers of the fitted rows; of equally near ones the lower first. Where leaving out
+            duplicates leaves fewer neighbours, the places at the end have the index -1 and an
+            infinite distance.
+
+        Raises
+        ------
+        ValueError
+            If X is empty or has other columns than the fitted one.
+        """
+        check_is_fitted(self)
+        n_pool = self.n_samples_fit_ - (X is None)
+        k = _usable(self.n_neighbors if n_neighbors is None else n_neighbors, n_pool)
+        queries, groups = self._queries(X)
+        indices = np.empty((queries.shape[0], k), dtype=np.int64)
+        cosines = np.empty(indices.shape)
+        if k:
+            self._search(queries, groups, indices, cosines)
+        distances = np.where(indices < 0, np.inf, np.maximum(1.0 - cosines, 0.0))
+        return (distances, indices) if return_distance else indices
+
+    def _check(self, X, reset):
+        """X as float32, dense or in canonical CSR."""
+        if min(np.shape(X), default=1) == 0:
+            raise must_be("X", "of a row and a column at least", f"shape {np.shape(X)}")
+        n_columns = np.shape(X)[-1] if np.ndim(X) == 2 else None
+        if not reset and n_columns not in (None, self.n_features_in_):
+            expected = f"a matrix of {self.n_features_in_} columns, as in fit"
+            raise must_be("X", expected, n_columns)
+        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32, order="C")
+        if sparse.issparse(X):
+            X = sparse.csr_array(X, copy=True)
+            X.sum_duplicates()
+            X.eliminate_zeros()
+        return X
+
+    def _queries(self, X):
+        """Rows of length 1 in the form of the fitted ones, and the group that each leaves out."""
+        if X is None:
+            return self._units, self._groups
+        X = self._check(X, reset=False)
+        if sparse.issparse(X) != sparse.issparse(self._units):
+            X = X.toarray() if sparse.issparse(X) else sparse.csr_array(X)
+        groups = np.full(X.shape[0], -1)
+        if self._group_of:
+            groups[:] = [self._group_of.get(digest, -1) for digest in _digests(X)]
+        return normalize(X), groups
+
+    def _search(self, queries, groups, indices, cosines):
+        """Fill `indices` and `cosines`, block by block."""
+        members = _members(self._groups)
+        kind = _SparseRows if sparse.issparse(self._units) else _DenseRows
+        rows = kind(self._units, self._device())
+        for block in _blocks(len(groups), rows.n_queries):
+            left_out = members[groups[block]]
+            indices[block], cosines[block] = _nearest(
+                rows, queries[block], left_out, indices.shape[1]
+            )
+
+    def _device(self):
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_n_neighbors(n_neighbors):
+    if not isinstance(n_neighbors, Integral) or isinstance(n_neighbors, bool) or n_neighbors < 1:
+        raise must_be("n_neighbors", "a positive integer", repr(n_neighbors))
+
+
+def _usable(n_neighbors, n_pool):
+    """How many neighbours there can be, with a warning where these are fewer."""
+    _check_n_neighbors(n_neighbors)
+    if n_neighbors > n_pool:
+        warnings.warn(
+            f"n_neighbors must be at most {n_pool}, the number of rows that can be neighbours. "
+            f"Got {n_neighbors} instead: all {n_pool} are used.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return min(n_neighbors, n_pool)
+
+
+def _members(groups):
+    """The rows of each group, as ones in CSR; the last row, that of the group -1, is empty."""
+    n_rows = len(groups)
+    ones = np.ones(n_rows, dtype=bool)
+    return sparse.csr_array((ones, (groups, np.arange(n_rows))), shape=(n_rows + 1, n_rows))
+
+
+def _digests(X):
+    """A fingerprint of each row; equal rows have the same."""
+    if sparse.issparse(X):
+        ends = zip(X.indptr[:-1], X.indptr[1:], strict=True)
+        columns = X.indices.astype(np.int64)
+        rows = (columns[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends)
+    else:
+        rows = ((row + 0.0).tobytes() for row in X)  # -0.0 becomes 0.0
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+
+
+def _blocks(n_rows, size):
+    """Slices of `size` rows, the last one shorter."""
+    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+def _nearest(rows, queries, left_out, k):
+    """Numbers and cosines of the k nearest rows of each query, -1 and -inf where there are none.
+
+    Parameters
+    ----------
+    rows : _DenseRows or _SparseRows
+        The fitted rows.
+    queries : array or CSR array of shape (n_queries, n_features)
+    left_out : csr_array of shape (n_queries, n_rows)
+        What is no neighbour of each query.
+    k : int
+    """
+    columns, coarse = _candidates(rows, queries, left_out, k + _SPARE)
+    cosines = rows.cosines(queries, columns)
+    here = coarse > _LEFT_OUT
+    # Beyond what float32 costs: a user may have allowed products of still fewer bits.
+    error = max(rows.rounding, 4 * np.abs(cosines - coarse, where=here, out=0 * cosines).max())
+    cosines[~here] = -np.inf
+    columns, cosines = _rank(columns, cosines, k)
+    in_doubt = here[:, -1] & (cosines[:, -1] <= coarse[:, -1] + error)
+    for i in np.flatnonzero(in_doubt):
+        found = _search_all(rows, queries[[i]], left_out[[i]].indices, cosines[i, -1])
+        columns[i], cosines[i] = (values[0] for values in _rank(*found, k))
+    columns[cosines == -np.inf] = -1
+    return columns, cosines
+
+
+def _candidates(rows, queries, left_out, n_candidates):
+    """Columns and float32 cosines that are best by a product of matrices, of each query."""
+    factor = rows.factor(queries)
+    excluded = left_out.tocoo()
+    best = []
+    for block in _blocks(rows.n_rows, _ROWS):
+        scores = rows.products(factor, block)  # (n_queries, n_columns)
+        here = (excluded.col >= block.start) & (excluded.col < block.stop)
+        scores[excluded.row[here], excluded.col[here] - block.start] = _LEFT_OUT
+        values, columns = _top_columns(scores, rows.maxima(scores), n_candidates)
+        best.append((values, columns + block.start))
+    values, columns = (torch.cat(parts, dim=1) for parts in zip(*best, strict=True))
+    values, order = values.topk(min(n_candidates, values.shape[1]))
+    columns = columns.gather(1, order).clamp(max=rows.n_rows - 1)  # of padding there may be some
+    return columns.cpu().numpy(), values.cpu().numpy()
+
+
+def _top_columns(scores, maxima, k):
+    """The k best columns of each row; exact, as they are in the k chunks of the best maxima.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_queries, _CHUNK * n_chunks)
+        A chunk is every n_chunks-th column: maxima of such take vector instructions.
+    maxima : Tensor of shape (n_queries, n_chunks)
+        The best score of each chunk.
+    k : int
+
+    Returns
+    -------
+    values, columns : Tensors of shape (n_queries, at most k)
+    """
+    n_chunks = maxima.shape[1]
+    best = maxima.topk(min(k, n_chunks), sorted=False).indices
+    steps = torch.arange(0, scores.shape[1], n_chunks, device=scores.device)
+    columns = (best[:, :, None] + steps).flatten(1)  # (n_queries, k * _CHUNK)
+    values, places = scores.gather(1, columns).topk(min(k, columns.shape[1]))
+    return values, columns.gather(1, places)
+
+
+def _rank(columns, cosines, k):
+    """Sort by falling cosine, then by column, and keep the first k."""
+    order = np.lexsort((columns, -cosines), axis=1)[:, :k]
+    return (np.take_along_axis(values, order, axis=1) for values in (columns, cosines))
+
+
+def _search_all(rows, query, left_out, lowest):
+    """Columns that may have a cosine of `lowest` or more with a single query, and the cosines."""
+    vector = (query.toarray() if sparse.issparse(query) else query)[0]
+    coarse = rows.units @ vector
+    coarse[left_out] = _LEFT_OUT
+    columns = np.flatnonzero(coarse >= lowest - rows.rounding)[None]
+    if not vector.any():  # there may be many such rows, and all columns are as good for them
+        return columns, np.zeros(columns.shape)
+    return columns, rows.cosines(query, columns)
+
+
+class _DenseRows:
+    """Dense rows and their products, in memory that is taken once.
+
+    Parameters
+    ----------
+    units : array of float32 of shape (n_rows, n_features)
+        Rows of length 1.
+    device : str or torch.device
+    """
+
+    def __init__(self, units, device):
+        self.units, self.n_rows, self.n_queries = units, len(units), _QUERIES
+        self.rounding = units.shape[1] * np.finfo(np.float32).eps
+        self.tensor = torch.from_numpy(units).to(device)
+        self.room = self.tensor.new_empty(_QUERIES, _padded(min(self.n_rows, _ROWS)))
+
+    def factor(self, queries):
+        """What queries are in a product, which several blocks of rows share."""
+        return torch.from_numpy(queries).to(self.tensor.device)
+
+    def products(self, factor, block):
+        """Products of the queries with a block of rows, filled up to whole chunks."""
+        n_columns = block.stop - block.start
+        scores = self.room[: len(factor), : _padded(n_columns)]
+        torch.mm(factor, self.tensor[block].T, out=scores[:, :n_columns])
+        scores[:, n_columns:] = _LEFT_OUT
+        return scores
+
+    def maxima(self, scores):
+        """The best product of each chunk of columns, for every query."""
+        return scores.unflatten(1, (_CHUNK, -1)).amax(dim=1)
+
+    def cosines(self, queries, columns):
+        """Products in float64 of queries with some rows each, every pair summed by itself."""
+        n_queries = max(1, _PAIRS // (columns.shape[1] * queries.shape[1]))
+        cosines = np.empty(columns.shape)
+        for block in _blocks(len(columns), n_queries):
+            rows = self.units[columns[block]].astype(np.float64)
+            np.einsum("qcf,qf->qc", rows, queries[block].astype(np.float64), out=cosines[block])
+        return cosines
+
+
+class _SparseRows:
+    """Rows in CSR and their products with queries, a block of which is made dense.
+
+    Embedding bags take less than half the time of a product in scipy, and every device has them.
+
+    Parameters
+    ----------
+    units : csr_array of float32 of shape (n_rows, n_features)
+        Rows of length 1.
+    device : str or torch.device
+    """
+
+    def __init__(self, units, device):
+        self.units, self.n_rows = units, units.shape[0]
+        self.n_queries = int(np.clip(_DENSE_QUERIES // units.shape[1], 16, _QUERIES))
+        self.rounding = np.diff(units.indptr).max() * np.finfo(np.float32).eps
+        self.columns = torch.from_numpy(units.indices).to(device)
+        self.values = torch.from_numpy(units.data).to(device)
+
+    def factor(self, queries):
+        """What queries are in a product, which several blocks of rows share."""
+        return torch.from_numpy(queries.T.toarray(order="C")).to(self.values.device)
+
+    def products(self, factor, block):
+        """Products of the queries with a block of rows, filled up to whole chunks."""
+        n_columns = block.stop - block.start
+        ends = self.units.indptr[block.start : block.stop + 1]
+        filled = np.pad(ends - ends[0], (0, _padded(n_columns) - n_columns), mode="edge")
+        scores = embedding_bag(
+            self.columns[ends[0] : ends[-1]],
+            factor,
+            torch.from_numpy(filled).to(factor.device),
+            mode="sum",
+            per_sample_weights=self.values[ends[0] : ends[-1]],
+            include_last_offset=True,
+        )
+        scores[n_columns:] = _LEFT_OUT
+        return scores.T
+
+    def maxima(self, scores):
+        """The best product of each chunk of columns, for every query, read as it is stored."""
+        return scores.T.unflatten(0, (_CHUNK, -1)).amax(dim=0).T
+
+    def cosines(self, queries, columns):
+        """Products in float64 of queries with some rows each, every pair summed by itself."""
+        each = np.repeat(np.arange(len(columns)), columns.shape[1])
+        products = queries[each].astype(np.float64).multiply(self.units[columns.ravel()])
+        return products.sum(axis=1).reshape(columns.shape)
+
+
+def _padded(n_columns):
+    """The next whole number of chunks."""
+    return -(-n_columns // _CHUNK) * _CHUNK

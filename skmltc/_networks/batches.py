@@ -1,0 +1,129 @@
+"""Documents and labels as batches of tensors."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from scipy import sparse
+
+_TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
+_BUCKET = 20  # batches whose texts are sorted by length together
+
+
+class Documents(torch.utils.data.Dataset):
+    """Documents and labels, sliced a batch at a time.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n_samples, n_inputs)
+        Features, or token ids of an integer type, padded with zeros at the end.
+    Y : csr_array of shape (n_samples, n_labels)
+    beside : csr_array of shape (n_samples, n_columns), default=None
+        What the network takes beside each document.
+
+    Attributes
+    ----------
+    lengths : array of int of shape (n_samples,) or None
+        Tokens of each text; None for features.
+    """
+
+    def __init__(self, X, Y, beside=None):
+        self.X, self.Y, self.beside = X, Y, beside
+        self.lengths = text_lengths(X) if holds_tokens(X) else None
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def batch(self, rows):
+        """Tensors of some documents and their labels, sparse where the matrices are.
+
+        Token ids are cut to the longest text among them.
+        """
+        X = self.X[rows]
+        if self.lengths is not None:
+            X = X[:, : self.lengths[rows].max()]
+        inputs = as_tensor(X)
+        if self.beside is not None:
+            inputs = inputs, as_tensor(self.beside[rows])
+        return inputs, as_tensor(self.Y[rows])
+
+
+class Batches:
+    """Iterate over a data set by slices: nothing is collated document by document.
+
+    Parameters
+    ----------
+    dataset : Documents
+    batch_size : int
+    shuffle : bool, default=False
+        Draw a new order from torch's generator at every pass. Texts of some length then share
+        their batches: of the documents of twenty batches, the shortest make the first one, and
+        so on; the batches come in random order.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+
+    def __iter__(self):
+        n = len(self.dataset)
+        order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
+        bucketed = self.shuffle and self.dataset.lengths is not None
+        batches = self._cut(self._bucketed(order) if bucketed else order)
+        if bucketed:
+            batches = [batches[i] for i in torch.randperm(len(batches))]
+        return map(self.dataset.batch, batches)
+
+    def _cut(self, order):
+        starts = range(0, len(order), self.batch_size)
+        batches = [order[start : start + self.batch_size] for start in starts]
+        if self.dataset.lengths is None:
+            return batches
+        return [part for batch in batches for part in self._in_memory(batch)]
+
+    def _in_memory(self, batch):
+        """Halve a batch of long texts until it fits; one text is never cut."""
+        if len(batch) * self.dataset.lengths[batch].max() <= _TRAINED_AT_A_TIME or len(batch) == 1:
+            return [batch]
+        half = len(batch) // 2
+        return self._in_memory(batch[:half]) + self._in_memory(batch[half:])
+
+    def _bucketed(self, order):
+        """Sort the documents of each bucket by length."""
+        bucket = np.arange(len(order)) // (_BUCKET * self.batch_size)
+        return order[np.lexsort((self.dataset.lengths[order], bucket))]
+
+
+def holds_tokens(X):
+    """Whether X is an array of token ids."""
+    return not sparse.issparse(X) and X.dtype.kind == "i"
+
+
+def text_lengths(token_ids):
+    """Tokens of each row (n_samples,), without the padding at its end."""
+    return np.count_nonzero(token_ids, axis=1)
+
+
+def as_tensor(matrix):
+    """An array as a tensor, a CSR matrix as a CSR tensor."""
+    if not sparse.issparse(matrix):
+        return torch.from_numpy(np.ascontiguousarray(matrix))
+    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(indptr),
+            torch.from_numpy(indices),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            size=matrix.shape,
+            check_invariants=False,
+        )
+
+
+def by_length(X, Y, beside=None):
+    """Documents in the order of their lengths, so that few batches are long."""
+    if not holds_tokens(X):
+        return Documents(X, Y, beside)
+    order = np.argsort(text_lengths(X), kind="stable")
+    return Documents(X[order], Y[order], None if beside is None else beside[order])

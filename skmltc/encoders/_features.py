@@ -1,0 +1,115 @@
+"""Encoders of features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+from torch.nn.functional import embedding_bag, linear
+
+from .._validation import must_be
+from ._encoder import Training, _check_dropouts, _check_widths
+
+
+class BagEncoder(BaseEstimator):
+    """Linear or hidden layers on features, sparse or dense.
+
+    Parameters
+    ----------
+    hidden_dims : tuple of int, default=()
+        Width of each hidden layer; none is a linear model.
+    activation : {"identity", "relu"}, default="identity"
+        After each hidden layer. A linear bottleneck serves rare labels better than ReLU does.
+    dropout : float, default=0.2
+        After each hidden layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.encoders import BagEncoder
+    >>> encoder = BagEncoder(hidden_dims=(16,)).build(100)
+    >>> encoder(torch.rand(3, 100)).shape, encoder.output_dim
+    (torch.Size([3, 16]), 16)
+    """
+
+    kind = "features"
+    training = Training()
+
+    def __init__(self, hidden_dims=(), activation="identity", dropout=0.2):
+        self.hidden_dims = hidden_dims
+        self.activation = activation
+        self.dropout = dropout
+
+    @property
+    def is_linear(self):
+        """Whether there is no hidden layer."""
+        self._check()
+        return not self.hidden_dims
+
+    def build(self, n_inputs, X=None):
+        """Make the torch module.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of features.
+        X : ignored
+            Encoders of tokens learn word vectors from it.
+
+        Returns
+        -------
+        nn.Module
+            ``forward(batch) -> (n_samples, output_dim)``, where the batch is a dense or a CSR
+            tensor of shape (n_samples, n_inputs). Without hidden layers it returns the batch.
+        """
+        self._check()
+        return _Bag(n_inputs, tuple(self.hidden_dims), self.activation, self.dropout)
+
+    def _check(self):
+        _check_widths("hidden_dims", self.hidden_dims)
+        if self.activation not in _ACTIVATIONS:
+            raise must_be("activation", "one of 'identity', 'relu'", repr(self.activation))
+        _check_dropouts(self, "dropout")
+
+
+_ACTIVATIONS = {"identity": nn.Identity, "relu": nn.ReLU}
+
+
+class _Bag(nn.Sequential):
+    def __init__(self, n_inputs, hidden_dims, activation, dropout):
+        widths = (n_inputs, *hidden_dims)
+        layers = []
+        for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
+            layer = nn.Linear(wide, narrow) if layers else FeatureLinear(wide, narrow)
+            layers += [layer, _ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        super().__init__(*layers)
+        self.output_dim = widths[-1]
+
+
+class FeatureLinear(nn.Module):
+    """A linear layer that also takes CSR tensors, started small.
+
+    The rows of a TF-IDF matrix have norm 1, so weights of size 1 / sqrt(n_outputs) make outputs
+    of norm about 1; torch's start for embeddings, N(0, 1), would drown what the words say.
+    """
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        bound = 1 / math.sqrt(n_outputs)
+        self.weight = nn.Parameter(torch.empty(n_inputs, n_outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, batch):
+        """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
+        if batch.layout == torch.strided:
+            return linear(batch, self.weight.T, self.bias)  # (n_samples, n_outputs)
+        return self.bias + embedding_bag(
+            batch.col_indices(),
+            self.weight,
+            batch.crow_indices(),
+            mode="sum",
+            per_sample_weights=batch.values(),
+            include_last_offset=True,
+        )

@@ -1,0 +1,13 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+from ._features import BagEncoder
+from ._tokens import BiLSTMAttention, TextCNN, WordEmbedding
+
+ENCODERS = {
+    "bag": BagEncoder,
+    "cnn": TextCNN,
+    "bilstm": BiLSTMAttention,
+    "embedding": WordEmbedding,
+}

@@ -1,0 +1,5 @@
+"""HTTN: classifiers of tail labels computed from those of head labels."""
+
+from ._estimator import HeadToTailClassifier
+
+__all__ = ["HeadToTailClassifier"]

@@ -1,0 +1,402 @@
+"""From head to tail: prototypes, the transfer learner, attention, what transferred scores say.
+
+The formulas of Xiao et al. (HTTN, AAAI 2021), sections 3.3 to 3.5; networks are trained elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.special import expit, softmax
+from torch import nn
+
+_RIDGES = np.logspace(-3, 3, 13)  # against the squared prototypes summed over labels and draws
+_ADAM = {"lr": 0.01, "betas": (0.9, 0.99)}
+_ADAM_PASSES = 8
+_NEWTON_STEPS = 30
+_CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000  # enough for two numbers
+_LABEL_FOLDS = 5
+NEVER = -50.0  # logit of a label without documents
+
+
+def draw_documents(Y, n_documents, random_state):
+    """Draw documents of each label, without replacement, as a matrix that averages them.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+    n_documents : int
+        How many of each label; all of them where it has fewer.
+    random_state : RandomState
+
+    Returns
+    -------
+    csr_array of float32 of shape (n_labels, n_samples)
+        Rows that sum to 1; a label without documents has a row of zeros.
+    """
+    by_label = Y.T.tocsr()
+    counts = np.diff(by_label.indptr)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    shuffled = by_label.indices[np.lexsort((random_state.random_sample(len(labels)), labels))]
+    place = np.arange(len(labels)) - by_label.indptr[labels]
+    drawn = place < n_documents
+    labels, chosen = labels[drawn], shuffled[drawn]
+    shares = (1 / np.minimum(counts, n_documents)[labels]).astype(np.float32)
+    return sparse.csr_array((shares, (labels, chosen)), shape=by_label.shape)
+
+
+def draw_prototypes(vectors, Y, n_documents, n_draws, normalize, random_state):
+    """Average the vectors of a few documents of each label, several times.
+
+    Section 3.3; the released code averages vectors of norm 1 and gives the mean the norm 1 too.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_samples, dim)
+        Of documents; of norm 1 if `normalize`.
+    Y : csr_array of shape (n_samples, n_labels)
+    n_documents, n_draws : int
+        Documents of a prototype (t), prototypes of a label (S).
+    normalize : bool
+        Give each prototype the norm 1.
+
+    Returns
+    -------
+    array of shape (n_draws, n_labels, dim)
+        Zeros for a label without documents.
+    """
+    draws = [draw_documents(Y, n_documents, random_state) @ vectors for _ in range(n_draws)]
+    return with_norm_1(np.stack(draws)) if normalize else np.stack(draws)
+
+
+def with_norm_1(vectors):
+    """Divide vectors (..., dim) by their norms; zeros stay zeros."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(norms, np.finfo(vectors.dtype).tiny)
+
+
+def squared_error(W, prototypes, weights):
+    """Sum of |m_j - W p_j|^2 over labels and draws (equation 7).
+
+    Parameters
+    ----------
+    W : array of shape (dim, dim)
+    prototypes : array of shape (n_draws, n_labels, dim)
+    weights : array of shape (n_labels, dim)
+        Of the head classifier, a row a label.
+    """
+    return float(np.sum((weights - prototypes @ W.T) ** 2))
+
+
+def ridge_transfer(prototypes, weights, ridge="auto"):
+    """Solve for the W that maps prototypes to weights, with ridge |W|^2 added to equation 7.
+
+    Parameters
+    ----------
+    prototypes : array of shape (n_draws, n_labels, dim)
+    weights : array of shape (n_labels, dim)
+    ridge : float or "auto", default="auto"
+        "auto" is the one that predicts a label's weights best from those of all others.
+
+    Returns
+    -------
+    array of shape (dim, dim)
+    """
+    ridge = best_ridge(prototypes, weights) if ridge == "auto" else ridge
+    rows = prototypes.reshape(-1, prototypes.shape[-1]).astype(np.float64)
+    targets = np.tile(weights, (len(prototypes), 1)).astype(np.float64)
+    values, basis = np.linalg.eigh(rows.T @ rows)
+    known = values > len(values) * np.finfo(np.float64).eps * values.max(initial=0)
+    basis, values = basis[:, known], values[known]
+    return ((targets.T @ rows) @ basis) / (values + ridge) @ basis.T
+
+
+def best_ridge(prototypes, weights):
+    """Choose the ridge by leaving out one label after the other.
+
+    Parameters
+    ----------
+    prototypes : array of shape (n_draws, n_labels, dim)
+    weights : array of shape (n_labels, dim)
+
+    Returns
+    -------
+    float
+    """
+    errors = [np.sum(errors**2) for errors in left_out_errors(prototypes, weights, _RIDGES)]
+    return float(_RIDGES[np.argmin(errors)])
+
+
+def left_out_errors(prototypes, weights, ridges):
+    """Errors m_j - W_j p_j, where W_j is solved without all prototypes of label j.
+
+    In closed form: with H = P (P'P + ridge)^-1 P' and its block H_j of the label's own rows, they
+    are (I - H_j)^-1 times the errors of the W of all labels. In the directions of the eigenvectors
+    of P'P, which all ridges share, the matrix in the middle is diagonal.
+
+    Parameters
+    ----------
+    prototypes : array of shape (n_draws, n_labels, dim)
+    weights : array of shape (n_labels, dim)
+    ridges : iterable of float
+        Above 0.
+
+    Yields
+    ------
+    array of shape (n_labels, n_draws, dim)
+        For each ridge.
+    """
+    by_label = prototypes.transpose(1, 0, 2).astype(np.float64)  # (n_labels, n_draws, dim)
+    rows = by_label.reshape(-1, by_label.shape[-1])
+    values, basis = np.linalg.eigh(rows.T @ rows)
+    rows = rows @ basis
+    targets = np.repeat(weights, len(prototypes), axis=0).astype(np.float64)
+    turned, along = rows.reshape(by_label.shape), rows.T @ targets
+    for ridge in ridges:
+        solved = rows / (values.clip(0) + ridge)
+        errors = (targets - solved @ along).reshape(by_label.shape)
+        own = solved.reshape(by_label.shape) @ turned.transpose(0, 2, 1)
+        yield np.linalg.solve(np.eye(len(prototypes)) - own, errors)
+
+
+def adam_transfer(prototypes, weights):
+    """Approach the least squares of equation 7 as the released code does: Adam, stopped early.
+
+    Eight passes with a step for each draw, all labels a batch: not the optimum.
+
+    Parameters
+    ----------
+    prototypes : array of shape (n_draws, n_labels, dim)
+    weights : array of shape (n_labels, dim)
+
+    Returns
+    -------
+    array of shape (dim, dim)
+    """
+    dim = prototypes.shape[-1]
+    transfer, targets = nn.Linear(dim, dim, bias=False), torch.as_tensor(weights)
+    optimizer = torch.optim.Adam(transfer.parameters(), **_ADAM)
+    for _ in range(_ADAM_PASSES):
+        for batch in torch.as_tensor(prototypes):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(transfer(batch), targets).backward()
+            optimizer.step()
+    return transfer.weight.detach().numpy().astype(np.float64)
+
+
+def identity_transfer(prototypes, weights):
+    """Take a prototype as the classifier: weight imprinting.
+
+    Returns
+    -------
+    array of shape (dim, dim)
+    """
+    return np.eye(prototypes.shape[-1])
+
+
+TRANSFERS = {"ridge": ridge_transfer, "adam": adam_transfer, "identity": identity_transfer}
+
+
+def attend(tail, head, temperature=1.0):
+    """Move tail prototypes half-way to the head prototypes that they are like (equations 8-10).
+
+    alpha_zj is the softmax over head labels j of <p_z, p_j> / temperature, and the new prototype
+    the mean of p_z and sum_j alpha_zj p_j; with several draws of the head, of the mean over these.
+
+    Parameters
+    ----------
+    tail : array of shape (..., n_tail, dim)
+    head : array of shape (n_draws, n_head, dim)
+    temperature : float, default=1.0
+        Small for attention to the nearest labels alone.
+
+    Returns
+    -------
+    array of shape (..., n_tail, dim)
+    """
+    attended = np.mean([_attended(tail, draw, temperature) for draw in head], axis=0)
+    return (tail + attended) / 2
+
+
+def _attended(tail, head, temperature):
+    return attention(tail, head, temperature) @ head
+
+
+def attention(tail, head, temperature=1.0):
+    """Weights (..., n_tail, n_head) of equation 10, with rows that sum to 1."""
+    return softmax(tail @ head.T / temperature, axis=-1).astype(tail.dtype)
+
+
+class Calibration(NamedTuple):
+    """What transferred scores u say: logit = slope u + intercept - prior rarity of the label.
+
+    Parameters
+    ----------
+    slope, intercept, prior : float
+        With the defaults the scores as they are.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    prior: float = 0.0
+
+
+def calibrate(scores, hits, rarities):
+    """Learn what transferred scores say from labels whose documents are known.
+
+    Logistic regression on a slope and an intercept. The log-odds of a label's prior go in as
+    they are, so that the result holds for labels of any frequency.
+
+    Parameters
+    ----------
+    scores : array of shape (n_samples, n_labels)
+        By classifiers that were transferred to these labels from others.
+    hits : array of bool of shape (n_samples, n_labels)
+    rarities : array of shape (n_labels,)
+        log(N / n - 1) of each label.
+
+    Returns
+    -------
+    Calibration
+        The default one where there is nothing to learn from.
+    """
+    if not hits.any() or hits.all():
+        return Calibration()
+    u = np.asarray(scores, dtype=np.float64)
+    mean, spread = u.mean(), max(u.std(), 1e-12)
+    u = (u - mean) / spread
+    slope, intercept = 1.0, 0.0
+    for _ in range(_NEWTON_STEPS):
+        p = expit(slope * u + intercept - rarities)
+        error, curvature = p - hits, p * (1 - p)
+        gradient = np.array([(error * u).sum() + 1e-3 * slope, error.sum()])
+        cross = (curvature * u).sum()
+        hessian = np.array(
+            [[(curvature * u * u).sum() + 1e-3, cross], [cross, curvature.sum() + 1e-9]]
+        )
+        step = np.linalg.solve(hessian, gradient)
+        slope, intercept = (slope, intercept) - step / max(1, np.abs(step).max() / 2)
+    return Calibration(float(slope / spread), float(intercept - slope / spread * mean), 1.0)
+
+
+class Options(NamedTuple):
+    """How labels are described and taught.
+
+    Parameters
+    ----------
+    transfer : {"ridge", "adam", "identity"}
+    temperature : float or None
+        Of attention; None for none.
+    n_documents : int
+        Documents of a prototype (t).
+    normalize : bool
+        Whether prototypes have the norm 1.
+    """
+
+    transfer: str
+    temperature: float | None
+    n_documents: int
+    normalize: bool
+
+    def learner(self, prototypes, weights):
+        """Choose the ridge once: a function from prototypes and weights to the matrix."""
+        if self.transfer != "ridge":
+            return TRANSFERS[self.transfer]
+        return partial(ridge_transfer, ridge=best_ridge(prototypes, weights))
+
+    def draw(self, vectors, Y, n_draws, random_state):
+        """Draw prototypes (n_draws, n_labels, dim) of the labels of Y."""
+        return draw_prototypes(vectors, Y, self.n_documents, n_draws, self.normalize, random_state)
+
+
+@dataclass(eq=False)
+class Teacher:
+    """What the head labels teach of others, of which there are a few documents.
+
+    Parameters
+    ----------
+    prototypes : array of shape (n_draws, n_head, dim)
+        Of the head labels.
+    weights : array of shape (n_head, dim)
+        Of the head classifier, before its scale.
+    scale : float
+    options : Options
+    learner : callable, default=None
+        From prototypes and weights to the matrix; by default what the options say.
+    """
+
+    prototypes: np.ndarray
+    weights: np.ndarray
+    scale: float
+    options: Options
+    learner: Callable | None = None
+    calibration: Calibration = Calibration()
+
+    def __post_init__(self):
+        self.learner = self.learner or self.options.learner(self.prototypes, self.weights)
+        self.matrix = self.learner(self.prototypes, self.weights)
+
+    def transferred(self, prototypes):
+        """Weights (..., n_labels, dim) of labels with such prototypes (section 3.5)."""
+        if self.options.temperature is not None:
+            prototypes = attend(prototypes, self.prototypes, self.options.temperature)
+        return self.scale * prototypes @ self.matrix.T
+
+    def without(self, labels):
+        """Make the teacher who does not know some of the head labels."""
+        others = np.delete(np.arange(len(self.weights)), labels)
+        known = self.prototypes[:, others], self.weights[others]
+        return Teacher(*known, self.scale, self.options, self.learner)
+
+    def calibrate(self, vectors, Y, rarities, random_state):
+        """Learn what transferred scores say from head labels treated as if they were rare.
+
+        Some are taken in turn, taught by the others from a prototype of a few documents, and
+        compared with their other documents: what the tail gets, where it can be checked.
+
+        Parameters
+        ----------
+        vectors : array of shape (n_samples, dim)
+        Y : csr_array of shape (n_samples, n_head)
+        rarities : array of shape (n_head,)
+            log(N / n - 1) of each label.
+        """
+        if Y.shape[1] < 2:
+            return
+        chosen = random_state.permutation(Y.shape[1])[:_CALIBRATION_LABELS]
+        chosen = np.sort(chosen)
+        drawn = draw_documents(Y[:, chosen], self.options.n_documents, random_state)
+        prototypes = with_norm_1(drawn @ vectors) if self.options.normalize else drawn @ vectors
+        weights = np.empty_like(prototypes)
+        for fold in np.array_split(np.arange(len(chosen)), min(_LABEL_FOLDS, len(chosen))):
+            weights[fold] = self.without(chosen[fold]).transferred(prototypes[fold])
+        unseen = np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]
+        hits = Y[unseen][:, chosen].toarray() > 0
+        self.calibration = calibrate(vectors[unseen] @ weights.T, hits, rarities[chosen])
+
+    def columns(self, prototypes, rarities):
+        """Classifiers of labels, to be averaged over their members.
+
+        Parameters
+        ----------
+        prototypes : array of shape (n_members, n_labels, dim)
+            Zeros for a label without documents, which is never predicted.
+        rarities : array of shape (n_labels,)
+
+        Returns
+        -------
+        array of float32 of shape (n_members, dim + 1, n_labels)
+            The biases last.
+        """
+        slope, intercept, prior = self.calibration
+        known = prototypes.any(axis=-1, keepdims=True)  # (n_members, n_labels, 1)
+        weights = np.where(known, slope * self.transferred(prototypes), 0.0)
+        bias = np.where(known, intercept - prior * rarities[:, None], NEVER)
+        columns = np.concatenate([weights, bias], axis=-1).swapaxes(1, 2)
+        return np.ascontiguousarray(columns, dtype=np.float32)

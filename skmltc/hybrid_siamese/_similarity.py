@@ -1,0 +1,316 @@
+"""The second network of HSCNN: how alike two documents are as regards a label.
+
+Yang et al. (HSCNN, EMNLP 2020, section 2.2): two documents pass the same encoder, the absolute
+difference of their vectors passes a gate of the label, and a linear layer makes it a logit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import gen_batches
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from .._linear import label_blocks
+from .._networks import Documents, network_scores
+from ..encoders import ScaledLinear
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "identity": nn.Identity}
+_BLOCK = 64, 16  # documents and labels compared at a time: their differences stay in the cache
+
+
+class Similarity(nn.Module):
+    """A logit from two documents' vectors and a label: w . (|x_i - x_j| o h) + b.
+
+    The gate is h = ReLU((W q + b) / sqrt(n_labels)), q being the label as a one-hot vector.
+
+    Parameters
+    ----------
+    dim : int
+        Length of the vectors.
+    n_labels : int
+    gated : bool, default=True
+        Without gates h is 1: two documents are alike whatever the label.
+    """
+
+    def __init__(self, dim, n_labels, gated=True):
+        super().__init__()
+        self.output = nn.Linear(dim, 1)
+        self.n_labels, self.gated = n_labels, gated
+        if gated:  # zeros would never open: ReLU has no slope there
+            bound = 1 / math.sqrt(n_labels)
+            self.gate = nn.Parameter(torch.empty(n_labels, dim).uniform_(-bound, bound))
+            self.gate_bias = nn.Parameter(torch.empty(dim).uniform_(-bound, bound))
+
+    def weights(self, labels):
+        """Weights (n, dim) of the absolute differences for an index of n labels."""
+        w = self.output.weight[0]
+        if not self.gated:
+            return w.expand(len(labels), -1)
+        opened = torch.relu((self.gate[labels] + self.gate_bias) / math.sqrt(self.n_labels))
+        return w * opened
+
+    def forward(self, first, second, labels):
+        """Logits (n,) of n pairs of vectors, each (n, dim), for a label each, (n,)."""
+        seen, which = labels.unique(return_inverse=True)
+        weights = self.weights(seen)[which]  # (n, dim)
+        return ((first - second).abs() * weights).sum(dim=1) + self.output.bias
+
+
+class Representation(nn.Module):
+    """From an encoder's vectors to those that are compared, which lie between 0 and 1.
+
+    Parameters
+    ----------
+    head : nn.Module
+        If it scales the vectors, so does this, by the same factor.
+    activation : {"sigmoid", "relu", "identity"}
+    """
+
+    def __init__(self, head, activation):
+        super().__init__()
+        self.scale = head.scale if isinstance(head, ScaledLinear) else None
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, vectors):
+        """Map (n_samples, dim) to the same shape."""
+        return self.activation(vectors if self.scale is None else self.scale * vectors)
+
+
+class SiameseNetwork(nn.Sequential):
+    """Encoder and head as in a single network, and a similarity of documents.
+
+    Parameters
+    ----------
+    single : nn.Sequential
+        A trained network of `build_network`; it is copied.
+    n_labels : int
+    gated : bool
+        Whether similarities depend on the label.
+    activation : str
+        One of `ACTIVATIONS`.
+    """
+
+    def __init__(self, single, n_labels, gated, activation):
+        encoder, head = copy.deepcopy(single)
+        super().__init__(encoder, head)
+        self.representation = Representation(head, activation)
+        self.similarity = Similarity(encoder.output_dim, n_labels, gated)
+
+    def forward(self, batch):
+        """Vectors to compare (n_samples, dim), and logits (n_samples, n_labels)."""
+        vectors = self[0](batch)
+        return self.representation(vectors), self[1](vectors)
+
+    def represent(self, X, device):
+        """Vectors to compare, an array (n_samples, dim), of checked documents."""
+        return network_scores(nn.Sequential(self[0], self.representation), X, device)
+
+
+class TripletLoss(nn.Module):
+    """Cross-entropy of the similarities, and the loss of a single network twice.
+
+    Parameters
+    ----------
+    similarity : Similarity
+    label_loss : BalancedLoss or None
+        None leaves the second part out.
+    """
+
+    def __init__(self, similarity, label_loss):
+        super().__init__()
+        self.similarity, self.label_loss = similarity, label_loss
+
+    def forward(self, outputs, targets):
+        """Mean over triplets, and over the documents and labels of a batch."""
+        vectors, logits = outputs
+        first, second, labels, same, truth = targets
+        similarities = self.similarity(vectors[first], vectors[second], labels)
+        loss = binary_cross_entropy_with_logits(similarities, same)
+        if self.label_loss is None:
+            return loss
+        return loss + 2 * self.label_loss(logits, truth.to_dense())  # of either document
+
+
+class TripletDocuments(torch.utils.data.Dataset):
+    """Batches of triplets as a data set; each is an element.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n_samples, n_inputs)
+    Y : csr_array of shape (n_samples, n_labels)
+    batches : list of Triplets
+    drawn_labels : bool
+        Let a document's truth be the one label that it was drawn for, instead of all its own.
+    """
+
+    lengths = None  # a batch is put together already
+
+    def __init__(self, X, Y, batches, drawn_labels=False):
+        self.documents, self.batches, self.drawn_labels = Documents(X, Y), batches, drawn_labels
+
+    def __len__(self):
+        return len(self.batches)
+
+    def batch(self, rows):
+        """Documents of a batch, and its triplets with the documents' labels."""
+        (row,) = rows
+        triplets = self.batches[row]
+        inputs, truth = self.documents.batch(triplets.documents)
+        if self.drawn_labels:
+            truth = _one_hot(triplets.labels, truth.shape[1])
+        labels = triplets.labels[triplets.second]
+        arrays = triplets.first, triplets.second, labels, triplets.same.astype(np.float32)
+        return inputs, (*map(torch.from_numpy, arrays), truth)
+
+
+def _one_hot(labels, n_labels):
+    """A row for each label; of zeros for the number of labels, which is none."""
+    return torch.nn.functional.one_hot(torch.from_numpy(labels), n_labels + 1)[:, :-1].float()
+
+
+def draw_supports(Y, n_support, random_state):
+    """Draw up to so many documents of each label.
+
+    Returns
+    -------
+    array of int of shape (n_labels, n_support)
+        Rows of Y; -1 where a label has fewer documents.
+    """
+    by_label = sparse.csc_array(Y)
+    chosen = np.full((Y.shape[1], n_support), -1)
+    for label, documents in enumerate(np.split(by_label.indices, by_label.indptr[1:-1])):
+        drawn = random_state.permutation(documents)[:n_support]
+        chosen[label, : len(drawn)] = drawn
+    return chosen
+
+
+def support_vectors(network, X, Y, n_support, support, random_state, device):
+    """Draw up to so many documents of each label, and represent them.
+
+    Returns
+    -------
+    array of float32 of shape (n_labels, n_comparisons, dim)
+        With `support` "vote" a vector for each document, NaN where a label has fewer; with "mean"
+        their mean as the only one.
+    """
+    chosen = draw_supports(Y, n_support, random_state)
+    documents, places = np.unique(chosen, return_inverse=True)
+    vectors = network.represent(X[np.maximum(documents, 0)], device)
+    vectors[documents < 0] = np.nan
+    vectors = vectors[places.reshape(chosen.shape)]  # (n_labels, n_support, dim)
+    if support == "vote":
+        return vectors
+    n_drawn = np.count_nonzero(chosen >= 0, axis=1)[:, None, None]
+    return np.nansum(vectors, axis=1, keepdims=True) / np.maximum(n_drawn, 1).astype(np.float32)
+
+
+class SimilarityScorer:
+    """Similarities of documents with the support documents of labels.
+
+    Parameters
+    ----------
+    network : SiameseNetwork
+    supports : array of float32 of shape (n_labels, n_comparisons, dim)
+        As of `support_vectors`.
+    device : str
+    offsets : array of float32 of shape (n_labels,), default=None
+        Added to the logits; zeros at first, `match_priors` and `calibrate` change them.
+    scale : float, default=1.0
+        Factor of the logits.
+    """
+
+    def __init__(self, network, supports, device, offsets=None, scale=1.0):
+        self.network, self.supports, self.device = network, supports, device
+        self.offsets = np.zeros(len(supports), np.float32) if offsets is None else offsets
+        self.scale = np.float32(scale)
+
+    def encode(self, X):
+        """Vectors of documents, to compare with those of the supports."""
+        return torch.from_numpy(self.network.represent(X, self.device)).to(self.device)
+
+    @torch.no_grad()
+    def scores(self, encoded, labels):
+        """Logits (n_samples, n_block) of some labels; of several comparisons their majority's."""
+        supports = torch.from_numpy(self.supports[labels]).to(self.device)
+        similarity = self.network.similarity
+        weights = similarity.weights(torch.as_tensor(labels, device=self.device))
+        compared = [weighted_differences(encoded, s, weights) for s in supports.unbind(dim=1)]
+        # The lower median is above a cut-off where more than half of the comparisons are.
+        logits = compared[0] if len(compared) == 1 else torch.stack(compared).nanmedian(0).values
+        logits = (logits + similarity.output.bias).cpu().numpy()
+        return self.scale * logits + self.offsets[labels]
+
+    def match_priors(self, X, Y, labels):
+        """Shift each label's logits: above 0 are as many of these documents as have the label.
+
+        Parameters
+        ----------
+        X, Y : checked documents and csr_array of shape (n_samples, n_labels)
+        labels : array of bool of shape (n_labels,)
+            Leave the others as they are.
+        """
+        encoded, counts = self.encode(X), np.bincount(Y.indices, minlength=Y.shape[1])
+        for block in label_blocks(Y, X.shape[0], labels):
+            falling = -np.sort(-self.scores(encoded, block), axis=0)
+            last = counts[block] - 1
+            following = np.minimum(last + 1, len(falling) - 1)
+            column = np.arange(len(block))
+            self.offsets[block] -= (falling[last, column] + falling[following, column]) / 2
+
+    def calibrate(self, pairs):
+        """Scale and shift all logits to log-odds, by a logistic regression (Platt scaling).
+
+        Parameters
+        ----------
+        pairs : ScoredPairs
+            Scores of unseen documents.
+
+        Returns
+        -------
+        ScoredPairs
+            With calibrated scores; the same, and nothing is changed, if higher ones are not
+            likelier.
+        """
+        if not 0 < np.count_nonzero(pairs.hits) < len(pairs.hits):
+            return pairs
+        spread = max(pairs.scores.std(), np.finfo(np.float32).tiny)
+        model = LogisticRegression().fit(pairs.scores[:, None] / spread, pairs.hits)
+        slope, intercept = np.float32(model.coef_[0, 0] / spread), np.float32(model.intercept_[0])
+        if slope <= 0:
+            return pairs
+        self.scale, self.offsets = slope * self.scale, slope * self.offsets + intercept
+        return replace(pairs, scores=slope * pairs.scores + intercept)
+
+
+def weighted_differences(vectors, centres, weights):
+    """Sum over k of weights[c, k] |vectors[i, k] - centres[c, k]|, by blocks.
+
+    Parameters
+    ----------
+    vectors : tensor of shape (n_samples, dim)
+    centres, weights : tensors of shape (n_labels, dim)
+
+    Returns
+    -------
+    tensor of shape (n_samples, n_labels)
+    """
+    n_rows, n_columns = _BLOCK
+    sums = vectors.new_empty(len(centres), len(vectors))
+    for columns in gen_batches(len(centres), n_columns):
+        centre, weight = centres[columns, None], weights[columns, :, None]
+        # Of one size, whatever the documents: the order of summation must not depend on it.
+        differences = vectors.new_zeros(len(centre), n_rows, vectors.shape[1])
+        for rows in gen_batches(len(vectors), n_rows):
+            n_filled = min(rows.stop, len(vectors)) - rows.start
+            torch.sub(vectors[None, rows], centre, out=differences[:, :n_filled])
+            compared = torch.bmm(differences.abs_(), weight).squeeze(2)  # (labels, documents)
+            sums[columns, rows] = compared[:, :n_filled]
+    return sums.T

@@ -1,0 +1,240 @@
+"""The torch module behind all nine losses: one kernel whose gradient is written out.
+
+`skmltc.losses` has the hyperparameters and builds it; `skmltc._linear` takes its cells without
+autograd, in blocks of labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .._validation import check_choice, must_be
+
+_TINY = 1e-30  # keeps the share of a document without labels finite
+_FARTHEST, _BISECTIONS = 30.0, 40  # to find the best constant logits
+_LABELS_AT_A_TIME = 256
+
+
+class _Cells(torch.autograd.Function):
+    """The cells of a BalancedLoss; of all its work only their slopes are kept for backward."""
+
+    @staticmethod
+    def forward(ctx, logits, targets, loss):
+        weight = loss.weight(targets)
+        values, slopes = loss.cells(logits, targets, weight, with_slopes=ctx.needs_input_grad[0])
+        ctx.save_for_backward(slopes)
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        (slopes,) = ctx.saved_tensors
+        return grad_output * slopes, None, None
+
+
+def _focused(u, gamma, with_slopes):
+    """Return q^gamma softplus(u) with q = sigmoid(u), and its derivative in u, which is used up."""
+    entropy, q = F.softplus(u), u.sigmoid_()
+    if gamma == 0:
+        return entropy, q
+    focus = q**gamma
+    if with_slopes:
+        q.addcmul_(entropy, 1 - q, value=gamma).mul_(focus)
+    return entropy.mul_(focus), q
+
+
+def _by_target(targets, positive, negative):
+    """Choose one of two numbers for each cell; masks take several times as long."""
+    return torch.rsub(targets, negative, alpha=negative - positive)
+
+
+class BalancedLoss(nn.Module):
+    """The torch module of all nine losses.
+
+    The mean over documents and labels of
+
+    - w q^gamma softplus(u) with u = v - z where the document has the label,
+    - w / lambda q^gamma softplus(u) with u = lambda (z - v) where it has not;
+
+    z is the logit, v the label's shift, q = sigmoid(u) the probability of the wrong answer. The
+    caller's logits stay as they are; those of half precision are computed in float32.
+    Built by a spec of this module: ``DistributionBalancedLoss().build(Y)``.
+
+    Parameters
+    ----------
+    weighting : LabelWeights, Rebalancing or None
+        Gives w for every cell; None is 1.
+    shift : tensor of shape (n_labels,) or None
+        v, the tolerance of each label.
+    neg_scale : float, default=1.0
+        lambda, the scale of negative logits.
+    ntr_scale_negatives : bool, default=True
+        Whether negative cells are divided by lambda.
+    gamma : float, default=0.0
+        Focusing exponent.
+    reduction : {"mean", "sum", "none"}, default="mean"
+        Over documents and labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.losses import FocalLoss
+    >>> Y = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> loss = FocalLoss(gamma=1).build(Y)
+    >>> round(loss(torch.zeros(2, 2), Y).item(), 4)
+    0.3466
+    """
+
+    def __init__(
+        self,
+        *,
+        weighting=None,
+        shift=None,
+        neg_scale=1.0,
+        ntr_scale_negatives=True,
+        gamma=0.0,
+        reduction="mean",
+    ):
+        super().__init__()
+        self.weighting = weighting
+        self.register_buffer("shift", shift)
+        self.neg_scale = neg_scale
+        self.ntr_scale_negatives = ntr_scale_negatives
+        self.gamma = gamma
+        self.reduction = check_choice("reduction", reduction, ("mean", "sum", "none"))
+
+    def forward(self, logits, targets):
+        """Compute the loss of (n_samples, n_labels) logits against 0/1 targets of that shape."""
+        if targets.shape != logits.shape:
+            shape = tuple(logits.shape)
+            raise must_be("targets", f"of the shape of the logits, {shape}", tuple(targets.shape))
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()  # logarithms need it
+        with torch.autocast(logits.device.type, enabled=False):
+            cells = _Cells.apply(logits, targets.to(logits.dtype), self)  # (n_samples, n_labels)
+        if self.reduction == "none":
+            return cells
+        # not cells.mean(): its backward fills a matrix
+        return cells.sum() / cells.numel() if self.reduction == "mean" else cells.sum()
+
+    def weight(self, targets, mass=None):
+        """Compute w, broadcastable to the cells; None where every cell counts 1."""
+        if self.weighting is None:
+            return None
+        return self.weighting(targets, mass)
+
+    def cells(self, logits, targets, weight=None, with_slopes=True):
+        """Compute each cell's loss and its derivative in the logit, without autograd.
+
+        In place where it can: with many labels the time goes into memory, not into arithmetic.
+        """
+        sides = _by_target(targets, -1.0, self.neg_scale)  # du/dz
+        u = sides * logits if self.shift is None else (logits - self.shift).mul_(sides)
+        values, slopes = _focused(u, self.gamma, with_slopes)
+        if self.ntr_scale_negatives and self.neg_scale != 1:
+            scale = _by_target(targets, 1.0, 1 / self.neg_scale)
+            weight = scale if weight is None else scale.mul_(weight)
+        if weight is not None:
+            values *= weight
+            sides *= weight
+        return values, slopes.mul_(sides) if with_slopes else None
+
+    def label_mass(self, Y):
+        """Sum what weighting sums over all labels of each document; `Y` may be sparse.
+
+        `weight` needs it after `select`. None where no weight depends on the document.
+        """
+        if not isinstance(self.weighting, Rebalancing):
+            return None
+        inverse = self.weighting.inverse_counts
+        return torch.from_numpy(Y @ inverse.double().cpu().numpy()).to(inverse)
+
+    @torch.no_grad()
+    def best_constants(self, Y):
+        """Find the logits (n_labels,) of least loss for documents that cannot be told apart.
+
+        Where a network starts that has not seen them yet. For cross-entropy they are the log-odds
+        of the labels. `Y` is a csr_array; a label counts on one document at least, and at least
+        one is without it.
+        """
+        present, absent = self._side_weights(Y)
+        least = (present + absent) / Y.shape[0]
+        present, absent = torch.maximum(present, least), torch.maximum(absent, least)
+        sides = torch.tensor([[1.0], [0.0]]).expand(2, len(present))
+        high = torch.full_like(present, _FARTHEST)
+        low = -high
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            _, slopes = self.cells(middle.expand(2, -1), sides)
+            rises = present * slopes[0] + absent * slopes[1] > 0
+            low, high = torch.where(rises, low, middle), torch.where(rises, middle, high)
+        return (low + high) / 2
+
+    def _side_weights(self, Y):
+        """Sums of the weights (n_labels,) over the documents with and without each label."""
+        if isinstance(self.weighting, Rebalancing):
+            present, all_documents = self.weighting.sums(Y, self.label_mass(Y))
+        else:  # a weight of the label changes neither side more than the other
+            present, all_documents = torch.from_numpy(Y.sum(axis=0)).float(), Y.shape[0]
+        return present, all_documents - present
+
+    def select(self, columns):
+        """Make the same loss for some of the labels: linear models are solved in blocks."""
+        return BalancedLoss(
+            weighting=None if self.weighting is None else self.weighting.select(columns),
+            shift=None if self.shift is None else self.shift[columns],
+            neg_scale=self.neg_scale,
+            ntr_scale_negatives=self.ntr_scale_negatives,
+            gamma=self.gamma,
+            reduction=self.reduction,
+        )
+
+
+class LabelWeights(nn.Module):
+    """One weight a label, a tensor of shape (n_labels,), whatever the document."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, targets, mass=None):
+        """Give the weights, of shape (n_labels,)."""
+        return self.weights.to(targets.dtype)
+
+    def select(self, columns):
+        """Make the weights of some of the labels."""
+        return LabelWeights(self.weights[columns])
+
+
+class Rebalancing(nn.Module):
+    """alpha + sigmoid(beta (r - mu)), r the label's 1 / n over the sum of its document's."""
+
+    def __init__(self, inverse_counts, alpha, beta, mu):
+        super().__init__()
+        self.register_buffer("inverse_counts", inverse_counts)
+        self.alpha, self.beta, self.mu = alpha, beta, mu
+
+    def forward(self, targets, mass=None):
+        """Compute the weights, (n_samples, n_labels); alpha + 1 where a document has no label."""
+        inverse = self.inverse_counts.to(targets.dtype)
+        mass = targets @ inverse if mass is None else mass.to(targets.dtype)  # (n_samples,)
+        steepness = (self.beta / mass.clamp_min(_TINY)).unsqueeze(1)
+        exponents = (inverse * steepness).sub_(self.beta * self.mu)  # beta (r - mu)
+        return exponents.sigmoid_().add_(self.alpha)
+
+    def sums(self, Y, mass):
+        """Sum the weights of the documents with each label, and of all, both (n_labels,)."""
+        present = torch.zeros_like(self.inverse_counts)
+        everywhere = torch.zeros_like(self.inverse_counts)
+        for start in range(0, Y.shape[1], _LABELS_AT_A_TIME):
+            columns = slice(start, start + _LABELS_AT_A_TIME)
+            targets = torch.from_numpy(Y[:, columns].toarray())
+            weights = self.select(columns)(targets, mass)
+            present[columns], everywhere[columns] = (weights * targets).sum(0), weights.sum(0)
+        return present, everywhere
+
+    def select(self, columns):
+        """Make the weighting of some of the labels; it then needs the `mass` of them all."""
+        return Rebalancing(self.inverse_counts[columns], self.alpha, self.beta, self.mu)

@@ -1,0 +1,403 @@
+"""TReaderXMLClassifier: the labels of similar documents as a teacher who helps to read."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from .._cosine import CosineNeighbors
+from .._inputs import check_token_ids, known_tokens
+from .._network import NetworkClassifier
+from .._networks import (
+    Documents,
+    SparseTargets,
+    best_epoch,
+    by_length,
+    network_scores,
+    train_network,
+)
+from .._validation import must_be
+from ..encoders import BagEncoder, WordEmbedding, start_at_constants
+from ..labels import check_label_parents
+from ..losses import BinaryCrossEntropyLoss
+from ._network import (
+    POOLINGS,
+    READINGS,
+    FeatureStudent,
+    ReadingScorer,
+    ReadText,
+    TokenStudent,
+    TReader,
+    best_mixture,
+)
+from ._scopes import Library, MeanEmbedding, first_words, heaviest, token_tfidf
+
+# At the rate that suits features alone the tanh of the attentions would soon be flat.
+_HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
+
+
+class TReaderXMLClassifier(NetworkClassifier):
+    """Multi-label text classifier that reads beside the labels of similar documents.
+
+    TReaderXML of Wang, Song, Huo, Xu, Yang, Chen and Zhao, *Exploiting Dynamic and Fine-grained
+    Semantic Scope for Extreme Multi-label Text Classification* (arXiv 2205.11973). For each
+    document the most similar training documents are looked up. Their labels, with the parents of
+    these in a hierarchy, are its semantic scope; the mean of the labels' descriptions is a
+    teacher, a short sequence of word vectors that is read together with the text.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=50
+        Training documents whose labels are the scope of a document. The paper does not say how
+        many.
+    retrieval : {"tfidf", "embedding"} or estimator, default="tfidf"
+        What makes documents similar: the cosine of their tf-idf weights (on features: of the
+        features), or of the means of their word vectors before training, the paper's. An
+        estimator with scikit-learn's `fit` and `kneighbors`, whose distances are 1 - cosine, is
+        cloned and fitted on the tf-idf weights in place of the exact
+        :class:`~skmltc.neighbors.CosineNeighbors`.
+    label_parents : array of shape (n_rows,) or matrix of shape (n_rows, n_rows), default=None
+        Column of each label's parent or -1; or a matrix with ones at (child, parent), which
+        :func:`~skmltc.labels.parents_from_edges` makes of names. Rows after those of the labels
+        are parents that are not predicted.
+    description_length : int, default=4
+        Words of a label that are read (D); the paper has 4 or 16.
+    teacher : bool, default=True
+        Whether descriptions of the scope are read before the text.
+    votes : bool, default=True
+        Whether what is in the scope of a document adds to its logits, by how often the neighbours
+        have it: for a label of a share p of all documents and v of the neighbours (by their
+        cosines) log(1 + v / (4 p)), times one number. This is not in the paper. Where there is a
+        validation part the number is learned from it in the end: the network knows the documents
+        it was trained on by heart, and leaves little to the votes of their neighbours.
+    reading : {"mmhsa+residual+mhsa", "mhsa+residual+mmhsa", "mmhsa+mhsa", "mmhsa+residual", \
+            "mhsa+residual"} or None, default="mmhsa+residual+mhsa"
+        Layers of self-attention over text and teacher, each with its own: "mmhsa" sees the past
+        alone, "mhsa" everything. None leaves them out.
+    n_heads : int, default=4
+        Heads of each attention.
+    pooling : {"mean", "max", "last"}, default="mean"
+        From the joint sequence of teacher and text to one vector; the paper does not say how.
+    bottleneck_dim : int, default=128
+        Length of that vector in front of the labels; the paper does not say it.
+    encoder : "auto", str or encoder spec, default="auto"
+        From documents to sequences of vectors. "auto" is
+        :class:`~skmltc.encoders.WordEmbedding` on tokens. On features, where a document is a
+        sequence of one, it is a :class:`~skmltc.encoders.BagEncoder` with a hidden layer.
+    loss : str or loss spec, default="auto"
+        One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
+        is "bce", the paper's.
+    lr : float or "auto", default="auto"
+        Learning rate of AdamW, by default the `training.lr` of the encoder, but 0.003 at most, and
+        for the attentions 0.001 at most.
+    weight_decay : float or "auto", default="auto"
+        Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
+    max_epochs : int or "auto", default="auto"
+        Passes over the documents; "auto" is the `training.max_epochs` of the encoder.
+    batch_size : int, default=64
+        Documents a step.
+    early_stopping : bool or "auto", default="auto"
+        Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
+        does so where the data can spare that part. Its documents are nobody's neighbours.
+    validation_fraction : float, default=0.1
+        The documents in that part. It never takes a label's only document.
+    patience : int, default=5
+        Epochs without improvement before stopping.
+    threshold : float or str, default="tuned_low"
+        What `predict` cuts at: a probability, or a rule, as in
+        :class:`~skmltc.BalancedLossClassifier`.
+    min_labels : int, default=0
+        Give every document its best labels up to this number.
+    device : str, default="auto"
+        A torch device; "auto" is CUDA where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seed of folds, weights and batches. Two fits with the same number are equal.
+    verbose : int, default=0
+        1 shows progress.
+    callbacks : list of skorch callbacks, default=None
+        For the training.
+
+    Attributes
+    ----------
+    classes_ : array
+        Column numbers of the labels; for a 1-D y its classes.
+    n_labels_, n_samples_fit_, n_features_in_ : int
+        Sizes of the training data.
+    label_counts_ : array of int of shape (n_labels,)
+        Training documents of each label.
+    head_labels_, tail_labels_ : array of int
+        Labels with more than 50 and with up to 10 training documents.
+    threshold_ : array of shape (n_labels,)
+        Logit above which a label is predicted; +inf for a label without documents.
+    library_ : object
+        The training documents as they are looked up: `neighbors`, and `label_sets` with parents.
+    module_, net_, history_, n_iter_ : torch module, skorch net, list of dict, int
+        The network and its epochs.
+
+    See Also
+    --------
+    BalancedLossClassifier : One model for all labels, with a loss for the rare ones.
+    skmltc.labels.parents_from_edges : A hierarchy from names.
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skmltc import TReaderXMLClassifier
+    >>> from skmltc.datasets import make_long_tailed_corpus
+    >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+    >>> model = TReaderXMLClassifier(max_epochs=5, random_state=0)
+    >>> model = make_pipeline(TfidfVectorizer(), model).fit(corpus.data, corpus.target)
+    >>> model.predict_proba(corpus.data[:2]).shape
+    (2, 10)
+    """
+
+    _default_encoders = {"features": BagEncoder(hidden_dims=(256,)), "tokens": WordEmbedding()}
+    _parameter_constraints: dict = {
+        **NetworkClassifier._parameter_constraints,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "retrieval": [StrOptions({"embedding", "tfidf"}), HasMethods(["fit", "kneighbors"])],
+        "label_parents": [None, "array-like", "sparse matrix"],
+        "description_length": [Interval(Integral, 1, None, closed="left")],
+        "teacher": ["boolean"],
+        "votes": ["boolean"],
+        "reading": [None, StrOptions(set(READINGS))],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "bottleneck_dim": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_neighbors=50,
+        retrieval="tfidf",
+        label_parents=None,
+        description_length=4,
+        teacher=True,
+        votes=True,
+        reading="mmhsa+residual+mhsa",
+        n_heads=4,
+        pooling="mean",
+        bottleneck_dim=128,
+        encoder="auto",
+        loss="auto",
+        lr="auto",
+        weight_decay="auto",
+        max_epochs="auto",
+        batch_size=64,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        patience=5,
+        threshold="tuned_low",
+        min_labels=0,
+        device="auto",
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+    ):
+        self.n_neighbors = n_neighbors
+        self.retrieval = retrieval
+        self.label_parents = label_parents
+        self.description_length = description_length
+        self.teacher = teacher
+        self.votes = votes
+        self.reading = reading
+        self.n_heads = n_heads
+        self.pooling = pooling
+        self.bottleneck_dim = bottleneck_dim
+        self.encoder = encoder
+        self.loss = loss
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.threshold = threshold
+        self.min_labels = min_labels
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(self, X, y, X_val=None, y_val=None, label_tokens=None):
+        """Train on documents and their labels.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Features, such as TF-IDF weights; or token ids, a dense array of integers with 0 for
+            padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators, dense or of any scipy sparse format; or one class a document.
+        X_val, y_val : like X and y, default=None
+            An official validation part.
+        label_tokens : like X, of shape (n_rows, n_features), default=None
+            Texts of the labels, and of further rows of `label_parents`, in the form of X; of
+            token ids the number of columns is free. A label is described by its first words (of
+            features: the heaviest). One whose words are all unknown, or all of them without this
+            argument, is described by the heaviest tf-idf words of its documents. In a Pipeline
+            it is routed by ``transform_input=["label_tokens"]``.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is not of the form above; the message says what to give.
+        """
+        self._label_texts = label_tokens
+        try:
+            return super().fit(X, y, X_val, y_val)
+        finally:
+            del self._label_texts
+
+    def _fit(self, X, Y, validation, random_state):
+        self._check_encoder()
+        loss = self._loss or BinaryCrossEntropyLoss()
+        parents = check_label_parents(self.label_parents, Y.shape[1])
+        texts = self._check_label_texts(self._label_texts, parents.shape[0])
+        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
+        self._warn_of_few(Y_fit.shape[0])
+
+        def read(X, Y, n_epochs, *training):
+            return self._read(X, Y, parents, texts, loss, n_epochs, *training)
+
+        n_epochs = self._epochs(self._encoder, X_fit)
+        stop_by = validation if self.early_stopping else None
+        self.net_, scorer = read(X_fit, Y_fit, n_epochs, stop_by, self.callbacks)
+        self.module_, self.library_ = scorer.network, scorer.library
+        self.history_ = list(self.net_.history)
+        self.n_iter_ = len(self.history_)
+        mixture = None
+        if self.votes and validation:
+            documents = Documents(*validation, self.library_.scopes(validation[0]))
+            mixture = best_mixture(self.module_, documents, loss.build(Y_fit), self._device())
+            self.module_.mix(*mixture)
+
+        def train(X, Y):
+            _, scorer = read(X, Y, best_epoch(self.net_))
+            if mixture:
+                scorer.network.mix(*mixture)
+            return scorer
+
+        self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
+
+    def _read(self, X, Y, parents, texts, loss, n_epochs, validation=None, callbacks=None):
+        """The paper's steps; returns the skorch net and what scores documents."""
+        encoder, loss = self._encoder.build(self._n_inputs, X), loss.build(Y)
+        # 1. and 2. The neighbours of each document, and their labels with parents.
+        library = self._library(encoder).fit(X, Y, parents)
+        # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
+        words = self._describe(texts, X, library.label_sets) if self.teacher else None
+        network = self._network(encoder, words, Y.shape[1])
+        start_at_constants(network.head, loss, Y)
+        if validation:
+            validation = by_length(*validation, library.scopes(validation[0]))
+        net = train_network(
+            network,
+            SparseTargets(loss),
+            Documents(X, Y, library.own_scopes),
+            validation=validation,
+            max_epochs=n_epochs,
+            batch_size=self.batch_size,
+            callbacks=callbacks,
+            **self._settings(self._encoder),
+        )
+        return net, ReadingScorer(network, library, self._device())
+
+    def _check_encoder(self):
+        if getattr(self._encoder, "is_linear", False):
+            remedy = "BagEncoder(hidden_dims=(256,)), say, has vectors to read."
+            raise must_be("encoder", "one with a hidden layer", repr(self._encoder), remedy)
+        if self._kind == "features" and self.retrieval == "embedding":
+            remedy = "Word vectors belong to tokens, of TokenSequenceVectorizer."
+            raise must_be("retrieval", "'tfidf' on features", "'embedding'", remedy)
+
+    def _warn_of_few(self, n_samples):
+        if self.n_neighbors >= n_samples and (self.teacher or self.votes):
+            warnings.warn(
+                f"n_neighbors must be less than the number of training documents, {n_samples}. "
+                f"Got {self.n_neighbors} instead: all others are the neighbours of each.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _check_label_texts(self, texts, n_rows):
+        """Descriptions as token ids of words that are known, or as features."""
+        if texts is None:
+            return None
+        if self._kind == "features":
+            texts = sparse.csr_array(self._check_inputs(texts))
+        else:
+            texts = check_token_ids(check_array(texts), type(self).__name__)
+            texts = known_tokens(texts, self._n_inputs)
+        if texts.shape[0] != n_rows:
+            remedy = "One for each label, and for each further row of label_parents."
+            raise must_be("label_tokens", f"of {n_rows} rows", texts.shape[0], remedy)
+        return texts
+
+    def _library(self, encoder):
+        """Where the neighbours of documents are looked up."""
+        if self._kind == "features":
+            vectorizer = FunctionTransformer()
+        elif self.retrieval == "embedding":
+            vectorizer = MeanEmbedding(encoder.embedding.weight.detach().numpy().copy())
+        else:
+            vectorizer = token_tfidf(self._n_inputs)
+        exact = isinstance(self.retrieval, str)
+        neighbors = CosineNeighbors(device=self.device) if exact else clone(self.retrieval)
+        wanted = self.teacher or self.votes
+        return Library(vectorizer, neighbors, self.n_neighbors if wanted else 0)
+
+    def _describe(self, texts, X, label_sets):
+        """Words (n_rows, description_length) of the labels; 0 is padding."""
+        length, lowest = self.description_length, 1
+        if self._kind == "tokens":
+            X, lowest = token_tfidf(self._n_inputs).fit_transform(X), 2
+        words = heaviest(sparse.csr_array(label_sets.T @ sparse.csr_array(X)), length)
+        if texts is None:
+            return words
+        select = first_words if self._kind == "tokens" else heaviest
+        given = select(texts, length)
+        return np.where((given >= lowest).any(axis=1, keepdims=True), given, words)
+
+    def _network(self, encoder, words, n_labels):
+        features = self._kind == "features"
+        student = FeatureStudent(encoder, self._n_inputs) if features else TokenStudent(encoder)
+        if self.n_heads > student.dim:
+            expected = f"at most {student.dim}, the length of the vectors"
+            raise must_be("n_heads", expected, self.n_heads)
+        body = ReadText(
+            student,
+            words,
+            n_heads=self.n_heads,
+            reading=self.reading,
+            pooling=self.pooling,
+            output_dim=self.bottleneck_dim,
+        )
+        return TReader(body, n_labels, self.votes)
+
+    def _settings(self, encoder):
+        settings = super()._settings(encoder) | {"lr_factors": {}}
+        if self.lr != "auto":
+            return settings
+        lr = min(settings["lr"], _HIGHEST_LR)
+        slower = min(1.0, _ATTENTION_LR / lr)
+        factors = {"body.read_*": slower, "body.interaction.*": slower}
+        return settings | {"lr": lr, "lr_factors": factors}
+
+    def _score(self, X):
+        return network_scores(self.module_, X, self._device(), beside=self.library_.scopes(X))

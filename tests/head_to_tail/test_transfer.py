@@ -1,0 +1,286 @@
+"""Prototypes, transfer, attention and calibration against the paper's formulas in loops."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import expit
+
+from skmltc.head_to_tail._transfer import (
+    NEVER,
+    Calibration,
+    Options,
+    Teacher,
+    adam_transfer,
+    attend,
+    attention,
+    best_ridge,
+    calibrate,
+    draw_documents,
+    draw_prototypes,
+    identity_transfer,
+    left_out_errors,
+    ridge_transfer,
+    squared_error,
+)
+
+P = np.array([[1, 0], [0, 1], [0.6, 0.8]])
+M = np.array([[2, -1], [1, 3], [2.2, 1.5]])
+TAIL = np.array([0.8, 0.6])
+W = np.array([[2.06, 1.08], [-1.09, 2.88]])
+P_NEW = np.array([0.68475416, 0.59368274])
+
+
+@pytest.fixture
+def rng():
+    return np.random.RandomState(0)
+
+
+def random_labels(rng, n_samples=40, n_labels=6):
+    return sparse.csr_array((rng.rand(n_samples, n_labels) < 0.3).astype(np.float32))
+
+
+# ------------------------------------------------------------------------------- prototypes
+
+
+def test_documents_are_drawn_without_replacement_from_those_of_the_label(rng):
+    Y = random_labels(rng).toarray()
+    Y[:, 4:] = 0
+    Y[[7, 9], 4] = 1
+    draw = draw_documents(sparse.csr_array(Y), 3, rng).toarray()
+    assert draw.shape == (6, 40)
+    for label, row in enumerate(draw):
+        drawn, own = np.flatnonzero(row), np.flatnonzero(Y[:, label])
+        assert set(drawn) <= set(own) and len(drawn) == min(3, len(own))
+        assert_allclose(row[drawn], 1 / max(len(drawn), 1), rtol=1e-6)
+    assert_array_equal(np.flatnonzero(draw[4]), [7, 9])  # all there are
+    assert not draw[5].any()
+
+
+def test_every_document_is_drawn_alike_often(rng):
+    Y = sparse.csr_array(np.ones((5, 1), dtype=np.float32))
+    times = sum(draw_documents(Y, 2, rng).toarray() > 0 for _ in range(2000))[0]
+    assert_allclose(times / 2000, 2 / 5, atol=0.05)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_prototypes_are_means_of_a_few_documents(normalize, rng):
+    Y, vectors = random_labels(rng), rng.randn(40, 4)
+    prototypes = draw_prototypes(vectors, Y, 3, 5, normalize, np.random.RandomState(1))
+    again = np.random.RandomState(1)
+    for draw in prototypes:
+        chosen = draw_documents(Y, 3, again).toarray() > 0
+        for prototype, rows in zip(draw, chosen, strict=True):
+            mean = vectors[rows].mean(axis=0)
+            expected = mean / np.linalg.norm(mean) if normalize else mean
+            assert_allclose(prototype, expected, rtol=1e-6)
+    assert (prototypes[0] != prototypes[1]).any()
+
+
+def test_where_a_label_has_no_more_documents_than_wanted_all_draws_are_equal(rng):
+    Y, vectors = random_labels(rng), rng.randn(40, 4)
+    draws = draw_prototypes(vectors, Y, 40, 3, True, rng)
+    assert_allclose(draws, np.broadcast_to(draws[0], draws.shape), rtol=1e-12)
+
+
+# --------------------------------------------------------------------------------- transfer
+
+
+def test_least_squares_of_the_specification():
+    matrix = ridge_transfer(P[None], M, ridge=0.0)
+    assert_allclose(matrix, W, atol=1e-12)
+    assert_allclose(squared_error(matrix, P[None], M), 0.065, atol=1e-12)
+    assert_allclose(matrix @ TAIL, [2.296, 0.856], atol=1e-12)
+    assert_allclose(matrix @ P_NEW, [2.05177094, 0.96342426], atol=1e-6)
+
+
+def test_ridge_against_its_equation(rng):
+    prototypes, weights = rng.randn(4, 7, 3), rng.randn(7, 3)
+    matrix = ridge_transfer(prototypes, weights, ridge=0.7)
+    left, right = 0.7 * np.eye(3), np.zeros((3, 3))
+    for draw in prototypes:
+        for p, m in zip(draw, weights, strict=True):
+            left += np.outer(p, p)
+            right += np.outer(m, p)
+    assert_allclose(matrix, right @ np.linalg.inv(left), rtol=1e-9)
+
+
+def test_ridge_finds_a_linear_map_and_without_penalty_the_smallest(rng):
+    A = rng.randn(3, 3)
+    prototypes = rng.randn(2, 5, 3)
+    exact = ridge_transfer(prototypes[:1], prototypes[0] @ A.T, ridge=0.0)
+    assert_allclose(exact, A, rtol=1e-6)
+    few, weights = rng.randn(1, 2, 4), rng.randn(2, 4)  # fewer labels than dimensions
+    smallest = np.linalg.lstsq(few[0], weights, rcond=None)[0].T
+    assert_allclose(ridge_transfer(few, weights, ridge=0.0), smallest, atol=1e-9)
+    assert_allclose(ridge_transfer(few, weights, ridge=1e-9), smallest, atol=1e-6)
+
+
+def test_the_gradient_vanishes_at_the_closed_form(rng):
+    prototypes, weights = rng.randn(4, 7, 3), rng.randn(7, 3)
+    matrix = torch.tensor(ridge_transfer(prototypes, weights, ridge=0.0), requires_grad=True)
+    errors = torch.tensor(weights) - torch.tensor(prototypes) @ matrix.T
+    (errors**2).sum().backward()
+    assert_allclose(matrix.grad, 0, atol=1e-10)
+
+
+def test_errors_of_labels_left_out_are_those_of_solving_without_them(rng):
+    prototypes, weights = rng.randn(3, 6, 4), rng.randn(6, 4)
+    ridges = [0.3, 2.0]
+    for ridge, errors in zip(ridges, left_out_errors(prototypes, weights, ridges), strict=True):
+        for label in range(6):
+            others = np.arange(6) != label
+            matrix = ridge_transfer(prototypes[:, others], weights[others], ridge=ridge)
+            for draw in range(3):
+                expected = weights[label] - matrix @ prototypes[draw, label]
+                assert_allclose(errors[label, draw], expected, rtol=1e-8)
+
+
+def test_the_ridge_is_small_for_a_linear_map_and_large_for_noise(rng):
+    prototypes = rng.randn(1, 50, 3) + 0.01 * rng.randn(5, 50, 3)
+    assert best_ridge(prototypes, prototypes[0] @ rng.randn(3, 3)) < 1
+    assert best_ridge(prototypes, rng.randn(50, 3)) > 10
+    weights = rng.randn(50, 3)
+    chosen = best_ridge(prototypes, weights)
+    assert_allclose(
+        ridge_transfer(prototypes, weights), ridge_transfer(prototypes, weights, chosen)
+    )
+
+
+def test_adam_falls_towards_the_closed_form_and_stops_early(rng):
+    prototypes = rng.randn(30, 6, 3).astype(np.float32)
+    weights = rng.randn(6, 3).astype(np.float32)
+    torch.manual_seed(0)
+    matrix = adam_transfer(prototypes, weights)
+    best = squared_error(ridge_transfer(prototypes, weights, 0.0), prototypes, weights)
+    assert best <= squared_error(matrix, prototypes, weights) < 1.2 * best
+    assert squared_error(np.eye(3), prototypes, weights) > 1.2 * best
+
+
+def test_the_identity_is_imprinting():
+    options = Options("identity", None, 5, True)
+    teacher = Teacher(P[None], M, 1.0, options)
+    assert_array_equal(teacher.transferred(TAIL[None]), TAIL[None])
+    assert_array_equal(identity_transfer(P[None], M), np.eye(2))
+
+
+# -------------------------------------------------------------------------------- attention
+
+
+def test_attention_of_the_specification():
+    assert_allclose(TAIL @ P.T, [0.8, 0.6, 0.96])
+    alpha = attention(TAIL[None], P)
+    assert_allclose(alpha, [[0.33419761, 0.27361786, 0.39218453]], atol=1e-8)
+    assert_allclose(alpha @ P, [[0.56950833, 0.58736548]], atol=1e-8)
+    assert_allclose(attend(TAIL[None], P[None]), [P_NEW], atol=1e-8)
+
+
+@given(st.integers(0, 1000), st.floats(0.02, 5))
+def test_attention_against_loops(seed, temperature):
+    rng = np.random.RandomState(seed)
+    tail, head = rng.randn(3, 4), rng.randn(2, 5, 4)
+    moved = attend(tail, head, temperature)
+    for z in range(3):
+        attended = np.zeros(4)
+        for draw in head:
+            top = max(tail[z] @ p for p in draw)  # else small temperatures overflow
+            e = [np.exp((tail[z] @ p - top) / temperature) for p in draw]
+            attended += sum(e[j] / sum(e) * draw[j] for j in range(5)) / len(head)
+        assert_allclose(moved[z], (tail[z] + attended) / 2, rtol=1e-6, atol=1e-9)
+    assert_allclose(attention(tail, head[0], temperature).sum(axis=1), 1)
+
+
+def test_what_attention_leaves_alone(rng):
+    tail, head = rng.randn(3, 4), rng.randn(5, 4)
+    same = np.broadcast_to(head[0], (2, 5, 4))
+    assert_allclose(attend(tail, same), (tail + head[0]) / 2)
+    copies = np.broadcast_to(head, (30, 5, 4))
+    assert_allclose(attend(tail, copies), attend(tail, head[None]))
+    members = rng.randn(6, 3, 4)
+    each = [attend(member, head[None], 0.3) for member in members]
+    assert_allclose(attend(members, head[None], 0.3), each)
+
+
+def test_a_low_temperature_sees_the_nearest_label_alone(rng):
+    tail, head = rng.randn(3, 4), rng.randn(5, 4)
+    nearest = head[(tail @ head.T).argmax(axis=1)]
+    assert_allclose(attend(tail, head[None], 1e-3), (tail + nearest) / 2, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------ calibration
+
+
+def test_calibration_finds_what_the_scores_say(rng):
+    scores, rarities = rng.randn(20000, 8), rng.uniform(0, 4, 8)
+    hits = rng.rand(20000, 8) < expit(1.7 * scores + 0.4 - rarities)
+    slope, intercept, prior = calibrate(scores, hits, rarities)
+    assert_allclose([slope, intercept], [1.7, 0.4], atol=0.08)
+    assert prior == 1
+
+
+def test_calibration_is_the_best_of_its_kind(rng):
+    scores, rarities = 3 * rng.randn(300, 5) + 20, rng.uniform(0, 4, 5)
+    hits = rng.rand(300, 5) < 0.2
+
+    def loss(slope, intercept):
+        p = expit(slope * scores + intercept - rarities)
+        return -np.where(hits, np.log(p), np.log(1 - p)).sum()
+
+    slope, intercept, _ = calibrate(scores, hits, rarities)
+    for change in (-0.01, 0.01):
+        assert loss(slope, intercept) < loss(slope + change, intercept - 20 * change) + 0.01
+        assert loss(slope, intercept) < loss(slope, intercept + change) + 0.01
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_nothing_to_calibrate_on(value):
+    hits = np.full((4, 2), bool(value))
+    assert calibrate(np.ones((4, 2)), hits, np.zeros(2)) == Calibration(1, 0, 0)
+
+
+# ---------------------------------------------------------------------------------- teacher
+
+
+def test_a_teacher_gives_columns_to_labels_with_documents(rng):
+    teacher = Teacher(P[None], M, 3.0, Options("ridge", 1.0, 5, True))
+    teacher.calibration = Calibration(2.0, 0.5, 1.0)
+    prototypes = np.stack([[TAIL, np.zeros(2)], [P[0], np.zeros(2)]])
+    columns = teacher.columns(prototypes, np.array([4.0, 9.0]))
+    assert columns.shape == (2, 3, 2) and columns.dtype == np.float32
+    expected = 3.0 * teacher.matrix @ P_NEW
+    assert_allclose(columns[0, :2, 0], 2 * expected, rtol=1e-6)
+    assert_allclose(columns[:, 2, 0], 0.5 - 4)
+    assert_array_equal(columns[:, :2, 1], 0)
+    assert_array_equal(columns[:, 2, 1], NEVER)
+
+
+def test_the_teacher_without_some_labels(rng):
+    prototypes, weights = rng.randn(2, 6, 3), rng.randn(6, 3)
+    options = Options("ridge", None, 5, False)
+    less = Teacher(prototypes, weights, 1.0, options).without([1, 4])
+    kept, ridge = [0, 2, 3, 5], best_ridge(prototypes, weights)
+    assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept], ridge))
+
+
+def test_labels_that_transfer_well_are_trusted_more(rng):
+    """Documents of a label lie around its weights, or anywhere."""
+    slopes = {}
+    for spread in (0.3, 30.0):
+        centers = rng.randn(12, 6)
+        labels = rng.randint(12, size=600)
+        vectors = (centers[labels] + spread * rng.randn(600, 6)).astype(np.float32)
+        Y = sparse.csr_array(np.eye(12, dtype=np.float32)[labels])
+        options = Options("ridge", None, 5, False)
+        teacher = Teacher(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
+        teacher.calibrate(vectors, Y, np.full(12, np.log(11)), rng)
+        slopes[spread] = teacher.calibration.slope
+    assert slopes[0.3] > 0.3 and abs(slopes[30.0]) < 0.05
+
+
+def test_one_head_label_cannot_be_taught_by_others(rng):
+    teacher = Teacher(P[None, :1], M[:1], 1.0, Options("ridge", None, 5, False))
+    teacher.calibrate(rng.randn(10, 2), sparse.csr_array(np.ones((10, 1))), np.zeros(1), rng)
+    assert teacher.calibration == Calibration()

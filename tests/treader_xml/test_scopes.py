@@ -1,0 +1,314 @@
+"""Vectors of documents, descriptions of labels and scope sets: each against loops."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import FunctionTransformer, normalize
+
+from skmltc.labels import check_label_parents
+from skmltc.neighbors import CosineNeighbors
+from skmltc.treader_xml._scopes import (
+    _SMOOTHING,
+    Library,
+    MeanEmbedding,
+    TokenCounts,
+    first_positive,
+    first_words,
+    heaviest,
+    token_tfidf,
+    with_parents,
+)
+
+SEEDS = given(st.integers(0, 10_000))
+FEW = settings(max_examples=25, deadline=None)
+
+
+def texts(rng, n_samples=12, n_ids=9, longest=7):
+    lengths = rng.randint(1, longest + 1, (n_samples, 1))
+    token_ids = rng.randint(1, n_ids, (n_samples, longest))
+    return (token_ids * (np.arange(longest) < lengths)).astype(np.int32)
+
+
+def features(rng, n_samples=30, n_features=8):
+    matrix = rng.rand(n_samples, n_features) * (rng.rand(n_samples, n_features) < 0.5)
+    return sparse.csr_array(matrix.astype(np.float32))
+
+
+def labels(rng, n_samples=30, n_labels=6):
+    return sparse.csr_array((rng.rand(n_samples, n_labels) < 0.3).astype(np.float32))
+
+
+def flat(n_labels):
+    return check_label_parents(None, n_labels)
+
+
+def library(n_neighbors=5, neighbors=None):
+    return Library(FunctionTransformer(), neighbors or CosineNeighbors(device="cpu"), n_neighbors)
+
+
+# ------------------------------------------------------------------------------------ vectors
+
+
+def counts_in_loops(token_ids, n_ids):
+    counts = np.zeros((len(token_ids), n_ids - 1))
+    for row, text in zip(counts, token_ids, strict=True):
+        for word in text:
+            if word > 1:  # neither padding nor the unknown word
+                row[word - 1] += 1
+    return counts
+
+
+@SEEDS
+@FEW
+def test_counts_in_loops(seed):
+    token_ids = texts(np.random.RandomState(seed))
+    counts = TokenCounts(9).fit_transform(token_ids)
+    assert isinstance(counts, sparse.csr_array) and counts.dtype == np.float32
+    assert_array_equal(counts.toarray(), counts_in_loops(token_ids, 9))
+    assert len(set(zip(*counts.nonzero(), strict=True))) == counts.nnz
+
+
+@SEEDS
+@FEW
+def test_means_of_word_vectors_in_loops(seed):
+    rng = np.random.RandomState(seed)
+    token_ids, table = texts(rng), rng.randn(9, 4).astype(np.float32)
+    means = np.zeros((12, 4))
+    for mean, text in zip(means, token_ids, strict=True):
+        known = [word for word in text if word > 1]
+        for word in known:
+            mean += table[word] / len(known)
+    found = MeanEmbedding(table).fit_transform(token_ids)
+    assert_allclose(normalize(found), normalize(means), atol=1e-5)
+
+
+@SEEDS
+@FEW
+def test_tfidf_of_tokens_in_loops(seed):
+    token_ids = texts(np.random.RandomState(seed))
+    counts = counts_in_loops(token_ids, 9)
+    expected = np.zeros_like(counts)
+    for d, word in zip(*counts.nonzero(), strict=True):
+        holders = np.count_nonzero(counts[:, word])
+        inverse = math.log((1 + len(counts)) / (1 + holders)) + 1
+        expected[d, word] = (1 + math.log(counts[d, word])) * inverse
+    found = token_tfidf(9).fit_transform(token_ids).toarray()
+    assert_allclose(found, normalize(expected), atol=1e-6)
+
+
+# ------------------------------------------------------------------------------- descriptions
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10))
+@FEW
+def test_heaviest_columns_in_loops(seed, length):
+    """Of equal weights the lower column comes first."""
+    rng = np.random.RandomState(seed)
+    weights = rng.randint(0, 4, (6, 7)) / 4
+    expected = np.zeros((6, length), dtype=int)
+    for row, numbers in zip(expected, weights, strict=True):
+        order = sorted(np.flatnonzero(numbers), key=lambda column: (-numbers[column], column))
+        row[: min(length, len(order))] = [column + 1 for column in order[:length]]
+    assert_array_equal(heaviest(sparse.csr_array(weights), length), expected)
+
+
+def test_heaviest_columns_of_rows_in_no_order():
+    weights = sparse.csr_array(
+        (np.array([1.0, 3.0, 2.0]), np.array([4, 2, 0]), np.array([0, 3, 3])), shape=(2, 5)
+    )
+    assert_array_equal(heaviest(weights, 2), [[3, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "length, expected",
+    [(2, [[5, 3], [1, 0]]), (3, [[5, 3, 2], [1, 0, 0]]), (5, [[5, 3, 2, 0, 0], [1, 0, 0, 0, 0]])],
+)
+def test_first_words(length, expected):
+    words = first_words(np.array([[5, 3, 2], [1, 0, 0]], dtype=np.int32), length)
+    assert_array_equal(words, expected)
+    assert words.dtype == np.int64
+
+
+# ------------------------------------------------------------------------------------ parents
+
+
+def sets_of(matrix):
+    return [set(row) for row in np.split(matrix.indices, matrix.indptr[1:-1])]
+
+
+def test_parents_are_added_once_and_no_grandparents():
+    """Labels 0 and 1 below 2, which is below 4, a row that is no label; 3 stands alone."""
+    parents = check_label_parents([2, 2, 4, -1, -1], n_labels=4)
+    Y = sparse.csr_array(
+        np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    )
+    sets = with_parents(Y, parents)
+    assert sets.shape == (5, 5) and sets.dtype == np.float32
+    assert sets_of(sets) == [{0, 2}, {0, 1, 2}, {0, 2, 4}, {3}, set()]
+    assert_array_equal(sets.data, 1)
+
+
+@SEEDS
+@FEW
+def test_label_sets_in_loops(seed):
+    """With several parents a label, and rows beyond the labels."""
+    rng = np.random.RandomState(seed)
+    Y, n_rows = labels(rng), 9
+    parents = sparse.csr_array(np.triu(rng.rand(n_rows, n_rows) < 0.2, k=1).astype(np.float32))
+    before = Y.toarray()
+    expected = []
+    for row in Y.toarray():
+        own = set(np.flatnonzero(row).tolist())
+        expected.append(own.union(*(parents[[label]].indices.tolist() for label in own)))
+    sets = with_parents(Y, parents)
+    assert sets_of(sets) == expected and sets.shape == (30, n_rows)
+    assert_array_equal(Y.toarray(), before)
+
+
+@SEEDS
+@FEW
+def test_without_a_hierarchy_sets_are_the_labels(seed):
+    Y = labels(np.random.RandomState(seed))
+    assert_array_equal(with_parents(Y, flat(6)).toarray(), Y.toarray())
+
+
+# ------------------------------------------------------------------------------------- scopes
+
+
+def scopes_in_loops(X, label_sets, queries, n_neighbors, own=False):
+    """Evidence by the formula: of the n documents nearest by cosine, but not the document."""
+    units, sets = normalize(X.toarray().astype(float)), label_sets.toarray()
+    scopes = np.zeros((queries.shape[0], sets.shape[1]))
+    for i, query in enumerate(normalize(queries.toarray().astype(float))):
+        cosines = {j: units[j] @ query for j in range(len(units)) if not (own and i == j)}
+        near = sorted((j for j in cosines if cosines[j] > 0), key=lambda j: -cosines[j])
+        near = near[:n_neighbors]
+        for label in range(sets.shape[1]):
+            prior = np.mean(sets[:, label])
+            votes = sum(cosines[j] for j in near if sets[j, label])
+            if votes:
+                share = votes / sum(cosines[j] for j in near)
+                scopes[i, label] = math.log(1 + share / (_SMOOTHING * prior))
+    return scopes
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40))
+@FEW
+def test_scopes_in_loops(seed, n_neighbors):
+    rng = np.random.RandomState(seed)
+    X, Y, queries = features(rng), labels(rng), features(rng, 10)
+    parents = check_label_parents([2, 2, 6, -1, 6, -1, -1], n_labels=6)
+    found = library(n_neighbors).fit(X, Y, parents)
+    sets = with_parents(Y, parents)
+    expected = scopes_in_loops(X, sets, X, n_neighbors, own=True)
+    assert_allclose(found.own_scopes.toarray(), expected, rtol=1e-5, atol=1e-6)
+    expected = scopes_in_loops(X, sets, queries, n_neighbors)
+    assert_allclose(found.scopes(queries).toarray(), expected, rtol=1e-5, atol=1e-6)
+    assert found.own_scopes.shape == (30, 7) and found.own_scopes.dtype == np.float32
+
+
+def test_scopes_are_the_labels_of_the_neighbours_with_parents():
+    """A flat hierarchy has their labels alone."""
+    X = sparse.csr_array(np.array([[1, 0, 0.1], [1, 0, 0.2], [0, 1, 0.1]], dtype=np.float32))
+    Y = sparse.csr_array(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32))
+    query = sparse.csr_array(np.array([[0, 1, 0]], dtype=np.float32))
+    alone = library(1).fit(X, Y, flat(3))
+    assert sets_of(alone.own_scopes) == [{1}, {0}, {1}]
+    assert sets_of(alone.scopes(query)) == [{2}]
+    nested = library(1).fit(X, Y, check_label_parents([-1, 3, 0, -1], n_labels=3))
+    assert sets_of(nested.own_scopes) == [{1, 3}, {0}, {1, 3}]
+    assert sets_of(nested.scopes(query)) == [{0, 2}]
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 3, 29, 30, 100])
+def test_no_document_is_its_own_neighbour(n_neighbors):
+    """Each document has a label of its own at random: none is in the scope of its document."""
+    rng = np.random.RandomState(0)
+    X, order = features(rng), rng.permutation(30)
+    Y = sparse.csr_array(np.eye(30, dtype=np.float32)[order])
+    scopes = library(n_neighbors).fit(X, Y, flat(30)).own_scopes.toarray()
+    assert not scopes[np.arange(30), order].any()
+    n_found = (scopes > 0).sum(axis=1)
+    assert n_found.min() > 0 and n_found.max() == min(n_neighbors, 29)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 4, 9])
+def test_duplicates_of_a_document_are_neighbours_the_document_is_not(n_neighbors):
+    """Of ten equal documents, some would not find themselves among the nearest."""
+    X = features(np.random.RandomState(0), 20)
+    X = sparse.csr_array(sparse.vstack([X[[3] * 10], X]))
+    Y = sparse.csr_array(np.eye(30, dtype=np.float32))
+    scopes = library(n_neighbors).fit(X, Y, flat(30)).own_scopes[:10].toarray() > 0
+    assert not scopes.diagonal().any()
+    assert_array_equal(scopes.sum(axis=1), n_neighbors)
+    equal = np.append(np.arange(10), 13)  # the fourth row of the others is one more
+    assert_array_equal(scopes[:, equal].sum(axis=1), n_neighbors)
+
+
+def test_documents_without_a_word_have_empty_scopes():
+    X = features(np.random.RandomState(0)).tolil()
+    X[[4, 9]] = 0
+    X, Y = sparse.csr_array(X), labels(np.random.RandomState(1))
+    found = library().fit(X, Y, flat(6))
+    assert np.diff(found.own_scopes.indptr)[[4, 9]].sum() == 0
+    assert found.scopes(sparse.csr_array((2, 8), dtype=np.float32)).nnz == 0
+    assert np.isfinite(found.own_scopes.data).all()
+
+
+@pytest.mark.parametrize("n_neighbors", [29, 30, 31, 1000])
+def test_more_neighbours_than_documents_are_all_of_them(n_neighbors):
+    rng = np.random.RandomState(0)
+    X, Y = features(rng), labels(rng)
+    many, all_others = (library(n).fit(X, Y, flat(6)) for n in (n_neighbors, 29))
+    assert_array_equal(many.own_scopes.toarray(), all_others.own_scopes.toarray())
+    expected = scopes_in_loops(X, Y, X, n_neighbors)
+    assert_allclose(many.scopes(X).toarray(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_neighbours_of_another_library_give_the_same():
+    rng = np.random.RandomState(0)
+    X, Y, queries = features(rng), labels(rng), features(rng, 10)
+    ours, theirs = (
+        library(4, neighbors).fit(X, Y, flat(6))
+        for neighbors in (None, NearestNeighbors(metric="cosine"))
+    )
+    assert_allclose(theirs.own_scopes.toarray(), ours.own_scopes.toarray(), rtol=1e-5)
+    assert_allclose(theirs.scopes(queries).toarray(), ours.scopes(queries).toarray(), rtol=1e-5)
+
+
+class Lossy:
+    """Approximate search that finds fewer than are asked for: the rest has the index -1."""
+
+    def fit(self, X):
+        self.exact = CosineNeighbors(device="cpu").fit(X)
+
+    def kneighbors(self, X, n_neighbors):
+        distances, indices = self.exact.kneighbors(X, n_neighbors)
+        distances[:, 2:], indices[:, 2:] = np.inf, -1
+        return distances, indices
+
+
+def test_neighbours_that_were_not_found_do_not_count():
+    rng = np.random.RandomState(0)
+    X, Y, queries = features(rng), labels(rng), features(rng, 10)
+    two, lossy = (library(n, s).fit(X, Y, flat(6)) for n, s in ((2, None), (5, Lossy())))
+    assert_array_equal(lossy.scopes(queries).toarray(), two.scopes(queries).toarray())
+
+
+def test_the_first_positive_numbers_of_each_row():
+    closeness = np.array([[0, 0.9, 0.8, 0.7], [0.9, 0.8, 0, 0.7], [0, 0, 0, 0.1]])
+    expected = [[0, 0.9, 0.8, 0], [0.9, 0.8, 0, 0], [0, 0, 0, 0.1]]
+    assert_array_equal(first_positive(closeness, 2), expected)
+
+
+def test_without_neighbours_nothing_is_looked_up():
+    X, Y = sparse.csr_array(np.eye(4, dtype=np.float32)), sparse.csr_array(np.eye(4))
+    found = library(0).fit(X, Y, flat(4))
+    assert found.scopes(X).shape == found.own_scopes.shape == (4, 4)
+    assert found.scopes(X).nnz == found.own_scopes.nnz == 0
