@@ -2,7 +2,7 @@
 Own texts: from a CSV file to label names
 =========================================
 
-A table with one row a document, its text in one column and its labels in another, separated by
+A table with one row per document, its text in one column and its labels in another, separated by
 semicolons: that is how many collections come. This example reads such a file with pandas, trains
 :class:`~skmltc.BalancedLossClassifier` on it, and ends with the names of the predicted labels.
 """

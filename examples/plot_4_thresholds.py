@@ -56,7 +56,7 @@ for name, classifier in classifiers.items():
 # What was learned
 # ----------------
 #
-# ``threshold_`` holds one cut-off a label, in the units of the scores. The lower it is, the fewer
+# ``threshold_`` holds one cut-off per label, in the units of the scores. The lower it is, the fewer
 # points a label needs.
 
 figure, ax = plt.subplots(layout="constrained")

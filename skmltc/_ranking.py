@@ -56,7 +56,7 @@ def top_of_dense(scores, k):
     above, level = scores > cut, scores == cut
     room = k - above.sum(axis=1, keepdims=True)
     chosen = above | (level & (np.cumsum(level, axis=1, dtype=np.int32) <= room))
-    columns = np.nonzero(chosen)[1].reshape(-1, k)  # exactly k a row, ascending
+    columns = np.nonzero(chosen)[1].reshape(-1, k)  # exactly k per row, ascending
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(np.where(values == -np.inf, -1, columns), order, axis=1)
@@ -103,7 +103,7 @@ def _check_shape(scores, shape):
     if scores.shape != shape:
         raise must_be(
             "y_score",
-            f"of shape {shape}, one score a document and label, or an integer array of fewer "
+            f"of shape {shape}, one score per document and label, or an integer array of fewer "
             "columns, the best labels of each document",
             f"{scores.dtype} of shape {scores.shape}",
         )
@@ -112,7 +112,7 @@ def _check_shape(scores, shape):
 def _check_ranking(ranking, shape):
     n_samples, n_labels = shape
     if len(ranking) != n_samples:
-        raise must_be("y_score", f"a ranking of {n_samples} rows, one a document", len(ranking))
+        raise must_be("y_score", f"a ranking of {n_samples} rows, one per document", len(ranking))
     unknown = ranking[(ranking < -1) | (ranking >= n_labels)]
     if len(unknown):
         raise must_be(

@@ -77,4 +77,4 @@ def _check_shape(Y, n_samples, n_labels, name):
             f"{name} must have {n_samples} rows. Got {Y.shape[0]} instead."
         )
     if n_labels is not None and Y.shape[1] != n_labels:
-        raise must_be(name, f"a matrix of {n_labels} columns, one a label", Y.shape[1])
+        raise must_be(name, f"a matrix of {n_labels} columns, one per label", Y.shape[1])

@@ -29,7 +29,7 @@ class BalancedLossClassifier(NetworkClassifier):
 
     The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for
     Multi-label Text Classification with Long-Tailed Class Distribution* (EMNLP 2021), on any
-    encoder. On features (TF-IDF, say) the default is a linear model, one a label, solved to
+    encoder. On features (TF-IDF, say) the default is a linear model, one per label, solved to
     convergence; its weight decay, the shift of its logits by label frequency and the cut-off of
     its decisions are learned from out-of-fold scores.
 
@@ -43,7 +43,7 @@ class BalancedLossClassifier(NetworkClassifier):
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
         is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
         documents of three data sets, where `threshold` is learned. Its logits are far from 0, so
-        where `threshold` is a number (or y has one class a document) "auto" is the paper's
+        where `threshold` is a number (or y has one class per document) "auto" is the paper's
         "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: logits are raised by tau log(N/n - 1) after training, N being all training documents
@@ -61,7 +61,7 @@ class BalancedLossClassifier(NetworkClassifier):
         Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder,
         and where documents are few as many as make 200 steps.
     batch_size : int, default=64
-        Documents a step of AdamW.
+        Documents per step of AdamW.
     early_stopping : bool or "auto", default="auto"
         Stop AdamW when the loss on a validation part no longer falls, and keep the best weights.
         "auto" does so where the data can spare that part.

@@ -72,7 +72,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             Features, such as TF-IDF weights; or token ids, a dense array of integers with 0 for
             padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
-            Label indicators, dense or of any scipy sparse format; or one class a document.
+            Label indicators, dense or of any scipy sparse format; or one class per document.
         X_val, y_val : like X and y, default=None
             An official validation part. Without it what has to be tuned is tuned on documents
             held out of X.
@@ -311,7 +311,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
         k : int, default=5
-            Labels a document.
+            Labels per document.
 
         Returns
         -------
@@ -361,7 +361,7 @@ def _dense_target(y):
         if "inhomogeneous" not in str(error):
             raise
         remedy = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
-        expected = "a label indicator matrix or one class a document"
+        expected = "a label indicator matrix or one class per document"
         raise must_be("y", expected, "rows of different lengths", remedy) from error
 
 

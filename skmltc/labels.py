@@ -335,7 +335,7 @@ def check_label_parents(label_parents, n_labels):
         children, parents = label_parents.nonzero()
     n_rows = label_parents.shape[0]
     if n_rows < n_labels:
-        expected = f"of {n_labels} rows at least, one a label"
+        expected = f"of {n_labels} rows at least, one per label"
         raise must_be("label_parents", expected, n_rows, "A label without a parent has -1.")
     matrix = _parent_matrix(children, parents, n_rows)
     _check_no_cycle(matrix)
@@ -364,7 +364,7 @@ def _check_square(label_parents):
     if len(shape) != 2 or shape[0] != shape[1]:
         raise must_be(
             "label_parents",
-            "a parent a label, or a square matrix with ones at (child, parent)",
+            "a parent per label, or a square matrix with ones at (child, parent)",
             f"shape {shape}",
             "Parents that are no labels have rows and columns of their own, the last ones.",
         )

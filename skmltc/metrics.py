@@ -188,7 +188,7 @@ def f1_by_group(y_true, y_pred, label_counts, *, groups=None, documents="all"):
     Returns
     -------
     dict of str to dict
-        "total" and one entry a group, with the keys "micro" and "macro" (F1), "precision" and
+        "total" and one entry per group, with the keys "micro" and "macro" (F1), "precision" and
         "recall" (micro), "n_labels", "n_tested" (labels with a test document), "support" (true
         labels of all test documents), "min_count" and "max_count" (training documents a
         label). Everything is 0 in a group without labels.
@@ -488,7 +488,7 @@ def _cells(texts):
 def _check_per_label(values, n_labels, name):
     values = np.asarray(values, dtype=np.float64).ravel()  # sums of a csr_matrix have two axes
     if len(values) != n_labels:
-        raise must_be(name, f"an array of shape ({n_labels},), one value a label", values.shape)
+        raise must_be(name, f"an array of shape ({n_labels},), one value per label", values.shape)
     if not (np.isfinite(values) & (values >= 0)).all():
         raise must_be(name, "finite and not negative", f"a minimum of {values.min()}")
     return values

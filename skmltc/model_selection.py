@@ -325,7 +325,7 @@ def multilabel_cross_val_predict(
     Parameters
     ----------
     estimator : classifier
-        Cloned and fitted once a fold, on `y` as it was given (sparse or dense).
+        Cloned and fitted once per fold, on `y` as it was given (sparse or dense).
     X : list, array or sparse matrix of n_samples documents
         Texts or features, whatever the estimator takes.
     y : array or sparse matrix of shape (n_samples, n_labels)
@@ -335,7 +335,7 @@ def multilabel_cross_val_predict(
         ``keep_only_documents=False``, or any splitter that tests every document once.
     method : str, default="decision_function"
         What to ask the estimator for: this, "predict_proba" or "predict_log_proba". Lists of
-        arrays, one a label, as multi-output forests return, are put together.
+        arrays, one per label, as multi-output forests return, are put together.
     n_jobs : int, default=None
         Folds at a time.
     top_k : int, default=None

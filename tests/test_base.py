@@ -182,7 +182,7 @@ def test_prediction_needs_a_fit_and_the_features_of_the_fit(model, method, X, y)
         (lambda X, y: (X, None), "X_val and y_val must be given together. Got one of them"),
         (lambda X, y: (None, y), "X_val and y_val must be given together. Got one of them"),
         (lambda X, y: (X[:3], y), "y_val must be of 3 rows, as X. Got 60 instead"),
-        (lambda X, y: (X, y[:, :2]), "y_val must be a matrix of 3 columns, one a label. Got 2"),
+        (lambda X, y: (X, y[:, :2]), "y_val must be a matrix of 3 columns, one per label. Got 2"),
         (lambda X, y: (X[:, :2], y), "X has 2 features, but .* is expecting 6 features"),
         (lambda X, y: (X, 3 * y), "y_val must be a label indicator matrix of zeros and ones"),
     ],

@@ -259,8 +259,8 @@ class TestCheckLabelParents:
         [
             ([-1, 3, -1], "numbers from 0 to 2, or -1 .* Got 3 as the parent of label 1 instead"),
             ([-1, -1, -2], "Got -2 as the parent of label 2 instead. Parents that are no labels"),
-            ([-1, 0], "of 3 rows at least, one a label. Got 2 instead. A label without a parent"),
-            (np.zeros((2, 2)), "of 3 rows at least, one a label. Got 2 instead."),
+            ([-1, 0], "of 3 rows at least, one per label. Got 2 instead. A label without a parent"),
+            (np.zeros((2, 2)), "of 3 rows at least, one per label. Got 2 instead."),
             (np.zeros((3, 4)), r"a square matrix .* Got shape \(3, 4\) instead."),
             (np.zeros((3, 3, 3)), r"a square matrix .* Got shape \(3, 3, 3\) instead."),
             (["a", "b", "c"], "row numbers or -1. Got dtype <U1 instead. .*parents_from_edges"),

@@ -9,7 +9,7 @@ fitted on the training documents alone. Tail labels have fewer than --n-phi trai
 
 Rows: the single network (Sing.), Siamese scores of tail labels without gates, triplets and second
 task (Naive), without gates and triplets (/CSS), without the second task (/MT), with everything
-(Our), the same with one triplet a document instead of eight (Our, 1), and with everything below a
+(Our), the same with one triplet per document instead of eight (Our, 1), and with everything below a
 learned n_phi (Our, auto). Each is cut twice: "tuned" is the estimator's default; "0.5" is the
 paper's, a probability of 0.5 of either network and nothing calibrated.
 

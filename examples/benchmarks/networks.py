@@ -12,7 +12,7 @@ ENCODERS = ("bag", "cnn", "bilstm")
 
 
 def load(folder, encoder, **bounds):
-    """A task of features.py, as the encoder reads it: TF-IDF, or 128 tokens a text."""
+    """A task of features.py, as the encoder reads it: TF-IDF, or 128 tokens per text."""
     reader = None if encoder == "bag" else TokenSequenceVectorizer(max_length=128)
     return features.load(folder, reader, **bounds)
 

@@ -6,9 +6,9 @@ FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Six quest
 
 overhead: seconds of `BalancedLossClassifier.fit` over those of a plain loop with the same network
     and the same batches.
-buckets: documents a second of texts cut to 256 tokens, in batches of like length cut to their
+buckets: documents per second of texts cut to 256 tokens, in batches of like length cut to their
     longest text, over those of a plain network and loop with every batch padded to 256.
-words: documents a second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
+words: documents per second of TextCNN (filters of 2, 4 and 8 words, 128 of each, word vectors of
     300) on 128 tokens in batches of 32, over those of a plain network and padded loop.
 head: seconds that `HeadToTailClassifier` trains its head for, a BiLSTMAttention with word vectors
     of 300 on 500 tokens, over those of a plain loop with the same network and the same batches.

@@ -14,7 +14,7 @@ FOLDER is as for features.py, whose measures these are. The rows, all with tf-id
     defaults            what TReaderXMLClassifier() is: both
     balancing           with the loss CB-NTR instead of cross-entropy
 
---encoder embedding reads 128 tokens a text, bag TF-IDF features. --n-train trains on so many of
+--encoder embedding reads 128 tokens per text, bag TF-IDF features. --n-train trains on so many of
 the documents, drawn with seed 0. --names describes labels by the words of their names, where they
 are known, instead of the heaviest words of their documents. Finished rows are kept in the output
 file and not measured again.

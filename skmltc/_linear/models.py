@@ -35,7 +35,7 @@ def fit_path(features, Y, loss, columns, decays, max_iter):
 
 @torch.no_grad()
 def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=None, verbose=0):
-    """Fit one linear model a label.
+    """Fit one linear model per label.
 
     Parameters
     ----------

@@ -42,17 +42,17 @@ def make_long_tailed_corpus(
     n_labels : int, default=60
         Labels; each has at least one document.
     labels_per_sample : float, default=1.5
-        Mean number of labels a document, parents not counted; at least 1. Each document has at
+        Mean number of labels per document, parents not counted; at least 1. Each document has at
         least one label.
     exponent : float, default=1.25
         The k-th most frequent label has a share proportional to ``k ** -exponent``.
     n_words : int, default=60
-        Mean number of words a document; lengths are log-normal.
+        Mean number of words per document; lengths are log-normal.
     topic_share : float, default=0.3
         Mean share of topical words in a document, between 0 and 1 (exclusive). Fewer make the
         labels harder to tell.
     noise : float, default=0.1
-        Share of topical words that belong to another label, one a document, drawn by frequency.
+        Share of topical words that belong to another label, one per document, drawn by frequency.
     random_state : int, RandomState instance or None, default=None
         The same integer makes the same corpus.
 

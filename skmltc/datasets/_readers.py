@@ -19,7 +19,7 @@ SUBSETS = ("train", "test", "all")
 
 
 def load_jsonl(path, *, subset="train", target_names=None):
-    """Read labelled texts, one JSON object a line with the keys id, text and labels.
+    """Read labelled texts, one JSON object per line with the keys id, text and labels.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def load_jsonl(path, *, subset="train", target_names=None):
     subset : {"train", "test", "all"}, default="train"
         Part to read from a folder; "all" is both, the training part first.
     target_names : list of str, optional
-        The labels, one a column of `target`. Others are dropped, and a warning says how many.
+        The labels, one per column of `target`. Others are dropped, and a warning says how many.
         By default they are, sorted, the labels of the file; in a folder those of the training
         part for both "train" and "test", so that the two have the same columns, and those of
         both parts for "all".
@@ -213,7 +213,7 @@ def open_bytes(path):
 
 
 def read_jsonl(path):
-    """Triples (id, text, labels), one a line that is not blank."""
+    """Triples (id, text, labels), one per line that is not blank."""
     with open_bytes(path) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
@@ -246,7 +246,7 @@ def _excerpt(line):
 
 
 def read_pairs(path):
-    """Pairs of strings, one a line with a TAB between."""
+    """Pairs of strings, one per line with a TAB between."""
     pairs = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         first, tab, second = line.partition("\t")

@@ -38,7 +38,7 @@ def fetch_reuters21578(*, data_home=None, subset="train", download_if_missing=Tr
     Documents, train                     7770
     Documents, test                      3019
     Labels                                 90
-    Labels a document                    1.24
+    Labels per document                    1.24
     ==================   ====================
 
     Parameters

@@ -56,7 +56,7 @@ def top_scores(scores, threshold, k):
     threshold : array of shape (n_labels,)
         Only where it is +inf counts: such a label is left out.
     k : int
-        How many labels a document at most.
+        How many labels per document at most.
 
     Returns
     -------

@@ -72,7 +72,7 @@ def tail_first(options, slack=SLACK):
 
 
 def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0, best=None):
-    """Learn one cut-off a label from out-of-fold scores.
+    """Learn one cut-off per label from out-of-fold scores.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0, best=N
         "tuned": one cut-off, of the best micro-F1. "tuned_low": the lowest one within 0.3
         points of it. "frequency": one cut-off for score + tau log(N/n - 1), tau the best for
         macro-F1 within 0.3 points of micro-F1. "per_group": one for each of head, medium and
-        tail. "per_label": one a label. The last two are drawn towards the common cut-off where
+        tail. "per_label": one per label. The last two are drawn towards the common cut-off where
         positives are few: with ten of them half-way.
     pairs : ScoredPairs
         Out-of-fold scores.

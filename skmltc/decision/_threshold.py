@@ -86,7 +86,7 @@ class MultilabelThresholdClassifierCV(
     threshold : {"tuned_low", "tuned", "frequency", "per_group", "per_label"}, default="tuned_low"
         The rule: one cut-off of the best micro-F1 ("tuned"); the lowest one within 0.3 points
         of it; one for score + tau log(N/n - 1), tau the best for macro-F1 within these 0.3
-        points ("frequency"); one for each of head, medium and tail; one a label. The last two
+        points ("frequency"); one for each of head, medium and tail; one per label. The last two
         are drawn towards the common cut-off where a group or label has few positives.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         What is cut; "auto" takes the first of the two that the estimator has.

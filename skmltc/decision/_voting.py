@@ -23,7 +23,7 @@ class MultilabelVotingClassifier(
     """Average the decision values of several multi-label classifiers.
 
     Members may be pipelines with features of their own. A member that has learned cut-offs (a
-    `threshold_` one a label) votes with its decision values less these, any other with its
+    `threshold_` one per label) votes with its decision values less these, any other with its
     decision values, and the mean of the votes is cut at 0. Wrap it in
     :class:`MultilabelThresholdClassifierCV` for a cut-off learned by the vote as a whole.
 
@@ -32,7 +32,7 @@ class MultilabelVotingClassifier(
     estimators : list of (str, classifier)
         Members with `decision_function`.
     weights : list of float, default=None
-        One a member; all alike by default.
+        One per member; all alike by default.
     n_jobs : int, default=None
         Members fitted at a time.
 

@@ -1,4 +1,4 @@
-"""Encoders: from a batch of documents to one vector a document."""
+"""Encoders: from a batch of documents to one vector per document."""
 
 from ._encoder import Training
 from ._features import BagEncoder, FeatureLinear

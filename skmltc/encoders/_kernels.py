@@ -9,7 +9,7 @@ from torch.nn.functional import conv1d, embedding_bag
 
 
 class ByteDropout(nn.Module):
-    """Dropout that decides by one random byte a number, so with a probability in 256ths.
+    """Dropout that decides by one random byte per number, so with a probability in 256ths.
 
     On a CPU torch draws a float for each number, which is a twelfth of the training of a CNN; to
     draw eight bytes at a time is ten times as fast.
@@ -37,7 +37,7 @@ class ByteDropout(nn.Module):
 class WindowMaximum(torch.autograd.Function):
     """Filters on the windows of each text, and of each filter the maximum.
 
-    Of all windows only one a filter takes part in the gradient, so the way back is two sparse
+    Of all windows only one per filter takes part in the gradient, so the way back is two sparse
     products. The convolution's own way back goes through every position, for zeros, and takes
     half of the training.
     """

@@ -84,7 +84,7 @@ class HeadToTailClassifier(NetworkClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the documents; "auto" is the `training.max_epochs` of the encoder.
     batch_size : int, default=64
-        Documents a step of AdamW; the paper's is 90.
+        Documents per step of AdamW; the paper's is 90.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
         does so where the data can spare that part.

@@ -1,4 +1,4 @@
-"""Linear classifiers on documents' vectors: some trained, some transferred, several a label."""
+"""Linear classifiers on documents' vectors: some trained, some transferred, several per label."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def squared_error(W, prototypes, weights):
     W : array of shape (dim, dim)
     prototypes : array of shape (n_draws, n_labels, dim)
     weights : array of shape (n_labels, dim)
-        Of the head classifier, a row a label.
+        Of the head classifier, a row per label.
     """
     return float(np.sum((weights - prototypes @ W.T) ** 2))
 
@@ -168,7 +168,7 @@ def left_out_errors(prototypes, weights, ridges):
 def adam_transfer(prototypes, weights):
     """Approach the least squares of equation 7 as the released code does: Adam, stopped early.
 
-    Eight passes with a step for each draw, all labels a batch: not the optimum.
+    Eight passes with a step for each draw, all labels per batch: not the optimum.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ class HybridSiameseClassifier(NetworkClassifier):
         alone. "auto" chooses with the threshold, on documents held out; the paper's is 100, which
         is also what "auto" means where the threshold is a number.
     n_triplets : int or "auto", default="auto"
-        Triplets of two documents and a label to train on, each used once. "auto" is 30 a label,
+        Triplets of two documents and a label to train on, each used once. "auto" is 30 per label,
         30,000 at least.
     triplets_per_document : int, default=8
         Triplets in a batch for each of its documents, which are encoded once. With 1 they are
@@ -90,7 +90,7 @@ class HybridSiameseClassifier(NetworkClassifier):
         Passes of the single network over the documents; "auto" is the `training.max_epochs` of the
         encoder.
     batch_size : int, default=64
-        Documents a step.
+        Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop the single network when the loss on a validation part no longer falls, and keep the
         best weights. "auto" does so where the data can spare that part.
@@ -135,7 +135,7 @@ class HybridSiameseClassifier(NetworkClassifier):
     siamese_ : torch module
         The second network.
     supports_ : array of shape (n_labels, n_comparisons, dim)
-        What documents are compared with: one mean a label, or several vectors.
+        What documents are compared with: one mean per label, or several vectors.
     similarity_scale_, similarity_offsets_ : float and array of shape (n_labels,)
         Calibration: logits of similarity are multiplied by the one and shifted by the other.
 

@@ -52,9 +52,9 @@ def draw_triplets(Y, n_triplets, *, batch_size, per_document, sampling, random_s
     n_triplets : int
         Of all batches together; rounded up to a multiple of 3, of 2 for pairs.
     batch_size : int
-        Documents a batch, about.
+        Documents per batch, about.
     per_document : int
-        Triplets a batch for each of its documents; with 1 there are two documents a label, each
+        Triplets per batch for each of its documents; with 1 there are two documents per label, each
         in one similar and one dissimilar pair.
     sampling : {"triplet", "pair"}
         "triplet": a third are similar. "pair": half are, and a dissimilar pair gives one.

@@ -193,7 +193,7 @@ class BalancedLoss(nn.Module):
 
 
 class LabelWeights(nn.Module):
-    """One weight a label, a tensor of shape (n_labels,), whatever the document."""
+    """One weight per label, a tensor of shape (n_labels,), whatever the document."""
 
     def __init__(self, weights):
         super().__init__()

@@ -60,7 +60,7 @@ class WordVectors:
         self.vectors.flags.writeable = False
         check_distinct("words", self.words)
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words):
-            expected = f"an array of shape ({len(self.words)}, dim), a row a word"
+            expected = f"an array of shape ({len(self.words)}, dim), a row per word"
             raise must_be("vectors", expected, f"one of shape {self.vectors.shape}")
         is_finite = np.isfinite(self.vectors).all(axis=1)
         if not is_finite.all():

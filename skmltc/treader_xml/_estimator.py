@@ -102,7 +102,7 @@ class TReaderXMLClassifier(NetworkClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the documents; "auto" is the `training.max_epochs` of the encoder.
     batch_size : int, default=64
-        Documents a step.
+        Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
         does so where the data can spare that part. Its documents are nobody's neighbours.
@@ -238,7 +238,7 @@ class TReaderXMLClassifier(NetworkClassifier):
             Features, such as TF-IDF weights; or token ids, a dense array of integers with 0 for
             padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
-            Label indicators, dense or of any scipy sparse format; or one class a document.
+            Label indicators, dense or of any scipy sparse format; or one class per document.
         X_val, y_val : like X and y, default=None
             An official validation part.
         label_tokens : like X, of shape (n_rows, n_features), default=None

@@ -365,7 +365,7 @@ def micro_f1(chosen, truth, n_relevant):
 
 
 def fair(decays, fold):
-    """The decay a document is the same with fewer documents."""
+    """The decay per document is the same with fewer documents."""
     return [decay * (~fold).mean() for decay in decays]
 
 
