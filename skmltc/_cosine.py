@@ -25,8 +25,10 @@ _QUERIES = 256  # rows of X at a time
 _ROWS = 2**15  # fitted rows at a time: their products with the queries take 32 MB
 _DENSE_QUERIES = 2**23  # numbers in a block of sparse queries that is made dense
 _CHUNK = 16  # columns of which only the best is looked at first
-_SPARE = 3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
-_LEFT_OUT = -2.0  # below every cosine
+_EXTRA_CANDIDATES = (
+    3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
+)
+_EXCLUDED = -2.0  # below every cosine
 _PAIRS = 2**17  # numbers compared at a time
 
 
@@ -239,15 +241,17 @@ def _nearest(rows, queries, left_out, k):
         What is no neighbour of each query.
     k : int
     """
-    columns, coarse = _candidates(rows, queries, left_out, k + _SPARE)
+    columns, coarse = _candidates(rows, queries, left_out, k + _EXTRA_CANDIDATES)
     cosines = rows.cosines(queries, columns)
-    here = coarse > _LEFT_OUT
+    is_candidate = coarse > _EXCLUDED
     # Beyond what float32 costs: a user may have allowed products of still fewer bits.
-    error = max(rows.rounding, 4 * np.abs(cosines - coarse, where=here, out=0 * cosines).max())
-    cosines[~here] = -np.inf
+    error = max(
+        rows.rounding, 4 * np.abs(cosines - coarse, where=is_candidate, out=0 * cosines).max()
+    )
+    cosines[~is_candidate] = -np.inf
     columns, cosines = _rank(columns, cosines, k)
-    in_doubt = here[:, -1] & (cosines[:, -1] <= coarse[:, -1] + error)
-    for i in np.flatnonzero(in_doubt):
+    uncertain = is_candidate[:, -1] & (cosines[:, -1] <= coarse[:, -1] + error)
+    for i in np.flatnonzero(uncertain):
         found = _search_all(rows, queries[[i]], left_out[[i]].indices, cosines[i, -1])
         columns[i], cosines[i] = (values[0] for values in _rank(*found, k))
     columns[cosines == -np.inf] = -1
@@ -261,8 +265,8 @@ def _candidates(rows, queries, left_out, n_candidates):
     best = []
     for block in _blocks(rows.n_rows, _ROWS):
         scores = rows.products(factor, block)  # (n_queries, n_columns)
-        here = (excluded.col >= block.start) & (excluded.col < block.stop)
-        scores[excluded.row[here], excluded.col[here] - block.start] = _LEFT_OUT
+        is_candidate = (excluded.col >= block.start) & (excluded.col < block.stop)
+        scores[excluded.row[is_candidate], excluded.col[is_candidate] - block.start] = _EXCLUDED
         values, columns = _top_columns(scores, rows.maxima(scores), n_candidates)
         best.append((values, columns + block.start))
     values, columns = (torch.cat(parts, dim=1) for parts in zip(*best, strict=True))
@@ -303,8 +307,8 @@ def _rank(columns, cosines, k):
 def _search_all(rows, query, left_out, lowest):
     """Columns that may have a cosine of `lowest` or more with a single query, and the cosines."""
     vector = (query.toarray() if sparse.issparse(query) else query)[0]
-    coarse = rows.units @ vector
-    coarse[left_out] = _LEFT_OUT
+    coarse = rows.unit_rows @ vector
+    coarse[left_out] = _EXCLUDED
     columns = np.flatnonzero(coarse >= lowest - rows.rounding)[None]
     if not vector.any():  # there may be many such rows, and all columns are as good for them
         return columns, np.zeros(columns.shape)
@@ -316,16 +320,16 @@ class _DenseRows:
 
     Parameters
     ----------
-    units : array of float32 of shape (n_rows, n_features)
+    unit_rows : array of float32 of shape (n_rows, n_features)
         Rows of length 1.
     device : str or torch.device
     """
 
-    def __init__(self, units, device):
-        self.units, self.n_rows, self.n_queries = units, len(units), _QUERIES
-        self.rounding = units.shape[1] * np.finfo(np.float32).eps
-        self.tensor = torch.from_numpy(units).to(device)
-        self.room = self.tensor.new_empty(_QUERIES, _padded(min(self.n_rows, _ROWS)))
+    def __init__(self, unit_rows, device):
+        self.unit_rows, self.n_rows, self.n_queries = unit_rows, len(unit_rows), _QUERIES
+        self.rounding = unit_rows.shape[1] * np.finfo(np.float32).eps
+        self.tensor = torch.from_numpy(unit_rows).to(device)
+        self.buffer = self.tensor.new_empty(_QUERIES, _padded(min(self.n_rows, _ROWS)))
 
     def factor(self, queries):
         """What queries are in a product, which several blocks of rows share."""
@@ -334,9 +338,9 @@ class _DenseRows:
     def products(self, factor, block):
         """Products of the queries with a block of rows, filled up to whole chunks."""
         n_columns = block.stop - block.start
-        scores = self.room[: len(factor), : _padded(n_columns)]
+        scores = self.buffer[: len(factor), : _padded(n_columns)]
         torch.mm(factor, self.tensor[block].T, out=scores[:, :n_columns])
-        scores[:, n_columns:] = _LEFT_OUT
+        scores[:, n_columns:] = _EXCLUDED
         return scores
 
     def maxima(self, scores):
@@ -348,7 +352,7 @@ class _DenseRows:
         n_queries = max(1, _PAIRS // (columns.shape[1] * queries.shape[1]))
         cosines = np.empty(columns.shape)
         for block in _blocks(len(columns), n_queries):
-            rows = self.units[columns[block]].astype(np.float64)
+            rows = self.unit_rows[columns[block]].astype(np.float64)
             np.einsum("qcf,qf->qc", rows, queries[block].astype(np.float64), out=cosines[block])
         return cosines
 
@@ -360,17 +364,17 @@ class _SparseRows:
 
     Parameters
     ----------
-    units : csr_array of float32 of shape (n_rows, n_features)
+    unit_rows : csr_array of float32 of shape (n_rows, n_features)
         Rows of length 1.
     device : str or torch.device
     """
 
-    def __init__(self, units, device):
-        self.units, self.n_rows = units, units.shape[0]
-        self.n_queries = int(np.clip(_DENSE_QUERIES // units.shape[1], 16, _QUERIES))
-        self.rounding = np.diff(units.indptr).max() * np.finfo(np.float32).eps
-        self.columns = torch.from_numpy(units.indices).to(device)
-        self.values = torch.from_numpy(units.data).to(device)
+    def __init__(self, unit_rows, device):
+        self.unit_rows, self.n_rows = unit_rows, unit_rows.shape[0]
+        self.n_queries = int(np.clip(_DENSE_QUERIES // unit_rows.shape[1], 16, _QUERIES))
+        self.rounding = np.diff(unit_rows.indptr).max() * np.finfo(np.float32).eps
+        self.columns = torch.from_numpy(unit_rows.indices).to(device)
+        self.values = torch.from_numpy(unit_rows.data).to(device)
 
     def factor(self, queries):
         """What queries are in a product, which several blocks of rows share."""
@@ -379,7 +383,7 @@ class _SparseRows:
     def products(self, factor, block):
         """Products of the queries with a block of rows, filled up to whole chunks."""
         n_columns = block.stop - block.start
-        ends = self.units.indptr[block.start : block.stop + 1]
+        ends = self.unit_rows.indptr[block.start : block.stop + 1]
         filled = np.pad(ends - ends[0], (0, _padded(n_columns) - n_columns), mode="edge")
         scores = embedding_bag(
             self.columns[ends[0] : ends[-1]],
@@ -389,7 +393,7 @@ class _SparseRows:
             per_sample_weights=self.values[ends[0] : ends[-1]],
             include_last_offset=True,
         )
-        scores[n_columns:] = _LEFT_OUT
+        scores[n_columns:] = _EXCLUDED
         return scores.T
 
     def maxima(self, scores):
@@ -399,7 +403,7 @@ class _SparseRows:
     def cosines(self, queries, columns):
         """Products in float64 of queries with some rows each, every pair summed by itself."""
         each = np.repeat(np.arange(len(columns)), columns.shape[1])
-        products = queries[each].astype(np.float64).multiply(self.units[columns.ravel()])
+        products = queries[each].astype(np.float64).multiply(self.unit_rows[columns.ravel()])
         return products.sum(axis=1).reshape(columns.shape)
 
 

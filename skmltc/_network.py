@@ -11,9 +11,9 @@ import numpy as np
 
 from ._networks import fit_network, score_pairs, was_interrupted
 from ._validation import must_be
-from .base import LongTailClassifier
+from .base import BaseLongTailClassifier
 from .decision import ScoredPairs, fixed_threshold, learn_threshold
-from .encoders import FeatureLinear, Training, build_network, start_at_constants
+from .encoders import FeatureLinear, Training, build_network, initialise_biases
 from .model_selection import assign_folds, multilabel_train_test_split
 
 _FOLDS = 3
@@ -23,7 +23,7 @@ _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping can 
 _ENOUGH_TO_DECIDE = 500  # labels on the validation documents; with fewer, decide out of fold
 
 
-class NetworkClassifier(LongTailClassifier):
+class NetworkClassifier(BaseLongTailClassifier):
     """Base of estimators whose `_fit` begins with an encoder and a linear head.
 
     What scores unseen documents is any object with ``encode(X)`` and ``scores(encoded, labels)``,
@@ -66,12 +66,12 @@ class NetworkClassifier(LongTailClassifier):
         if self.max_epochs != "auto":
             return self.max_epochs
         steps_an_epoch = -(-X.shape[0] // self.batch_size)
-        suited = getattr(encoder, "training", Training()).max_epochs
-        return max(suited, -(-_FEWEST_STEPS // steps_an_epoch))
+        recommended = getattr(encoder, "training", Training()).max_epochs
+        return max(recommended, -(-_FEWEST_STEPS // steps_an_epoch))
 
     def _train_for(self, n_epochs, X, Y, loss, encoder, validation=None, callbacks=None):
         network, loss = build_network(encoder, self._n_inputs, Y.shape[1], X), loss.build(Y)
-        start_at_constants(network if isinstance(network, FeatureLinear) else network[-1], loss, Y)
+        initialise_biases(network if isinstance(network, FeatureLinear) else network[-1], loss, Y)
         return fit_network(
             network,
             loss,
@@ -86,15 +86,15 @@ class NetworkClassifier(LongTailClassifier):
 
     def _settings(self, encoder):
         """Arguments of `train_network` that all trainings of a network share."""
-        suited = getattr(encoder, "training", Training())
-        decay = suited.weight_decay if self.weight_decay == "auto" else self.weight_decay
+        recommended = getattr(encoder, "training", Training())
+        decay = recommended.weight_decay if self.weight_decay == "auto" else self.weight_decay
         return {
-            "lr": suited.lr if self.lr == "auto" else self.lr,
+            "lr": recommended.lr if self.lr == "auto" else self.lr,
             "weight_decay": decay,
             "patience": self.patience,
             "device": self._device(),
-            "linear_decay": suited.linear_decay,
-            "lr_factors": suited.lr_factors,
+            "linear_decay": recommended.linear_decay,
+            "lr_factors": recommended.lr_factors,
             "verbose": self.verbose,
         }
 

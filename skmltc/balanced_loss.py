@@ -11,17 +11,17 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from ._linear import fit_linear, linear_scores, tune
+from ._linear import fit_linear, linear_scores, select_weight_decay
 from ._network import NetworkClassifier
 from ._networks import HeadScorer, best_epoch, network_scores
 from ._validation import must_be
-from .decision import SHIFTS, tail_first
-from .labels import rarity
+from .decision import LOGIT_ADJUSTMENTS, select_for_tail
+from .labels import log_odds_against
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
-_NEVER = -50.0  # logit of a label without documents
+NEVER_LOGIT = -50.0  # logit of a label without documents
 
 
 class BalancedLossClassifier(NetworkClassifier):
@@ -178,13 +178,13 @@ class BalancedLossClassifier(NetworkClassifier):
         self.callbacks = callbacks
 
     def _fit(self, X, Y, validation, random_state):
-        loss = self._loss or self._suited_loss()
+        loss = self._loss or self._recommended_loss()
         if self._is_linear(self._encoder):
             self._fit_linear(X, Y, loss, validation, random_state)
         else:
             self._fit_network(X, Y, loss, self._encoder, validation, random_state)
 
-    def _suited_loss(self):
+    def _recommended_loss(self):
         """The best loss where the cut-off is learned; where it is given, one that cuts near 0.5."""
         if self._learns_threshold():
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
@@ -209,7 +209,7 @@ class BalancedLossClassifier(NetworkClassifier):
         decays = WEIGHT_DECAYS if self.weight_decay == "auto" else (float(self.weight_decay),)
         parts = self._parts(Y, validation, random_state) if self._has_to_tune(decays) else []
         if parts:
-            self.weight_decay_, self.logit_adjustment_, *unseen = tune(
+            self.weight_decay_, self.logit_adjustment_, *unseen = select_weight_decay(
                 *_together(X, Y, validation),
                 loss,
                 parts,
@@ -247,9 +247,9 @@ class BalancedLossClassifier(NetworkClassifier):
         """
         self.logit_adjustment_, best = self._fixed_adjustment(), None
         if pairs is not None:
-            rare = rarity(self.label_counts_, self.n_samples_fit_)
+            rare = log_odds_against(self.label_counts_, self.n_samples_fit_)
             options = {tau: pairs.shifted(tau * rare) for tau in self._adjustments()}
-            self.logit_adjustment_, _, best = tail_first(options)
+            self.logit_adjustment_, _, best = select_for_tail(options)
             pairs = options[self.logit_adjustment_]
         head = self.module_[-1] if isinstance(self.module_, nn.Sequential) else self.module_
         with torch.no_grad():
@@ -268,7 +268,7 @@ class BalancedLossClassifier(NetworkClassifier):
     def _adjustments(self):
         """The logit adjustments to choose from."""
         learned = self.logit_adjustment == "auto" and self._learns_threshold()
-        return sorted(SHIFTS, key=abs) if learned else [self._fixed_adjustment()]
+        return sorted(LOGIT_ADJUSTMENTS, key=abs) if learned else [self._fixed_adjustment()]
 
     def _fixed_adjustment(self):
         """The logit adjustment where there is nothing to learn it from."""
@@ -276,10 +276,10 @@ class BalancedLossClassifier(NetworkClassifier):
 
     def _adjusted(self, intercept):
         """Intercepts raised by label frequency; those of labels without documents out of reach."""
-        raised = intercept + self.logit_adjustment_ * rarity(
+        raised = intercept + self.logit_adjustment_ * log_odds_against(
             self.label_counts_, self.n_samples_fit_
         )
-        return np.where(self.label_counts_ > 0, raised, _NEVER).astype(np.float32)
+        return np.where(self.label_counts_ > 0, raised, NEVER_LOGIT).astype(np.float32)
 
     def _score(self, X):
         if hasattr(self, "coef_"):

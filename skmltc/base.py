@@ -36,7 +36,7 @@ from .losses import LOSSES
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
 
 
-class LongTailClassifier(ClassifierMixin, BaseEstimator):
+class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     """Base of the four estimators: `fit` checks and describes, `_fit` is the paper.
 
     A subclass has its parameters, ``_fit(X, Y, validation, random_state)``, which sets
@@ -97,7 +97,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
         self._describe_labels(Y)
         validation = self._check_validation(X_val, y_val)
         random_state = check_random_state(self.random_state)
-        with _own_torch_seed(random_state.randint(2**31 - 1)):
+        with seeded_torch(random_state.randint(2**31 - 1)):
             self._fit(X, Y, validation, random_state)
         return self
 
@@ -116,7 +116,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
             self._n_inputs = X.shape[1]
             return X
         warn_of_counts(X)
-        self._n_inputs = self._encoder.table_size(int(X.max()))
+        self._n_inputs = self._encoder.n_embeddings(int(X.max()))
         return known_tokens(X, self._n_inputs)
 
     def _check_inputs(self, X):
@@ -366,7 +366,7 @@ def _dense_target(y):
 
 
 @contextmanager
-def _own_torch_seed(seed):
+def seeded_torch(seed):
     """Seed torch for the block and leave its global random state as it was."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -71,16 +71,16 @@ class LabelStatistics:
         return 1.0 / np.maximum(np.asarray(self.counts, dtype=np.float64), 1.0)
 
     @property
-    def rarity(self):
+    def log_odds_against(self):
         """log(N / n - 1) of each label: minus the log-odds of its prior, always finite.
 
         Counts are clipped to [1, N - 1], so that a label on no document or on all of them
         has a finite value (the papers leave both open).
         """
-        return rarity(self.counts, self.n_samples)
+        return log_odds_against(self.counts, self.n_samples)
 
 
-def rarity(label_counts, n_samples):
+def log_odds_against(label_counts, n_samples):
     """Minus the prior log-odds of each label, log(N / n - 1), with n clipped to [1, N - 1].
 
     Parameters

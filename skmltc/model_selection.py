@@ -25,8 +25,8 @@ BLOCK_SIZE = 2**24  # scores that are dense at a time
 def assign_folds(Y, n_splits, random_state=None):
     """Give every document one fold, each label's documents spread evenly over the folds.
 
-    Documents are dealt one by one, those with the rarest labels first, each to the fold that is
-    furthest behind on its labels. A fold's arrears on a label count in inverse proportion to the
+    Documents are assigned one by one, those with the rarest labels first, each to the fold that is
+    furthest behind on its labels. A fold's deficit on a label count in inverse proportion to the
     label's frequency, which minimises greedily the chi-squared distance of the label-by-fold
     table from an even one. The work is proportional to the number of label assignments times
     `n_splits`.
@@ -70,14 +70,14 @@ def assign_folds(Y, n_splits, random_state=None):
         )
     rng = check_random_state(random_state)
     sizes = np.full(n_splits, n_samples // n_splits)
-    parts = _deal(labels, sizes, np.full(n_samples, -1), 0.5, rng)
+    parts = _assign(labels, sizes, np.full(n_samples, -1), 0.5, rng)
     return rng.permutation(n_splits)[parts]
 
 
-def _deal(labels, sizes, parts, offset, rng):
+def _assign(labels, sizes, parts, offset, rng):
     """Give each document whose part is -1 a part, so that the parts get the given sizes.
 
-    A part's next document of a label costs (documents so far + offset) / share: this deals out
+    A part's next document of a label costs (documents so far + offset) / share: this spreads
     each label in proportion to the sizes, rounded by an offset of 0.5 (Webster's method) or, by
     a random one, to a proportion that holds on average for the rarest labels too. Documents
     beyond the sum of the sizes go to different parts.
@@ -113,10 +113,12 @@ def _count_by_part(labels, parts, n_parts):
 
 def _rarest_first(labels, counts, documents, rng):
     """Order the documents by their rarest label, at random within a label, bare ones last."""
-    rarity = counts + rng.random_sample(len(counts))
+    frequency = counts + rng.random_sample(len(counts))
     rarest = np.full(labels.shape[0], np.inf)
-    bare = np.diff(labels.indptr) == 0
-    rarest[~bare] = np.minimum.reduceat(rarity[labels.indices], labels.indptr[:-1][~bare])
+    unlabelled = np.diff(labels.indptr) == 0
+    rarest[~unlabelled] = np.minimum.reduceat(
+        frequency[labels.indices], labels.indptr[:-1][~unlabelled]
+    )
     shuffled = rng.permutation(documents)
     return shuffled[np.argsort(rarest[shuffled], kind="stable")]
 
@@ -176,15 +178,15 @@ def multilabel_train_test_split(X, y, *arrays, test_size=0.25, random_state=None
     n_samples = labels.shape[0]
     rng = check_random_state(random_state)
     parts = np.full(n_samples, -1)
-    parts[_one_of_each(labels, rng)] = 0
+    parts[_one_document_of_each_label(labels, rng)] = 0
     n_test = _count_test(test_size, n_samples, np.count_nonzero(parts < 0))
     offset = rng.random_sample((labels.shape[1], 2))
-    _deal(labels, np.array([n_samples - n_test, n_test]), parts, offset, rng)
+    _assign(labels, np.array([n_samples - n_test, n_test]), parts, offset, rng)
     train, test = np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
     return [_safe_indexing(array, part) for array in arrays for part in (train, test)]
 
 
-def _one_of_each(labels, rng):
+def _one_document_of_each_label(labels, rng):
     """Documents that cover every label: of each, the one with the rarest company."""
     counts = np.bincount(labels.indices, minlength=labels.shape[1])
     order = _rarest_first(labels, counts, np.arange(labels.shape[0]), rng)
@@ -290,12 +292,12 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
         kept = _has_only_label(labels) if self.keep_only_documents else folds >= 0
         folds[~kept] = assign_folds(labels[~kept], self.n_splits, self.random_state)
         if self.keep_only_documents:
-            folds[_one_of_each_lost(labels, folds, self.n_splits)] = -1
+            folds[_one_document_of_lost_labels(labels, folds, self.n_splits)] = -1
         for fold in range(self.n_splits):
             yield np.flatnonzero(folds == fold)
 
 
-def _one_of_each_lost(labels, folds, n_splits):
+def _one_document_of_lost_labels(labels, folds, n_splits):
     """Find one document of each label whose documents all lie in one fold."""
     by_label = labels.tocsc()
     counts = np.diff(by_label.indptr)

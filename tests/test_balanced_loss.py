@@ -21,7 +21,7 @@ from skmltc._linear import models as _linear
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.decision._rules import SLACK, THRESHOLD_RULES
 from skmltc.encoders import BagEncoder, TextCNN
-from skmltc.labels import rarity
+from skmltc.labels import log_odds_against
 from skmltc.losses import (
     LOSSES,
     ClassBalancedNegativeTolerantLoss,
@@ -104,8 +104,10 @@ def test_every_rule_learns_cut_offs(make, rule, split):
 def test_frequency_cut_offs_follow_the_frequency(split):
     X, Y, *_ = split
     model = linear(threshold="frequency", logit_adjustment=0.0, loss="bce").fit(X, Y)
-    line = np.polyfit(rarity(Y.sum(axis=0), N_FIT), model.threshold_, 1)
-    assert_allclose(np.polyval(line, rarity(Y.sum(axis=0), N_FIT)), model.threshold_, atol=1e-9)
+    line = np.polyfit(log_odds_against(Y.sum(axis=0), N_FIT), model.threshold_, 1)
+    assert_allclose(
+        np.polyval(line, log_odds_against(Y.sum(axis=0), N_FIT)), model.threshold_, atol=1e-9
+    )
     assert line[0] < -0.05  # rare labels are cut lower
 
 
@@ -150,7 +152,7 @@ def test_l2_and_logit_adjustment_follow_the_data(split):
     X, Y, X_test, Y_test = split
     model = linear(weight_decay="auto").fit(X, Y)
     assert model.weight_decay_ in balanced_loss.WEIGHT_DECAYS
-    assert model.logit_adjustment_ in balanced_loss.SHIFTS
+    assert model.logit_adjustment_ in balanced_loss.LOGIT_ADJUSTMENTS
     fixed = linear(weight_decay=model.weight_decay_).fit(X, Y)
     assert_array_equal(fixed.coef_, model.coef_)
     best, _ = best_micro_f1(Y_test, model.decision_function(X_test))
@@ -159,7 +161,7 @@ def test_l2_and_logit_adjustment_follow_the_data(split):
 
 def test_logit_adjustment_raises_rare_labels_in_the_intercepts(split):
     X, Y, *_ = split
-    rare = rarity(Y.sum(axis=0), N_FIT)
+    rare = log_odds_against(Y.sum(axis=0), N_FIT)
     for make in (linear, network):
         plain, raised = (make(logit_adjustment=tau, threshold=0.5).fit(X, Y) for tau in (0, 0.5))
         difference = raised.decision_function(X) - plain.decision_function(X)
@@ -196,10 +198,10 @@ def test_every_document_is_held_out_once_where_there_are_enough(
 
     def spy(X, Y, loss, held_out, *arguments, **settings):
         parts.extend(held_out)
-        return tune(X, Y, loss, held_out, *arguments, **settings)
+        return select_weight_decay(X, Y, loss, held_out, *arguments, **settings)
 
-    tune = balanced_loss.tune
-    monkeypatch.setattr(balanced_loss, "tune", spy)
+    select_weight_decay = balanced_loss.select_weight_decay
+    monkeypatch.setattr(balanced_loss, "select_weight_decay", spy)
     Y = Y[:n_samples, np.flatnonzero(Y[:n_samples].sum(axis=0))]
     model = linear(weight_decay="auto").fit(X[:n_samples], Y)
     assert len(parts) == n_parts and (not n_parts or (np.sum(parts, axis=0) == 1).all())

@@ -228,10 +228,10 @@ def test_the_other_labels_do_not_feel_one_without_documents(X, y):
     model = clone(LINEAR).set_params(logit_adjustment=0.0)
     alone = clone(model).fit(X, y)
     with pytest.warns(LabelWarning):
-        beside = clone(model).fit(X, np.hstack([0 * y[:, :2], y]))
-    assert_array_equal(beside.coef_[2:], alone.coef_)
-    assert_array_equal(beside.intercept_[2:], alone.intercept_)
-    assert not beside.coef_[:2].any()
+        side_inputs = clone(model).fit(X, np.hstack([0 * y[:, :2], y]))
+    assert_array_equal(side_inputs.coef_[2:], alone.coef_)
+    assert_array_equal(side_inputs.intercept_[2:], alone.intercept_)
+    assert not side_inputs.coef_[:2].any()
 
 
 @BOTH

@@ -258,4 +258,4 @@ def test_memory_does_not_grow_with_the_pairs(exclude_duplicates):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6
-    assert neighbors._DenseRows(model._units, "cpu").room.shape == (256, 3104)
+    assert neighbors._DenseRows(model._units, "cpu").buffer.shape == (256, 3104)

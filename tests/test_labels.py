@@ -14,8 +14,8 @@ from skmltc.labels import (
     check_label_parents,
     inverse_propensities,
     label_groups,
+    log_odds_against,
     parents_from_edges,
-    rarity,
     split_head_tail,
 )
 
@@ -57,7 +57,7 @@ class TestLabelStatistics:
         statistics = LabelStatistics.from_matrix(sparse.csr_array((3, 2)))
         np.testing.assert_array_equal(statistics.counts, [0, 0])
         np.testing.assert_array_equal(statistics.inverse_counts, [1, 1])
-        assert np.isfinite(statistics.rarity).all()
+        assert np.isfinite(statistics.log_odds_against).all()
 
     def test_inverse_counts(self):
         np.testing.assert_allclose(LabelStatistics([0, 1, 4], 9).inverse_counts, [1, 1, 0.25])
@@ -66,16 +66,18 @@ class TestLabelStatistics:
 class TestRarity:
     def test_vector(self):
         expected = [0.0, 1.38629436, 2.94443898, 3.89182030]
-        np.testing.assert_allclose(rarity([50, 20, 5, 2], 100), expected, atol=1e-8)
-        np.testing.assert_allclose(LabelStatistics([50, 20, 5, 2], 100).rarity, expected, atol=1e-8)
+        np.testing.assert_allclose(log_odds_against([50, 20, 5, 2], 100), expected, atol=1e-8)
+        np.testing.assert_allclose(
+            LabelStatistics([50, 20, 5, 2], 100).log_odds_against, expected, atol=1e-8
+        )
 
     def test_no_document_counts_as_one_and_every_document_as_all_but_one(self):
-        np.testing.assert_array_equal(rarity([0, 10], 10), rarity([1, 9], 10))
+        np.testing.assert_array_equal(log_odds_against([0, 10], 10), log_odds_against([1, 9], 10))
 
     @UNHURRIED
     @given(COUNTS, st.integers(0, 1000))
     def test_finite_and_falling_with_the_count(self, counts, n_samples):
-        values = rarity(sorted(counts), n_samples)
+        values = log_odds_against(sorted(counts), n_samples)
         assert np.isfinite(values).all()
         assert (np.diff(values) <= 0).all()
 

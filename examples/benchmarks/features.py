@@ -163,10 +163,10 @@ def score(task, predicted, scores):
 def resample(task, predicted, scores):
     """Compute the compared scores on each resample of the test documents."""
     draws, truth = task.draws, task.Y_test
-    hits = draws @ truth.multiply(predicted).tocsr()  # (n_resamples, n_labels)
+    is_true = draws @ truth.multiply(predicted).tocsr()  # (n_resamples, n_labels)
     support, n_predicted = draws @ truth, draws @ predicted
-    micro = 2 * hits.sum(axis=1) / (support + n_predicted).sum(axis=1)
-    f1 = 2 * hits / np.maximum(support + n_predicted, 1)
+    micro = 2 * is_true.sum(axis=1) / (support + n_predicted).sum(axis=1)
+    f1 = 2 * is_true / np.maximum(support + n_predicted, 1)
     everything = np.ones_like(task.groups["tail"])
     macros = (macro(f1, support, truth.sum(axis=0), m) for m in (everything, task.groups["tail"]))
     gained, best = (draws @ gains for gains in propensity_gains(task, scores))

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from ..decision import ScoredPairs, tail_first
-from ..labels import rarity
-from .products import Features
+from ..decision import ScoredPairs, select_for_tail
+from ..labels import log_odds_against
+from .products import DesignMatrix
 from .solver import BlockLBFGS, BlockObjective
 
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
@@ -54,7 +54,7 @@ def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=N
     n_iter : int
         Most iterations of any label.
     """
-    features, loss = Features(X, device), loss.build(Y).to(device)
+    features, loss = DesignMatrix(X, device), loss.build(Y).to(device)
     weights = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32)
 
     def fit_block(columns):
@@ -62,12 +62,14 @@ def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=N
         weights[:, columns] = W.cpu().numpy()
         return n_iter
 
-    n_iters = _run(fit_block, label_blocks(Y, max(X.shape)), device, n_jobs, verbose, "labels")
+    n_iters = map_blocks(
+        fit_block, label_blocks(Y, max(X.shape)), device, n_jobs, verbose, "labels"
+    )
     return weights[:-1].T, weights[-1].copy(), max(n_iters, default=0)
 
 
 @torch.no_grad()
-def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jobs, verbose):
+def score_held_out(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jobs, verbose):
     """Score documents by models fitted on the others, for each weight decay.
 
     Parameters
@@ -87,23 +89,23 @@ def score_unseen(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jo
         One a weight decay.
     """
     Y_fit, truth = Y[np.flatnonzero(~held_out)], Y[np.flatnonzero(held_out)]
-    features = Features(X[np.flatnonzero(~held_out)], device)
-    unseen = Features(X[np.flatnonzero(held_out)], device, transpose=False)
+    features = DesignMatrix(X[np.flatnonzero(~held_out)], device)
+    unseen = DesignMatrix(X[np.flatnonzero(held_out)], device, transpose=False)
     loss = loss.build(Y_fit).to(device)
 
     def score_block(columns):
         path = fit_path(features, Y_fit, loss, columns, decays, max_iter)
-        scores = (unseen.times(W).cpu().numpy() for W, _ in path)
+        scores = (unseen.dot(W).cpu().numpy() for W, _ in path)
         return [ScoredPairs.from_columns(s, truth[:, columns], columns, Y.shape[1]) for s in scores]
 
     blocks = label_blocks(Y_fit, max(X.shape), labels)
     if not blocks:
         return [ScoredPairs.empty(Y.shape[1])] * len(decays)
-    by_block = _run(score_block, blocks, device, n_jobs, verbose, "labels scored out of fold")
+    by_block = map_blocks(score_block, blocks, device, n_jobs, verbose, "labels scored out of fold")
     return [ScoredPairs.concatenate(parts) for parts in zip(*by_block, strict=True)]
 
 
-def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
+def select_weight_decay(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     """Choose weight decay and logit adjustment on documents that a model has not seen.
 
     Parameters
@@ -131,15 +133,15 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
     """
     fitted = np.flatnonzero(~np.all(parts, axis=0))  # an official validation part never is
     counts = np.bincount(Y[fitted].indices, minlength=Y.shape[1])
-    rare = rarity(counts, len(fitted))
+    rare = log_odds_against(counts, len(fitted))
     searched = sample_labels(counts, _SEARCH_LABELS)
     wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
 
     def score_part(part, decays, labels):
         # The loss is a sum over documents: fewer of them want less decay, or scores shrink.
         share = np.count_nonzero(~part) / len(fitted)
-        fair = [decay * share for decay in decays]
-        return score_unseen(X, Y, loss, part, fair, labels=labels, **settings)
+        fold_decays = [decay * share for decay in decays]
+        return score_held_out(X, Y, loss, part, fold_decays, labels=labels, **settings)
 
     def score(decays, labels):
         scored = [score_part(part, decays, labels) for part in parts]
@@ -148,14 +150,14 @@ def tune(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
 
     def choose(by_decay):
         options = {(d, s): p.shifted(s * rare) for d, p in by_decay.items() for s in shifts}
-        chosen, _, best = tail_first(options)
+        chosen, _, best = select_for_tail(options)
         return *chosen, options[chosen], best
 
     chosen = choose(score(decays, searched))
     return chosen if (searched >= wanted).all() else choose(score(chosen[:1], wanted))
 
 
-def _run(function, blocks, device, n_jobs, verbose, what):
+def map_blocks(function, blocks, device, n_jobs, verbose, what):
     """Call the function on every block of labels, several at a time.
 
     Blocks in parallel beat torch's own threads inside a block, whose many short operations would

@@ -8,7 +8,7 @@ from scipy import sparse
 from torch.nn.functional import embedding_bag
 
 
-class Features:
+class DesignMatrix:
     """X and its transpose as products on a device, with a column of ones for the intercept.
 
     Sparse products go through embedding bags, which read each row of the dense factor once and
@@ -30,16 +30,16 @@ class Features:
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
         if sparse.issparse(X):
             with_ones = sparse.hstack([X, ones], format="csr", dtype=np.float32)
-            self.times = _bag(with_ones, self.device)
+            self.dot = _csr_dot(with_ones, self.device)
             if transpose:
-                self.transposed_times = _bag(with_ones.T.tocsr(), self.device)
+                self.t_dot = _csr_dot(with_ones.T.tocsr(), self.device)
         else:
             dense = torch.from_numpy(np.hstack([X, ones]).astype(np.float32)).to(self.device)
-            self.times = dense.matmul
-            self.transposed_times = dense.T.matmul
+            self.dot = dense.matmul
+            self.t_dot = dense.T.matmul
 
 
-def _bag(matrix, device):
+def _csr_dot(matrix, device):
     """The product of a CSR matrix with a dense one, as a function of the latter."""
     index_type = np.int32 if matrix.nnz < 2**31 else np.int64
     arrays = (
@@ -76,4 +76,4 @@ def linear_scores(X, coef, intercept):
         return (X.astype(np.float64) @ coef.T.astype(np.float64) + intercept).astype(np.float32)
     # On the CPU, where the weights are: it costs less than to move them for every block.
     weights = torch.from_numpy(np.ascontiguousarray(coef.T))
-    return _bag(sparse.csr_array(X), "cpu")(weights).numpy() + intercept
+    return _csr_dot(sparse.csr_array(X), "cpu")(weights).numpy() + intercept

@@ -11,7 +11,7 @@ import torch
 
 _HISTORY = 5  # pairs of L-BFGS
 _TOLERANCE = 1e-3  # relative fall of the objective that counts as calm
-_CALM_ITERATIONS = 3
+_CONVERGED_AFTER = 3
 _NO_LOSS = 1e-8  # a document; a label on all of them approaches 0, and would never be calm
 _ARMIJO, _WOLFE = 1e-4, 0.9
 
@@ -51,7 +51,7 @@ class BlockObjective:
         return self.weight_decay * _dots(W[:-1], V[:-1])
 
     def gradient(self, W, slopes):
-        gradient = self.features.transposed_times(slopes)  # (n_weights, n_block)
+        gradient = self.features.t_dot(slopes)  # (n_weights, n_block)
         gradient[:-1].add_(W[:-1], alpha=self.weight_decay)
         return gradient
 
@@ -83,11 +83,11 @@ class BlockLBFGS:
         self.solution = W.clone()
         self.columns = torch.arange(W.shape[1], device=W.device)
         self.W = W
-        self.logits = objective.features.times(W)
+        self.logits = objective.features.dot(W)
         values, slopes = objective.cells(self.logits)
         self.values = values + objective.penalty(W, W) / 2
         self.gradient = objective.gradient(W, slopes)
-        self.calm = torch.zeros_like(self.columns)
+        self.n_small_steps = torch.zeros_like(self.columns)
         self.pairs = []  # (step, change of gradient, 1 / <step, change>) of the last iterations
 
     def minimise(self, max_iter):
@@ -102,20 +102,22 @@ class BlockLBFGS:
         while len(self.columns) and n_iter < max_iter:
             self._step()
             n_iter += 1
-            if (self.calm >= _CALM_ITERATIONS).float().mean() > 0.25:
-                self._drop_calm_columns()
+            if (self.n_small_steps >= _CONVERGED_AFTER).float().mean() > 0.25:
+                self._drop_converged()
         self.solution[:, self.columns] = self.W
         return self.solution, n_iter
 
     def _step(self):
         direction = self._direction()
-        along = self.objective.features.times(direction)
-        step, values, slopes = self._search(direction, along)
-        fall = (self.values - values) / values.clamp_min(_NO_LOSS * self.objective.n_samples)
-        self.calm = torch.where(fall < _TOLERANCE, self.calm + 1, 0)
+        direction_logits = self.objective.features.dot(direction)
+        step, values, slopes = self._search(direction, direction_logits)
+        relative_decrease = (self.values - values) / values.clamp_min(
+            _NO_LOSS * self.objective.n_samples
+        )
+        self.n_small_steps = torch.where(relative_decrease < _TOLERANCE, self.n_small_steps + 1, 0)
         moved = direction.mul_(step)
         self.W = self.W + moved
-        self.logits = torch.addcmul(self.logits, step, along)
+        self.logits = torch.addcmul(self.logits, step, direction_logits)
         gradient = self.objective.gradient(self.W, slopes)
         self._remember(moved, gradient - self.gradient)
         self.values, self.gradient = values, gradient
@@ -140,7 +142,7 @@ class BlockLBFGS:
         useful = inverse > 0
         return torch.where(useful, 1 / (inverse * _dots(change, change)), descent)
 
-    def _search(self, direction, along):
+    def _search(self, direction, direction_logits):
         """A step that satisfies the weak Wolfe conditions, by bracketing secants, a column each.
 
         The logits are linear in the step, so a trial costs no product with X.
@@ -155,7 +157,7 @@ class BlockLBFGS:
         step = torch.ones_like(slope)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
         for _ in range(6 if self.pairs else 12):
-            values, slopes, trial_slope = self._trial(step, along, penalties)
+            values, slopes, trial_slope = self._trial(step, direction_logits, penalties)
             too_far = values > self.values + _ARMIJO * step * slope
             too_short = ~too_far & (trial_slope < _WOLFE * slope)
             if not (too_far | too_short).any():
@@ -163,16 +165,16 @@ class BlockLBFGS:
             high, low = torch.where(too_far, step, high), torch.where(too_short, step, low)
             better = _next_step(step, slope, trial_slope, low, high)
             step = torch.where(too_far | too_short, better, step)
-        values, slopes, _ = self._trial(step, along, penalties)
+        values, slopes, _ = self._trial(step, direction_logits, penalties)
         step = torch.where(values <= self.values, step, 0.0)  # never uphill
-        values, slopes, _ = self._trial(step, along, penalties)
+        values, slopes, _ = self._trial(step, direction_logits, penalties)
         return step, values, slopes
 
-    def _trial(self, step, along, penalties):
+    def _trial(self, step, direction_logits, penalties):
         constant, linear, quadratic = penalties
-        values, slopes = self.objective.cells(torch.addcmul(self.logits, step, along))
+        values, slopes = self.objective.cells(torch.addcmul(self.logits, step, direction_logits))
         values = values + constant / 2 + step * linear + step * step * quadratic / 2
-        return values, slopes, _dots(slopes, along) + linear + step * quadratic
+        return values, slopes, _dots(slopes, direction_logits) + linear + step * quadratic
 
     def _remember(self, moved, change):
         curvature = _dots(moved, change)
@@ -180,11 +182,11 @@ class BlockLBFGS:
         self.pairs.append((moved, change, torch.where(useful, 1 / curvature, 0.0)))
         del self.pairs[:-_HISTORY]
 
-    def _drop_calm_columns(self):
+    def _drop_converged(self):
         self.solution[:, self.columns] = self.W
-        keep = torch.nonzero(self.calm < _CALM_ITERATIONS).squeeze(1)
+        keep = torch.nonzero(self.n_small_steps < _CONVERGED_AFTER).squeeze(1)
         self.objective.keep(keep)
-        for name in ("columns", "W", "logits", "values", "gradient", "calm"):
+        for name in ("columns", "W", "logits", "values", "gradient", "n_small_steps"):
             setattr(self, name, getattr(self, name)[..., keep])
         self.pairs = [tuple(part[..., keep] for part in pair) for pair in self.pairs]
 

@@ -1,6 +1,6 @@
 """Training networks by mini-batches, and scoring documents with them."""
 
-from .batches import Documents, as_tensor, by_length
+from .batches import Documents, as_tensor, sorted_by_length
 from .scoring import HeadScorer, network_scores, score_pairs
 from .training import SparseTargets, best_epoch, fit_network, train_network, was_interrupted
 
@@ -10,7 +10,7 @@ __all__ = [
     "SparseTargets",
     "as_tensor",
     "best_epoch",
-    "by_length",
+    "sorted_by_length",
     "fit_network",
     "network_scores",
     "score_pairs",

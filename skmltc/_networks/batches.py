@@ -20,7 +20,7 @@ class Documents(torch.utils.data.Dataset):
     X : CSR matrix or array of shape (n_samples, n_inputs)
         Features, or token ids of an integer type, padded with zeros at the end.
     Y : csr_array of shape (n_samples, n_labels)
-    beside : csr_array of shape (n_samples, n_columns), default=None
+    side_inputs : csr_array of shape (n_samples, n_columns), default=None
         What the network takes beside each document.
 
     Attributes
@@ -29,8 +29,8 @@ class Documents(torch.utils.data.Dataset):
         Tokens of each text; None for features.
     """
 
-    def __init__(self, X, Y, beside=None):
-        self.X, self.Y, self.beside = X, Y, beside
+    def __init__(self, X, Y, side_inputs=None):
+        self.X, self.Y, self.side_inputs = X, Y, side_inputs
         self.lengths = text_lengths(X) if holds_tokens(X) else None
 
     def __len__(self):
@@ -45,8 +45,8 @@ class Documents(torch.utils.data.Dataset):
         if self.lengths is not None:
             X = X[:, : self.lengths[rows].max()]
         inputs = as_tensor(X)
-        if self.beside is not None:
-            inputs = inputs, as_tensor(self.beside[rows])
+        if self.side_inputs is not None:
+            inputs = inputs, as_tensor(self.side_inputs[rows])
         return inputs, as_tensor(self.Y[rows])
 
 
@@ -121,9 +121,9 @@ def as_tensor(matrix):
         )
 
 
-def by_length(X, Y, beside=None):
+def sorted_by_length(X, Y, side_inputs=None):
     """Documents in the order of their lengths, so that few batches are long."""
     if not holds_tokens(X):
-        return Documents(X, Y, beside)
+        return Documents(X, Y, side_inputs)
     order = np.argsort(text_lengths(X), kind="stable")
-    return Documents(X[order], Y[order], None if beside is None else beside[order])
+    return Documents(X[order], Y[order], None if side_inputs is None else side_inputs[order])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .._linear import Features, label_blocks
+from .._linear import DesignMatrix, label_blocks
 from ..decision import ScoredPairs
 from ..encoders import padded_length, split_head
 from .batches import as_tensor, holds_tokens, text_lengths
@@ -16,7 +16,7 @@ _TEXTS_AT_A_TIME = 32  # up to 512 tokens long, fewer of longer ones
 _TOKENS_AT_A_TIME = 16384
 
 
-def network_scores(network, X, device="cpu", beside=None):
+def network_scores(network, X, device="cpu", side_inputs=None):
     """Logits of documents, in batches of a fixed shape: scores do not depend on the batch.
 
     Parameters
@@ -25,7 +25,7 @@ def network_scores(network, X, device="cpu", beside=None):
         In evaluation mode.
     X : CSR matrix or array of shape (n_samples, n_inputs)
         Features, or token ids of an integer type, padded with zeros at the end.
-    beside : csr_array of shape (n_samples, n_columns), default=None
+    side_inputs : csr_array of shape (n_samples, n_columns), default=None
         What the network takes beside each document.
 
     Returns
@@ -37,8 +37,8 @@ def network_scores(network, X, device="cpu", beside=None):
     with torch.no_grad():
         for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
             batch = as_tensor(block).to(device)
-            if beside is not None:
-                batch = batch, as_tensor(_padded(beside[chosen], len(batch))).to(device)
+            if side_inputs is not None:
+                batch = batch, as_tensor(_padded(side_inputs[chosen], len(batch))).to(device)
             rows.append(chosen)
             logits.append(network(batch)[: len(chosen)].float().cpu().numpy())
     return np.concatenate(logits)[np.argsort(np.concatenate(rows))]
@@ -90,12 +90,12 @@ class HeadScorer:
     def encode(self, X):
         """Vectors of documents; of a linear network the documents themselves."""
         vectors = X if self.encoder is None else network_scores(self.encoder, X, self.device)
-        return Features(vectors, self.device, transpose=False)
+        return DesignMatrix(vectors, self.device, transpose=False)
 
     @torch.no_grad()
     def scores(self, encoded, labels):
         """Logits (n_samples, n_block) of some labels."""
-        return encoded.times(self.weights[:, labels]).cpu().numpy()
+        return encoded.dot(self.weights[:, labels]).cpu().numpy()
 
 
 def score_pairs(scorer, X, Y, Y_fit, labels=None):

@@ -17,7 +17,7 @@ from skorch.helper import predefined_split
 from torch import nn
 from tqdm.auto import tqdm
 
-from .batches import Batches, Documents, by_length
+from .batches import Batches, Documents, sorted_by_length
 
 _CLIP = 5.0
 _LOSSES = ("train_loss", "valid_loss")
@@ -53,7 +53,7 @@ def fit_network(network, loss, X, Y, *, validation=None, **settings):
     -------
     skorch.NeuralNet
     """
-    held_out = by_length(*validation) if validation else None
+    held_out = sorted_by_length(*validation) if validation else None
     return train_network(
         network, SparseTargets(loss), Documents(X, Y), validation=held_out, **settings
     )
@@ -100,7 +100,7 @@ def train_network(
         Interrupted by Ctrl-C it warns, and has the weights of the lowest validation loss so far;
         without a validation part those of the last step.
     """
-    stopping = [("stopping", EarlyStopping(patience=patience, load_best=True, sink=_quiet))]
+    stopping = [("stopping", EarlyStopping(patience=patience, load_best=True, sink=_discard))]
     n_steps = max_epochs * -(-len(dataset) // batch_size)
     net = NeuralNet(
         network,
@@ -121,7 +121,7 @@ def train_network(
         predict_nonlinearity=None,
         callbacks=[
             ("clipping", GradientNormClipping(_CLIP)),
-            *([("schedule", _decay(n_steps))] if linear_decay else []),
+            *([("schedule", _linear_schedule(n_steps))] if linear_decay else []),
             *(stopping if validation else []),
             *([("progress", Progress(n_steps))] if verbose == 1 else []),
             *(callbacks or []),
@@ -174,7 +174,7 @@ class Progress(Callback):
         self.bar_.close()
 
 
-def _decay(n_steps):
+def _linear_schedule(n_steps):
     """A learning rate that falls to 0 over so many steps."""
     return LRScheduler(
         torch.optim.lr_scheduler.LambdaLR,
@@ -183,5 +183,5 @@ def _decay(n_steps):
     )
 
 
-def _quiet(*args):
+def _discard(*args):
     """Where skorch's early stopping says that it stopped."""

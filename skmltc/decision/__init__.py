@@ -2,7 +2,13 @@
 
 from ._decision import decide, fixed_threshold, top_scores
 from ._pairs import ScoredPairs
-from ._rules import SHIFTS, THRESHOLD_RULES, check_threshold, learn_threshold, tail_first
+from ._rules import (
+    LOGIT_ADJUSTMENTS,
+    THRESHOLD_RULES,
+    check_threshold,
+    learn_threshold,
+    select_for_tail,
+)
 from ._threshold import MultilabelThresholdClassifierCV
 from ._voting import MultilabelVotingClassifier
 

@@ -7,12 +7,12 @@ from numbers import Real
 import numpy as np
 
 from .._validation import check_choice, must_be
-from ..labels import label_groups, rarity
+from ..labels import label_groups, log_odds_against
 from ._pairs import _PAIR_FIELDS, ScoredPairs
 
 SLACK = 0.003  # micro-F1 that a more generous decision may cost
 _SHRINKAGE = 10.0  # positives at which a label's own cut-off counts half
-SHIFTS = np.array(
+LOGIT_ADJUSTMENTS = np.array(
     [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
     + [0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
 )
@@ -34,7 +34,7 @@ def best_cut_off(pairs, slack=0.0, best=None):
     cut_off, micro_f1 : float
         Cut-off 0 where no pair is a hit: there is nothing to learn from.
     """
-    if not pairs.hits.any():
+    if not pairs.is_true.any():
         return 0.0, 0.0
     cut_offs, f1 = pairs.micro_f1_curve()
     best = f1.max() if best is None else best
@@ -42,7 +42,7 @@ def best_cut_off(pairs, slack=0.0, best=None):
     return float(cut_offs[chosen]), float(f1[chosen])
 
 
-def tail_first(options, slack=SLACK):
+def select_for_tail(options, slack=SLACK):
     """Choose the kindest to rare labels of the options within `slack` of the best micro-F1.
 
     Micro-F1 hardly feels the tail, and its maximum is flat: inside the margin macro-F1 decides,
@@ -102,7 +102,7 @@ def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0, best=N
     check_choice("threshold", rule, THRESHOLD_RULES)
     label_counts = np.asarray(label_counts)
     pairs = pairs.select(label_counts > 0)
-    if not pairs.hits.any():
+    if not pairs.is_true.any():
         threshold = default
     elif rule == "tuned_low":
         threshold = best_cut_off(pairs, SLACK, best)[0]
@@ -116,9 +116,9 @@ def _tuned(pairs, label_counts, n_samples):
 
 
 def _frequency(pairs, label_counts, n_samples):
-    rare = rarity(label_counts, n_samples)
-    options = {shift: pairs.shifted(shift * rare) for shift in sorted(SHIFTS, key=abs)}
-    shift, cut_off, _ = tail_first(options, SLACK)
+    rare = log_odds_against(label_counts, n_samples)
+    options = {shift: pairs.shifted(shift * rare) for shift in sorted(LOGIT_ADJUSTMENTS, key=abs)}
+    shift, cut_off, _ = select_for_tail(options, SLACK)
     return cut_off - shift * rare
 
 
@@ -126,7 +126,7 @@ def _per_group(pairs, label_counts, n_samples):
     common = best_cut_off(pairs)[0]
     threshold = np.empty(len(label_counts))
     for mask in label_groups(label_counts).values():
-        threshold[mask] = _shrunk(pairs.select(mask), common)
+        threshold[mask] = _shrunken_cut_off(pairs.select(mask), common)
     return threshold
 
 
@@ -136,15 +136,15 @@ def _per_label(pairs, label_counts, n_samples):
     ends = np.cumsum(np.bincount(pairs.labels, minlength=len(label_counts)))
     rows_of = np.split(by_label, ends[:-1])
     own = [
-        ScoredPairs(*(getattr(pairs, field)[rows] for field in _PAIR_FIELDS), relevant)
-        for rows, relevant in zip(rows_of, pairs.relevant[:, None], strict=True)
+        ScoredPairs(*(getattr(pairs, field)[rows] for field in _PAIR_FIELDS), n_positives)
+        for rows, n_positives in zip(rows_of, pairs.n_positives[:, None], strict=True)
     ]
-    return np.array([_shrunk(one, common) for one in own])
+    return np.array([_shrunken_cut_off(one, common) for one in own])
 
 
-def _shrunk(pairs, common):
+def _shrunken_cut_off(pairs, common):
     """Draw the best cut-off of some labels towards the common one, by imagined positives."""
-    n_positives = np.count_nonzero(pairs.hits)
+    n_positives = np.count_nonzero(pairs.is_true)
     total = n_positives * best_cut_off(pairs)[0] + _SHRINKAGE * common
     return total / (n_positives + _SHRINKAGE)
 

@@ -2,7 +2,7 @@
 
 from ._encoder import Training
 from ._features import BagEncoder, FeatureLinear
-from ._heads import ScaledLinear, build_network, split_head, start_at_constants
+from ._heads import ScaledLinear, build_network, initialise_biases, split_head
 from ._registry import ENCODERS
 from ._token_modules import padded_length
 from ._tokens import BiLSTMAttention, TextCNN, WordEmbedding

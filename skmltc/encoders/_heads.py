@@ -71,7 +71,7 @@ class ScaledLinear(nn.Linear):
 
 
 @torch.no_grad()
-def start_at_constants(head, loss, Y):
+def initialise_biases(head, loss, Y):
     """Set the biases of a head to the best logits for documents that cannot be told apart.
 
     Else the first epochs go into learning that labels are rare, along the vectors of all documents
@@ -79,4 +79,4 @@ def start_at_constants(head, loss, Y):
     shifts rare labels so far that all start alike.
     """
     if loss.shift is None:
-        head.bias.copy_(loss.best_constants(Y))
+        head.bias.copy_(loss.prior_logits(Y))

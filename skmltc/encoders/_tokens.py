@@ -17,13 +17,13 @@ from ._word_vectors import learn_vectors
 class _TokenSpec(BaseEstimator):
     """What the encoders of token ids share: their table of word vectors.
 
-    A subclass has `_word_deviation`, the standard deviation of the numbers in word vectors that
+    A subclass has `_init_std`, the standard deviation of the numbers in word vectors that
     are learned from the documents; an LSTM wants larger ones than filters do.
     """
 
     kind = "tokens"
 
-    def table_size(self, largest_id):
+    def n_embeddings(self, largest_id):
         """Rows of the table of word vectors.
 
         Parameters
@@ -37,8 +37,8 @@ class _TokenSpec(BaseEstimator):
             One row for each id, from 0 (padding) and 1 (unknown word) up; with pretrained
             vectors a row for each of them, whether its word was seen or not.
         """
-        named = isinstance(self.embeddings, str)
-        return max(largest_id + 1, 2) if named else len(self.embeddings) + 2
+        by_name = isinstance(self.embeddings, str)
+        return max(largest_id + 1, 2) if by_name else len(self.embeddings) + 2
 
     def _table(self, n_inputs, token_ids):
         """Start of the word vectors, float32 of shape (n_inputs, dim); padding is zero."""
@@ -49,7 +49,7 @@ class _TokenSpec(BaseEstimator):
         if self.embeddings == "svd" and token_ids is not None:
             learned = learn_vectors(token_ids, n_inputs, self.embedding_dim, seed)
             known = learned.any(axis=1)
-            table[known] = self._word_deviation * torch.from_numpy(learned[known])
+            table[known] = self._init_std * torch.from_numpy(learned[known])
         table[0] = 0
         return table
 
@@ -61,11 +61,11 @@ class _TokenSpec(BaseEstimator):
 
     def _check_table(self):
         _check_sizes(self, "embedding_dim")
-        is_start = isinstance(self.embeddings, str) and self.embeddings in ("svd", "random")
-        if not is_start and not hasattr(self.embeddings, "matrix"):
+        is_initialiser = isinstance(self.embeddings, str) and self.embeddings in ("svd", "random")
+        if not is_initialiser and not hasattr(self.embeddings, "matrix"):
             remedy = "skmltc.text.WordVectors(words, vectors) makes them of an array."
-            named = isinstance(self.embeddings, str) or self.embeddings is None
-            found = repr(self.embeddings) if named else type(self.embeddings).__name__
+            by_name = isinstance(self.embeddings, str) or self.embeddings is None
+            found = repr(self.embeddings) if by_name else type(self.embeddings).__name__
             raise must_be("embeddings", "'svd', 'random' or a WordVectors", found, remedy)
 
 
@@ -109,7 +109,7 @@ class TextCNN(_TokenSpec):
     """
 
     training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10)
-    _word_deviation = 0.2
+    _init_std = 0.2
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class BiLSTMAttention(_TokenSpec):
         max_epochs=6,
         lr_factors=MappingProxyType({"0.projection.*": 2.5, "1.*": 2.5}),
     )
-    _word_deviation = 1.0
+    _init_std = 1.0
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ class WordEmbedding(_TokenSpec):
     """
 
     training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10)
-    _word_deviation = 0.2
+    _init_std = 0.2
 
     def __init__(self, embedding_dim=128, embeddings="svd", embedding_dropout=0.1):
         self.embedding_dim = embedding_dim

@@ -19,14 +19,14 @@ from .._network import NetworkClassifier
 from .._networks import best_epoch, fit_network, network_scores
 from .._validation import LabelWarning, check_consistent_rows, check_label_matrix, must_be
 from ..encoders import BagEncoder, BiLSTMAttention, Training, split_head
-from ..labels import rarity, split_head_tail
+from ..labels import log_odds_against, split_head_tail
 from ..losses import BinaryCrossEntropyLoss
-from ._heads import AllColumns, Columns, ColumnsScorer, tune_columns
-from ._transfer import TRANSFERS, Options, Teacher, draw_documents
+from ._heads import JoinedHeads, JoinedHeadsScorer, LabelHeads, fine_tune_tail
+from ._transfer import TRANSFERS, LabelTransfer, PrototypeOptions, draw_documents
 
 _MIN_HEAD_COUNT = 11  # documents; up to ten make a tail label elsewhere too
 _PAPERS_TUNING = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0}
-_DECIMALS = 4  # that two vectors of one document share
+_KEY_DECIMALS = 4  # that two vectors of one document share
 
 
 class HeadToTailClassifier(NetworkClassifier):
@@ -226,11 +226,11 @@ class HeadToTailClassifier(NetworkClassifier):
 
         def train(X, Y):
             n_epochs = best_epoch(self.net_)
-            net = self._train_for(n_epochs, *self._of_head(X, Y), loss, encoder)
-            return ColumnsScorer(assemble(net, X, Y), self._device())
+            net = self._train_for(n_epochs, *self._head_documents(X, Y), loss, encoder)
+            return JoinedHeadsScorer(assemble(net, X, Y), self._device())
 
         self.module_ = assemble(self.net_, X_fit, Y_fit)
-        scorer = ColumnsScorer(self.module_, self._device())
+        scorer = JoinedHeadsScorer(self.module_, self._device())
         self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
         self.module_ = assemble(self.net_, X, Y)  # with the documents held out so far
 
@@ -275,11 +275,11 @@ class HeadToTailClassifier(NetworkClassifier):
     def _train_head(self, X, Y, loss, encoder, validation):
         """Step 2: the encoder and the classifier of the head labels, on their documents."""
         if validation is not None:
-            validation = self._of_head(*validation)
+            validation = self._head_documents(*validation)
         stop_by = validation if validation and validation[1].shape[0] else None
-        return self._train(*self._of_head(X, Y), loss, encoder, stop_by)
+        return self._train(*self._head_documents(X, Y), loss, encoder, stop_by)
 
-    def _of_head(self, X, Y):
+    def _head_documents(self, X, Y):
         """Documents without those of tail labels alone, and the columns of the head labels."""
         Y_head = Y[:, self.head_labels_]
         rows = np.flatnonzero((np.diff(Y_head.indptr) > 0) | (np.diff(Y.indptr) == 0))
@@ -289,25 +289,30 @@ class HeadToTailClassifier(NetworkClassifier):
         """Steps 3 to 8: from the trained head to a network of all labels."""
         encoder, weights = split_head(copy.deepcopy(network))
         vectors = network_scores(encoder, X, self._device())
-        self._teacher = self._teach(network[-1], vectors, Y, random_state)  # 3, 4
-        parts = [Columns(self.head_labels_, weights.detach()[None].cpu())]
+        self._label_transfer = self._learn_transfer(network[-1], vectors, Y, random_state)  # 3, 4
+        parts = [LabelHeads(self.head_labels_, weights.detach()[None].cpu())]
         if len(self.tail_labels_):
-            rare = rarity(self.label_counts_[self.tail_labels_], self.n_samples_fit_)
+            rare = log_odds_against(self.label_counts_[self.tail_labels_], self.n_samples_fit_)
             tail = self._transfer(vectors, Y[:, self.tail_labels_], rare, random_state)  # 5, 6
             if self.fine_tune == "tail":
-                tail += tune_columns(vectors, Y, loss, self.tail_labels_, tail, self._device())  # 7
-            parts.append(Columns(self.tail_labels_, torch.from_numpy(tail)))
-        assembled = nn.Sequential(encoder, AllColumns(parts))  # 8
+                tail += fine_tune_tail(
+                    vectors, Y, loss, self.tail_labels_, tail, self._device()
+                )  # 7
+            parts.append(LabelHeads(self.tail_labels_, torch.from_numpy(tail)))
+        assembled = nn.Sequential(encoder, JoinedHeads(parts))  # 8
         if self.fine_tune == "paper":
-            self._tune_as_the_paper(assembled, X, Y, loss, random_state)  # 7
+            self._fine_tune_as_released(assembled, X, Y, loss, random_state)  # 7
         self._vectors = vectors if self.fine_tune == "tail" else None
-        self.transfer_, self.calibration_ = self._teacher.matrix, tuple(self._teacher.calibration)
+        self.transfer_, self.calibration_ = (
+            self._label_transfer.matrix,
+            tuple(self._label_transfer.calibration),
+        )
         return assembled.eval()
 
-    def _teach(self, head, vectors, Y, random_state):
+    def _learn_transfer(self, head, vectors, Y, random_state):
         """Steps 3 and 4: prototypes of the head labels, and what maps them to their weights."""
         Y = Y[:, self.head_labels_]
-        options = Options(
+        options = PrototypeOptions(
             self.transfer,
             float(self.attention) if self.attention else None,
             self.n_prototype_documents,
@@ -316,18 +321,18 @@ class HeadToTailClassifier(NetworkClassifier):
         prototypes = options.draw(vectors, Y, self.n_prototypes, random_state)
         weights = head.weight.detach().cpu().numpy()
         scale = float(head.scale.detach()) if hasattr(head, "scale") else 1.0
-        teacher = Teacher(prototypes, weights, scale, options)
+        transfer = LabelTransfer(prototypes, weights, scale, options)
         if self.calibrate:
-            rare = rarity(self.label_counts_[self.head_labels_], self.n_samples_fit_)
-            teacher.calibrate(vectors, Y, rare, random_state)
-        return teacher
+            rare = log_odds_against(self.label_counts_[self.head_labels_], self.n_samples_fit_)
+            transfer.calibrate(vectors, Y, rare, random_state)
+        return transfer
 
-    def _transfer(self, vectors, Y, rarities, random_state):
+    def _transfer(self, vectors, Y, log_odds_against, random_state):
         """Steps 5 and 6: weights of labels from their prototypes, a set for each member."""
-        prototypes = self._teacher.options.draw(vectors, Y, self.n_ensembles, random_state)
-        return self._teacher.columns(prototypes, rarities)
+        prototypes = self._label_transfer.options.draw(vectors, Y, self.n_ensembles, random_state)
+        return self._label_transfer.columns(prototypes, log_odds_against)
 
-    def _tune_as_the_paper(self, network, X, Y, loss, random_state):
+    def _fine_tune_as_released(self, network, X, Y, loss, random_state):
         """Step 7, as released: two epochs of the whole network on documents drawn for the tail."""
         Y_tail, t = Y[:, self.tail_labels_], self.n_prototype_documents
         draws = [draw_documents(Y_tail, t, random_state) for _ in range(self.n_prototypes)]
@@ -373,24 +378,24 @@ class HeadToTailClassifier(NetworkClassifier):
             empty = np.flatnonzero(counts == 0)[0]
             raise must_be("Y_new", "columns with at least one document", f"none in column {empty}")
         labels = self.n_labels_ + np.arange(Y.shape[1])
-        columns = self._columns_of_new(X, Y, rarity(counts, self.n_samples_fit_))
-        self.module_[1].parts.append(Columns(labels, torch.from_numpy(columns)))
-        self._grow(labels, counts)
+        columns = self._heads_of_new_labels(X, Y, log_odds_against(counts, self.n_samples_fit_))
+        self.module_[1].parts.append(LabelHeads(labels, torch.from_numpy(columns)))
+        self._append_labels(labels, counts)
         return self
 
-    def _columns_of_new(self, X, Y, rarities):
+    def _heads_of_new_labels(self, X, Y, log_odds_against):
         random_state = check_random_state(self.random_state)
         vectors = network_scores(self.module_[0], X, self._device())
-        columns = self._transfer(vectors, Y, rarities, random_state)
+        columns = self._transfer(vectors, Y, log_odds_against, random_state)
         if self.fine_tune != "tail":
             return columns
-        others = self._vectors[~np.isin(_keys(self._vectors), _keys(vectors))]
+        others = self._vectors[~np.isin(_vector_keys(self._vectors), _vector_keys(vectors))]
         Y = sparse.vstack([Y, sparse.csr_array((len(others), Y.shape[1]), dtype=Y.dtype)])
         loss, labels = self._loss or BinaryCrossEntropyLoss(), np.arange(Y.shape[1])
         vectors = np.vstack([vectors, others])
-        return columns + tune_columns(vectors, Y.tocsr(), loss, labels, columns, self._device())
+        return columns + fine_tune_tail(vectors, Y.tocsr(), loss, labels, columns, self._device())
 
-    def _grow(self, labels, counts):
+    def _append_labels(self, labels, counts):
         known = np.flatnonzero(np.isfinite(self.threshold_))
         distances = np.abs(np.subtract.outer(np.log(counts), np.log(self.label_counts_[known])))
         nearest = distances == distances.min(axis=1, keepdims=True)
@@ -426,7 +431,7 @@ class _UnitVectors(nn.Module):
         return normalize(self.encoder(batch), dim=1)  # (batch, output_dim)
 
 
-def _keys(vectors):
+def _vector_keys(vectors):
     """A key for each vector, the same for all vectors of a document."""
-    rounded = np.ascontiguousarray(np.round(vectors, _DECIMALS) + 0.0)
+    rounded = np.ascontiguousarray(np.round(vectors, _KEY_DECIMALS) + 0.0)
     return rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))).ravel()

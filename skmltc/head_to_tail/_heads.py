@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from .._linear import BlockLBFGS, BlockObjective, Features, label_blocks
+from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, label_blocks
 from .._networks import network_scores
 
-_PULL = 0.3  # towards where the weights were, against the loss summed over documents
-_EVEN = 1e-4  # of the vectors' mean square, added to their variance in each direction
+_L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
+_WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
 _MAX_ITER = 200  # of L-BFGS
 
 
-class Columns(nn.Module):
+class LabelHeads(nn.Module):
     """Linear classifiers of some labels, several of each, whose probabilities are averaged.
 
     Parameters
@@ -36,16 +36,16 @@ class Columns(nn.Module):
         """Logits (batch, n_labels) of documents, or of some labels only."""
         batches = vectors.expand(len(self.weight), *vectors.shape)
         logits = torch.baddbmm(self.bias[..., chosen], batches, self.weight[..., chosen])
-        return logits[0] if len(logits) == 1 else mean_logits(logits)
+        return logits[0] if len(logits) == 1 else logit_of_mean_probability(logits)
 
 
-def mean_logits(logits):
+def logit_of_mean_probability(logits):
     """Logits of the mean probability over the first axis."""
     present, absent = logsigmoid(logits), logsigmoid(-logits)
     return present.logsumexp(0) - absent.logsumexp(0)
 
 
-class AllColumns(nn.Module):
+class JoinedHeads(nn.Module):
     """The columns of head and tail in the order of the labels.
 
     Parameters
@@ -77,7 +77,7 @@ class AllColumns(nn.Module):
         return logits
 
 
-class ColumnsScorer:
+class JoinedHeadsScorer:
     """An assembled network, for scores of blocks of labels."""
 
     def __init__(self, network, device):
@@ -97,7 +97,7 @@ class _PulledObjective(BlockObjective):
 
     def __init__(self, features, Y, loss, columns, weight_decay, start):
         super().__init__(features, Y, loss, columns, weight_decay)
-        self.offset = features.times(start)
+        self.offset = features.dot(start)
 
     def cells(self, logits):
         return super().cells(logits + self.offset)
@@ -108,7 +108,7 @@ class _PulledObjective(BlockObjective):
 
 
 @torch.no_grad()
-def tune_columns(vectors, Y, loss, labels, columns, device):
+def fine_tune_tail(vectors, Y, loss, labels, columns, device):
     """Adjust linear classifiers of some labels on all documents, not far from where they are.
 
     Minimises the loss over documents plus a penalty on the change of the weights, measured by what
@@ -130,18 +130,18 @@ def tune_columns(vectors, Y, loss, labels, columns, device):
     -------
     array of float32 of shape (dim + 1, n_block)
     """
-    forth, back = whitening(vectors)
-    features, built = Features(vectors @ forth, device), loss.build(Y).to(device)
+    whiten, unwhiten = whitening(vectors)
+    features, built = DesignMatrix(vectors @ whiten, device), loss.build(Y).to(device)
     start, changes = columns.mean(axis=0), np.zeros(columns.shape[1:], dtype=np.float32)
-    start[:-1] = back @ start[:-1]
+    start[:-1] = unwhiten @ start[:-1]
     chosen = np.isin(np.arange(Y.shape[1]), labels)
     for block in label_blocks(Y, max(vectors.shape), chosen):
         at = np.searchsorted(labels, block)
         W = torch.from_numpy(start[:, at]).to(device)
-        objective = _PulledObjective(features, Y, built, block, _PULL, W)
+        objective = _PulledObjective(features, Y, built, block, _L2_TO_START, W)
         change, _ = BlockLBFGS(objective, torch.zeros_like(W)).minimise(_MAX_ITER)
         changes[:, at] = change.cpu().numpy()
-    changes[:-1] = forth @ changes[:-1]
+    changes[:-1] = whiten @ changes[:-1]
     return changes
 
 
@@ -154,12 +154,12 @@ def whitening(vectors):
 
     Returns
     -------
-    forth, back : arrays of float32 of shape (dim, dim)
+    whiten, unwhiten : arrays of float32 of shape (dim, dim)
         Vectors times the first; weights for these times the first, from the left, are weights
         for the vectors.
     """
     moment = vectors.T.astype(np.float64) @ vectors / len(vectors)
     values, basis = np.linalg.eigh(moment)
-    deviations = np.sqrt(values.clip(0) + _EVEN * max(np.trace(moment), 1e-12))
-    forth, back = basis / deviations, (basis * deviations).T
-    return forth.astype(np.float32), back.astype(np.float32)
+    deviations = np.sqrt(values.clip(0) + _WHITENING_RIDGE * max(np.trace(moment), 1e-12))
+    whiten, unwhiten = basis / deviations, (basis * deviations).T
+    return whiten.astype(np.float32), unwhiten.astype(np.float32)

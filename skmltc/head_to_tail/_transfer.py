@@ -22,7 +22,7 @@ _ADAM_PASSES = 8
 _NEWTON_STEPS = 30
 _CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000  # enough for two numbers
 _LABEL_FOLDS = 5
-NEVER = -50.0  # logit of a label without documents
+NEVER_LOGIT = -50.0  # logit of a label without documents
 
 
 def draw_documents(Y, n_documents, random_state):
@@ -157,10 +157,10 @@ def left_out_errors(prototypes, weights, ridges):
     values, basis = np.linalg.eigh(rows.T @ rows)
     rows = rows @ basis
     targets = np.repeat(weights, len(prototypes), axis=0).astype(np.float64)
-    turned, along = rows.reshape(by_label.shape), rows.T @ targets
+    turned, direction_logits = rows.reshape(by_label.shape), rows.T @ targets
     for ridge in ridges:
         solved = rows / (values.clip(0) + ridge)
-        errors = (targets - solved @ along).reshape(by_label.shape)
+        errors = (targets - solved @ direction_logits).reshape(by_label.shape)
         own = solved.reshape(by_label.shape) @ turned.transpose(0, 2, 1)
         yield np.linalg.solve(np.eye(len(prototypes)) - own, errors)
 
@@ -247,7 +247,7 @@ class Calibration(NamedTuple):
     prior: float = 0.0
 
 
-def calibrate(scores, hits, rarities):
+def calibrate(scores, is_true, log_odds_against):
     """Learn what transferred scores say from labels whose documents are known.
 
     Logistic regression on a slope and an intercept. The log-odds of a label's prior go in as
@@ -257,8 +257,8 @@ def calibrate(scores, hits, rarities):
     ----------
     scores : array of shape (n_samples, n_labels)
         By classifiers that were transferred to these labels from others.
-    hits : array of bool of shape (n_samples, n_labels)
-    rarities : array of shape (n_labels,)
+    is_true : array of bool of shape (n_samples, n_labels)
+    log_odds_against : array of shape (n_labels,)
         log(N / n - 1) of each label.
 
     Returns
@@ -266,15 +266,15 @@ def calibrate(scores, hits, rarities):
     Calibration
         The default one where there is nothing to learn from.
     """
-    if not hits.any() or hits.all():
+    if not is_true.any() or is_true.all():
         return Calibration()
     u = np.asarray(scores, dtype=np.float64)
     mean, spread = u.mean(), max(u.std(), 1e-12)
     u = (u - mean) / spread
     slope, intercept = 1.0, 0.0
     for _ in range(_NEWTON_STEPS):
-        p = expit(slope * u + intercept - rarities)
-        error, curvature = p - hits, p * (1 - p)
+        p = expit(slope * u + intercept - log_odds_against)
+        error, curvature = p - is_true, p * (1 - p)
         gradient = np.array([(error * u).sum() + 1e-3 * slope, error.sum()])
         cross = (curvature * u).sum()
         hessian = np.array(
@@ -285,7 +285,7 @@ def calibrate(scores, hits, rarities):
     return Calibration(float(slope / spread), float(intercept - slope / spread * mean), 1.0)
 
 
-class Options(NamedTuple):
+class PrototypeOptions(NamedTuple):
     """How labels are described and taught.
 
     Parameters
@@ -304,7 +304,7 @@ class Options(NamedTuple):
     n_documents: int
     normalize: bool
 
-    def learner(self, prototypes, weights):
+    def solve(self, prototypes, weights):
         """Choose the ridge once: a function from prototypes and weights to the matrix."""
         if self.transfer != "ridge":
             return TRANSFERS[self.transfer]
@@ -316,7 +316,7 @@ class Options(NamedTuple):
 
 
 @dataclass(eq=False)
-class Teacher:
+class LabelTransfer:
     """What the head labels teach of others, of which there are a few documents.
 
     Parameters
@@ -327,20 +327,20 @@ class Teacher:
         Of the head classifier, before its scale.
     scale : float
     options : Options
-    learner : callable, default=None
+    solve : callable, default=None
         From prototypes and weights to the matrix; by default what the options say.
     """
 
     prototypes: np.ndarray
     weights: np.ndarray
     scale: float
-    options: Options
-    learner: Callable | None = None
+    options: PrototypeOptions
+    solve: Callable | None = None
     calibration: Calibration = Calibration()
 
     def __post_init__(self):
-        self.learner = self.learner or self.options.learner(self.prototypes, self.weights)
-        self.matrix = self.learner(self.prototypes, self.weights)
+        self.solve = self.solve or self.options.solve(self.prototypes, self.weights)
+        self.matrix = self.solve(self.prototypes, self.weights)
 
     def transferred(self, prototypes):
         """Weights (..., n_labels, dim) of labels with such prototypes (section 3.5)."""
@@ -348,13 +348,13 @@ class Teacher:
             prototypes = attend(prototypes, self.prototypes, self.options.temperature)
         return self.scale * prototypes @ self.matrix.T
 
-    def without(self, labels):
+    def leaving_out(self, labels):
         """Make the teacher who does not know some of the head labels."""
         others = np.delete(np.arange(len(self.weights)), labels)
         known = self.prototypes[:, others], self.weights[others]
-        return Teacher(*known, self.scale, self.options, self.learner)
+        return LabelTransfer(*known, self.scale, self.options, self.solve)
 
-    def calibrate(self, vectors, Y, rarities, random_state):
+    def calibrate(self, vectors, Y, log_odds_against, random_state):
         """Learn what transferred scores say from head labels treated as if they were rare.
 
         Some are taken in turn, taught by the others from a prototype of a few documents, and
@@ -364,7 +364,7 @@ class Teacher:
         ----------
         vectors : array of shape (n_samples, dim)
         Y : csr_array of shape (n_samples, n_head)
-        rarities : array of shape (n_head,)
+        log_odds_against : array of shape (n_head,)
             log(N / n - 1) of each label.
         """
         if Y.shape[1] < 2:
@@ -375,19 +375,19 @@ class Teacher:
         prototypes = with_norm_1(drawn @ vectors) if self.options.normalize else drawn @ vectors
         weights = np.empty_like(prototypes)
         for fold in np.array_split(np.arange(len(chosen)), min(_LABEL_FOLDS, len(chosen))):
-            weights[fold] = self.without(chosen[fold]).transferred(prototypes[fold])
+            weights[fold] = self.leaving_out(chosen[fold]).transferred(prototypes[fold])
         unseen = np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]
-        hits = Y[unseen][:, chosen].toarray() > 0
-        self.calibration = calibrate(vectors[unseen] @ weights.T, hits, rarities[chosen])
+        is_true = Y[unseen][:, chosen].toarray() > 0
+        self.calibration = calibrate(vectors[unseen] @ weights.T, is_true, log_odds_against[chosen])
 
-    def columns(self, prototypes, rarities):
+    def columns(self, prototypes, log_odds_against):
         """Classifiers of labels, to be averaged over their members.
 
         Parameters
         ----------
         prototypes : array of shape (n_members, n_labels, dim)
             Zeros for a label without documents, which is never predicted.
-        rarities : array of shape (n_labels,)
+        log_odds_against : array of shape (n_labels,)
 
         Returns
         -------
@@ -397,6 +397,6 @@ class Teacher:
         slope, intercept, prior = self.calibration
         known = prototypes.any(axis=-1, keepdims=True)  # (n_members, n_labels, 1)
         weights = np.where(known, slope * self.transferred(prototypes), 0.0)
-        bias = np.where(known, intercept - prior * rarities[:, None], NEVER)
+        bias = np.where(known, intercept - prior * log_odds_against[:, None], NEVER_LOGIT)
         columns = np.concatenate([weights, bias], axis=-1).swapaxes(1, 2)
         return np.ascontiguousarray(columns, dtype=np.float32)

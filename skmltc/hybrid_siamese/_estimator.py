@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from .._network import NetworkClassifier
 from .._networks import HeadScorer, best_epoch, network_scores, score_pairs, train_network
 from .._validation import LabelWarning, must_be
-from ..decision import ScoredPairs, tail_first
+from ..decision import ScoredPairs, select_for_tail
 from ..encoders import BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss
 from ._similarity import (
@@ -26,9 +26,9 @@ from ._similarity import (
 from ._triplets import SAMPLINGS, draw_triplets
 
 _MERGE_POINTS = (0, 5, 10, 20, 35, 50, 100, 200)  # of n_phi="auto"
-_PAPERS_MERGE_POINT = 100
+_PAPER_N_PHI = 100
 _TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30
-_SLOWER = 0.3  # learning rate of what begins trained; the similarity is new
+_COPIED_LR_FACTOR = 0.3  # learning rate of what begins trained; the similarity is new
 
 
 class HybridSiameseClassifier(NetworkClassifier):
@@ -260,7 +260,7 @@ class HybridSiameseClassifier(NetworkClassifier):
     def _scorers(self, single, X, Y, loss, random_state):
         """Two scorers: the single network, and the Siamese one that is trained from it."""
         head = HeadScorer(single, self._device())
-        if not self._compared().any():
+        if not self._candidates().any():
             return _Scorers(head, None)
         # 2. Its weights begin as those of the single network.
         network = SiameseNetwork(
@@ -285,14 +285,14 @@ class HybridSiameseClassifier(NetworkClassifier):
         )
         similar = SimilarityScorer(network, supports, self._device())
         if self.calibrate != "none":
-            similar.match_priors(X, Y, self._compared())
+            similar.match_priors(X, Y, self._candidates())
         return _Scorers(head, similar)
 
     def _train_siamese(self, network, X, Y, batches, loss):
         label_loss = loss.build(Y) if self.multi_task else None
         settings = self._settings(self._encoder)
-        settings["lr_factors"] = {**settings["lr_factors"], "similarity.*": 1 / _SLOWER}
-        settings |= {"lr": _SLOWER * settings["lr"], "linear_decay": True}
+        settings["lr_factors"] = {**settings["lr_factors"], "similarity.*": 1 / _COPIED_LR_FACTOR}
+        settings |= {"lr": _COPIED_LR_FACTOR * settings["lr"], "linear_decay": True}
         train_network(
             network,
             TripletLoss(network.similarity, label_loss),
@@ -306,14 +306,14 @@ class HybridSiameseClassifier(NetworkClassifier):
         """Values of n_phi to choose from."""
         if self.n_phi != "auto":
             return [self.n_phi]
-        return _MERGE_POINTS if self._learns_threshold() else [_PAPERS_MERGE_POINT]
+        return _MERGE_POINTS if self._learns_threshold() else [_PAPER_N_PHI]
 
-    def _rarer_than(self, n_phi):
+    def _below(self, n_phi):
         return (self.label_counts_ > 0) & (self.label_counts_ < n_phi)
 
-    def _compared(self):
+    def _candidates(self):
         """Labels that may be scored by similarity."""
-        return self._rarer_than(max(self._merge_points()))
+        return self._below(max(self._merge_points()))
 
     def _score_apart(self, unseen):
         """Scores of unseen documents by the single network and by similarity, None for none."""
@@ -321,19 +321,19 @@ class HybridSiameseClassifier(NetworkClassifier):
         for scorers, *documents in unseen:
             single.append(score_pairs(scorers.single, *documents))
             if scorers.similar:
-                similar.append(score_pairs(scorers.similar, *documents, self._compared()))
+                similar.append(score_pairs(scorers.similar, *documents, self._candidates()))
         return [ScoredPairs.concatenate(parts) if parts else None for parts in (single, similar)]
 
     def _merge(self, single, similar):
         """Choose the merge point, and set the cut-offs of either part."""
         points = self._merge_points()
         if similar is None and self.n_phi == "auto":
-            points = [_PAPERS_MERGE_POINT]
+            points = [_PAPER_N_PHI]
         if len(points) > 1:
             options = {n: self._merged_pairs(n, single, similar) for n in points}
-            points = [tail_first(options)[0]]
+            points = [select_for_tail(options)[0]]
         (self.n_phi_,) = points
-        self.siamese_labels_ = np.flatnonzero(self._rarer_than(self.n_phi_))
+        self.siamese_labels_ = np.flatnonzero(self._below(self.n_phi_))
         self.threshold_ = self._cut_offs(self.n_phi_, single, similar)
         if self.n_phi_ and not len(self.siamese_labels_):
             warnings.warn(
@@ -345,13 +345,13 @@ class HybridSiameseClassifier(NetworkClassifier):
 
     def _merged_pairs(self, n_phi, single, similar):
         """Pairs of the labels of either part, with scores relative to their cut-offs."""
-        cut_offs, rare = self._cut_offs(n_phi, single, similar), self._rarer_than(n_phi)
+        cut_offs, rare = self._cut_offs(n_phi, single, similar), self._below(n_phi)
         pairs = ScoredPairs.concatenate([single.select(~rare), similar.select(rare)])
         return pairs.shifted(-np.where(self.label_counts_ > 0, cut_offs, 0))
 
     def _cut_offs(self, n_phi, single, similar):
         """Cut-offs (n_labels,), learned on either part by itself."""
-        rare = self._rarer_than(n_phi)
+        rare = self._below(n_phi)
         cut_offs = np.empty(len(rare))
         for part, pairs in ((~rare, single), (rare, similar)):
             self._decide(pairs.select(part) if pairs else None)

@@ -279,10 +279,10 @@ class SimilarityScorer:
             With calibrated scores; the same, and nothing is changed, if higher ones are not
             likelier.
         """
-        if not 0 < np.count_nonzero(pairs.hits) < len(pairs.hits):
+        if not 0 < np.count_nonzero(pairs.is_true) < len(pairs.is_true):
             return pairs
         spread = max(pairs.scores.std(), np.finfo(np.float32).tiny)
-        model = LogisticRegression().fit(pairs.scores[:, None] / spread, pairs.hits)
+        model = LogisticRegression().fit(pairs.scores[:, None] / spread, pairs.is_true)
         slope, intercept = np.float32(model.coef_[0, 0] / spread), np.float32(model.intercept_[0])
         if slope <= 0:
             return pairs

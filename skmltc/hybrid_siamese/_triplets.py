@@ -68,17 +68,17 @@ def draw_triplets(Y, n_triplets, *, batch_size, per_document, sampling, random_s
     """
     unit, n_dissimilar = SAMPLINGS[sampling]
     n_units = -(-n_triplets // unit)
-    lists = _LabelLists(Y, random_state)
+    lists = DocumentsByLabel(Y, random_state)
     n_groups, group_size = _shape_of_batch(lists, batch_size, per_document, unit)
     n_batches = max(
         -(-n_units * unit // (per_document * n_groups * group_size)),
         -(-len(lists.labels) // n_groups),
     )
     batches, n_done = [], np.zeros(2, dtype=np.int64)
-    for k, groups in enumerate(_turns(lists.labels, n_batches, n_groups, random_state)):
+    for k, groups in enumerate(_label_batches(lists.labels, n_batches, n_groups, random_state)):
         wanted = n_units * (k + 1) // n_batches - n_done
-        batch, made = _draw_batch(lists, groups, group_size, wanted, n_dissimilar)
-        n_done += made
+        batch, n_drawn = _draw_batch(lists, groups, group_size, wanted, n_dissimilar)
+        n_done += n_drawn
         batches.append(batch)
     return [batch for batch in batches if len(batch.same)]
 
@@ -90,7 +90,7 @@ def _shape_of_batch(lists, batch_size, per_document, unit):
     return n_groups, max(group_size, batch_size // n_groups)
 
 
-def _turns(labels, n_batches, n_groups, random_state):
+def _label_batches(labels, n_batches, n_groups, random_state):
     """Different labels for each batch, all of them equally often up to one."""
     waiting = np.empty(0, dtype=np.int64)
     for _ in range(n_batches):
@@ -105,7 +105,7 @@ def _turns(labels, n_batches, n_groups, random_state):
         yield turn
 
 
-class _LabelLists:
+class DocumentsByLabel:
     """The documents of each label, one list after the other, and which pairs there are."""
 
     def __init__(self, Y, random_state):
@@ -121,11 +121,11 @@ class _LabelLists:
     def members(self, labels, size):
         """Up to `size` documents of each label, all different, and whose they are."""
         sizes = self.counts[labels]
-        owner = np.repeat(np.arange(len(labels)), sizes)
-        rank = np.arange(len(owner)) - (np.cumsum(sizes) - sizes)[owner]
-        order = np.lexsort((self.random_state.random_sample(len(owner)), owner))
-        chosen = (self.starts[labels][owner] + rank)[order][rank < size]
-        return self.documents[chosen], owner[rank < size]
+        label_of = np.repeat(np.arange(len(labels)), sizes)
+        rank = np.arange(len(label_of)) - (np.cumsum(sizes) - sizes)[label_of]
+        order = np.lexsort((self.random_state.random_sample(len(label_of)), label_of))
+        chosen = (self.starts[labels][label_of] + rank)[order][rank < size]
+        return self.documents[chosen], label_of[rank < size]
 
     def has(self, documents, labels):
         """Whether each document has the label beside it."""
@@ -136,52 +136,52 @@ class _LabelLists:
 
 def _draw_batch(lists, groups, group_size, wanted, n_dissimilar):
     """One batch with the wanted numbers of similar and of dissimilar pairs, as far as it can."""
-    documents, owner = lists.members(groups, group_size)
-    labels, sizes = groups[owner], np.bincount(owner)
+    documents, label_of = lists.members(groups, group_size)
+    labels, sizes = groups[label_of], np.bincount(label_of)
     first, second = _similar_pairs(sizes, groups < lists.n_labels, wanted[0], lists.random_state)
-    left, right = _dissimilar_pairs(lists, documents, labels, owner, sizes, wanted[1])
-    made = len(first), len(left)
+    left, right = _dissimilar_pairs(lists, documents, labels, label_of, sizes, wanted[1])
+    n_drawn = len(first), len(left)
     for a, b in [(left, right), (right, left)][:n_dissimilar]:
-        nameless = labels[b] == lists.n_labels  # can only be the first document
-        first = np.concatenate([first, np.where(nameless, b, a)])
-        second = np.concatenate([second, np.where(nameless, a, b)])
-    same = np.arange(len(first)) < made[0]
-    return Triplets(documents, labels, first, second, same), made
+        unlabelled = labels[b] == lists.n_labels  # can only be the first document
+        first = np.concatenate([first, np.where(unlabelled, b, a)])
+        second = np.concatenate([second, np.where(unlabelled, a, b)])
+    same = np.arange(len(first)) < n_drawn[0]
+    return Triplets(documents, labels, first, second, same), n_drawn
 
 
-def _similar_pairs(sizes, named, n_pairs, random_state):
+def _similar_pairs(sizes, is_label, n_pairs, random_state):
     """Places of two different documents of one label."""
-    able = np.flatnonzero((sizes > 1) & named)
-    if not len(able):
+    has_pairs = np.flatnonzero((sizes > 1) & is_label)
+    if not len(has_pairs):
         return np.empty((2, 0), dtype=np.int64)
-    group, start = _shared_out(able, n_pairs, random_state), np.cumsum(sizes) - sizes
+    group, start = _evenly(has_pairs, n_pairs, random_state), np.cumsum(sizes) - sizes
     a = random_state.randint(sizes[group])
     b = (a + random_state.randint(1, sizes[group])) % sizes[group]
     return start[group] + a, start[group] + b
 
 
-def _dissimilar_pairs(lists, documents, labels, owner, sizes, n_pairs):
+def _dissimilar_pairs(lists, documents, labels, label_of, sizes, n_pairs):
     """Places of two documents neither of which has the label of the other."""
     random_state, start = lists.random_state, np.cumsum(sizes) - sizes
-    group = _shared_out(np.arange(len(sizes)), n_pairs, random_state)
+    group = _evenly(np.arange(len(sizes)), n_pairs, random_state)
     pairs = np.empty((2, n_pairs), dtype=np.int64)
-    open_ = np.arange(n_pairs)
+    pending = np.arange(n_pairs)
     for attempt in range(_ATTEMPTS):
         if attempt > _ATTEMPTS // 2:
             group = random_state.randint(len(sizes), size=n_pairs)
-        left = start[group[open_]] + random_state.randint(sizes[group[open_]])
-        right = random_state.randint(len(documents), size=len(open_))
+        left = start[group[pending]] + random_state.randint(sizes[group[pending]])
+        right = random_state.randint(len(documents), size=len(pending))
         clash = lists.has(documents[left], labels[right]) | lists.has(
             documents[right], labels[left]
         )
-        pairs[:, open_] = left, right
-        open_ = open_[clash]
-    found = np.setdiff1d(np.arange(n_pairs), open_, assume_unique=True)
-    if len(open_) and len(found):
-        pairs[:, open_] = pairs[:, random_state.choice(found, len(open_))]
+        pairs[:, pending] = left, right
+        pending = pending[clash]
+    found = np.setdiff1d(np.arange(n_pairs), pending, assume_unique=True)
+    if len(pending) and len(found):
+        pairs[:, pending] = pairs[:, random_state.choice(found, len(pending))]
     return pairs if len(found) else pairs[:, :0]
 
 
-def _shared_out(groups, n_pairs, random_state):
+def _evenly(groups, n_pairs, random_state):
     """A group for each pair, all of them equally often up to one."""
     return np.resize(random_state.permutation(groups), n_pairs)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .._validation import check_choice, must_be
 
 _TINY = 1e-30  # keeps the share of a document without labels finite
-_FARTHEST, _BISECTIONS = 30.0, 40  # to find the best constant logits
+_MAX_LOGIT, _BISECTIONS = 30.0, 40  # to find the best constant logits
 _LABELS_AT_A_TIME = 256
 
 
@@ -45,7 +45,7 @@ def _focused(u, gamma, with_slopes):
     return entropy.mul_(focus), q
 
 
-def _by_target(targets, positive, negative):
+def _where_target(targets, positive, negative):
     """Choose one of two numbers for each cell; masks take several times as long."""
     return torch.rsub(targets, negative, alpha=negative - positive)
 
@@ -119,27 +119,27 @@ class BalancedLoss(nn.Module):
         # not cells.mean(): its backward fills a matrix
         return cells.sum() / cells.numel() if self.reduction == "mean" else cells.sum()
 
-    def weight(self, targets, mass=None):
+    def weight(self, targets, label_mass=None):
         """Compute w, broadcastable to the cells; None where every cell counts 1."""
         if self.weighting is None:
             return None
-        return self.weighting(targets, mass)
+        return self.weighting(targets, label_mass)
 
     def cells(self, logits, targets, weight=None, with_slopes=True):
         """Compute each cell's loss and its derivative in the logit, without autograd.
 
         In place where it can: with many labels the time goes into memory, not into arithmetic.
         """
-        sides = _by_target(targets, -1.0, self.neg_scale)  # du/dz
-        u = sides * logits if self.shift is None else (logits - self.shift).mul_(sides)
+        du_dz = _where_target(targets, -1.0, self.neg_scale)  # du/dz
+        u = du_dz * logits if self.shift is None else (logits - self.shift).mul_(du_dz)
         values, slopes = _focused(u, self.gamma, with_slopes)
         if self.ntr_scale_negatives and self.neg_scale != 1:
-            scale = _by_target(targets, 1.0, 1 / self.neg_scale)
+            scale = _where_target(targets, 1.0, 1 / self.neg_scale)
             weight = scale if weight is None else scale.mul_(weight)
         if weight is not None:
             values *= weight
-            sides *= weight
-        return values, slopes.mul_(sides) if with_slopes else None
+            du_dz *= weight
+        return values, slopes.mul_(du_dz) if with_slopes else None
 
     def label_mass(self, Y):
         """Sum what weighting sums over all labels of each document; `Y` may be sparse.
@@ -152,7 +152,7 @@ class BalancedLoss(nn.Module):
         return torch.from_numpy(Y @ inverse.double().cpu().numpy()).to(inverse)
 
     @torch.no_grad()
-    def best_constants(self, Y):
+    def prior_logits(self, Y):
         """Find the logits (n_labels,) of least loss for documents that cannot be told apart.
 
         Where a network starts that has not seen them yet. For cross-entropy they are the log-odds
@@ -162,12 +162,12 @@ class BalancedLoss(nn.Module):
         present, absent = self._side_weights(Y)
         least = (present + absent) / Y.shape[0]
         present, absent = torch.maximum(present, least), torch.maximum(absent, least)
-        sides = torch.tensor([[1.0], [0.0]]).expand(2, len(present))
-        high = torch.full_like(present, _FARTHEST)
+        du_dz = torch.tensor([[1.0], [0.0]]).expand(2, len(present))
+        high = torch.full_like(present, _MAX_LOGIT)
         low = -high
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            _, slopes = self.cells(middle.expand(2, -1), sides)
+            _, slopes = self.cells(middle.expand(2, -1), du_dz)
             rises = present * slopes[0] + absent * slopes[1] > 0
             low, high = torch.where(rises, low, middle), torch.where(rises, middle, high)
         return (low + high) / 2
@@ -199,7 +199,7 @@ class LabelWeights(nn.Module):
         super().__init__()
         self.register_buffer("weights", weights)
 
-    def forward(self, targets, mass=None):
+    def forward(self, targets, label_mass=None):
         """Give the weights, of shape (n_labels,)."""
         return self.weights.to(targets.dtype)
 
@@ -216,25 +216,27 @@ class Rebalancing(nn.Module):
         self.register_buffer("inverse_counts", inverse_counts)
         self.alpha, self.beta, self.mu = alpha, beta, mu
 
-    def forward(self, targets, mass=None):
+    def forward(self, targets, label_mass=None):
         """Compute the weights, (n_samples, n_labels); alpha + 1 where a document has no label."""
         inverse = self.inverse_counts.to(targets.dtype)
-        mass = targets @ inverse if mass is None else mass.to(targets.dtype)  # (n_samples,)
-        steepness = (self.beta / mass.clamp_min(_TINY)).unsqueeze(1)
+        label_mass = (
+            targets @ inverse if label_mass is None else label_mass.to(targets.dtype)
+        )  # (n_samples,)
+        steepness = (self.beta / label_mass.clamp_min(_TINY)).unsqueeze(1)
         exponents = (inverse * steepness).sub_(self.beta * self.mu)  # beta (r - mu)
         return exponents.sigmoid_().add_(self.alpha)
 
-    def sums(self, Y, mass):
+    def sums(self, Y, label_mass):
         """Sum the weights of the documents with each label, and of all, both (n_labels,)."""
         present = torch.zeros_like(self.inverse_counts)
         everywhere = torch.zeros_like(self.inverse_counts)
         for start in range(0, Y.shape[1], _LABELS_AT_A_TIME):
             columns = slice(start, start + _LABELS_AT_A_TIME)
             targets = torch.from_numpy(Y[:, columns].toarray())
-            weights = self.select(columns)(targets, mass)
+            weights = self.select(columns)(targets, label_mass)
             present[columns], everywhere[columns] = (weights * targets).sum(0), weights.sum(0)
         return present, everywhere
 
     def select(self, columns):
-        """Make the weighting of some of the labels; it then needs the `mass` of them all."""
+        """Make the weighting of some of the labels; it then needs the `label_mass` of them all."""
         return Rebalancing(self.inverse_counts[columns], self.alpha, self.beta, self.mu)

@@ -98,7 +98,7 @@ class _NegativeTolerance(_LossSpec):
 
     def _parts(self, statistics):
         return super()._parts(statistics) | {
-            "shift": _float32(self.kappa * statistics.rarity),
+            "shift": _float32(self.kappa * statistics.log_odds_against),
             "neg_scale": self.neg_scale,
             "ntr_scale_negatives": self.ntr_scale_negatives,
         }
@@ -156,7 +156,7 @@ class WeightedBinaryCrossEntropyLoss(_LossSpec):
     """
 
     def _parts(self, statistics):
-        frequent = np.flatnonzero(statistics.rarity < 0)
+        frequent = np.flatnonzero(statistics.log_odds_against < 0)
         if len(frequent):
             warnings.warn(
                 "weighted_bce gives no weight to labels on more than half of the documents and "
@@ -164,7 +164,7 @@ class WeightedBinaryCrossEntropyLoss(_LossSpec):
                 "first. Every other loss learns them.",
                 stacklevel=3,
             )
-        return {"weighting": LabelWeights(_float32(np.maximum(statistics.rarity, 0)))}
+        return {"weighting": LabelWeights(_float32(np.maximum(statistics.log_odds_against, 0)))}
 
 
 class FocalLoss(_Focusing):

@@ -19,25 +19,25 @@ from .._networks import (
     Documents,
     SparseTargets,
     best_epoch,
-    by_length,
     network_scores,
+    sorted_by_length,
     train_network,
 )
 from .._validation import must_be
-from ..encoders import BagEncoder, WordEmbedding, start_at_constants
+from ..encoders import BagEncoder, WordEmbedding, initialise_biases
 from ..labels import check_label_parents
 from ..losses import BinaryCrossEntropyLoss
 from ._network import (
     POOLINGS,
     READINGS,
-    FeatureStudent,
+    FeatureReader,
+    ReadingEncoder,
+    ReadingNetwork,
     ReadingScorer,
-    ReadText,
-    TokenStudent,
-    TReader,
-    best_mixture,
+    TokenReader,
+    fit_mixture,
 )
-from ._scopes import Library, MeanEmbedding, first_words, heaviest, token_tfidf
+from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest, token_tfidf
 
 # At the rate that suits features alone the tanh of the attentions would soon be flat.
 _HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
@@ -136,7 +136,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
         Logit above which a label is predicted; +inf for a label without documents.
-    library_ : object
+    retriever_ : object
         The training documents as they are looked up: `neighbors`, and `label_sets` with parents.
     module_, net_, history_, n_iter_ : torch module, skorch net, list of dict, int
         The network and its epochs.
@@ -278,19 +278,19 @@ class TReaderXMLClassifier(NetworkClassifier):
         n_epochs = self._epochs(self._encoder, X_fit)
         stop_by = validation if self.early_stopping else None
         self.net_, scorer = read(X_fit, Y_fit, n_epochs, stop_by, self.callbacks)
-        self.module_, self.library_ = scorer.network, scorer.library
+        self.module_, self.retriever_ = scorer.network, scorer.retriever
         self.history_ = list(self.net_.history)
         self.n_iter_ = len(self.history_)
         mixture = None
         if self.votes and validation:
-            documents = Documents(*validation, self.library_.scopes(validation[0]))
-            mixture = best_mixture(self.module_, documents, loss.build(Y_fit), self._device())
-            self.module_.mix(*mixture)
+            documents = Documents(*validation, self.retriever_.scopes(validation[0]))
+            mixture = fit_mixture(self.module_, documents, loss.build(Y_fit), self._device())
+            self.module_.set_mixture(*mixture)
 
         def train(X, Y):
             _, scorer = read(X, Y, best_epoch(self.net_))
             if mixture:
-                scorer.network.mix(*mixture)
+                scorer.network.set_mixture(*mixture)
             return scorer
 
         self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
@@ -299,24 +299,24 @@ class TReaderXMLClassifier(NetworkClassifier):
         """The paper's steps; returns the skorch net and what scores documents."""
         encoder, loss = self._encoder.build(self._n_inputs, X), loss.build(Y)
         # 1. and 2. The neighbours of each document, and their labels with parents.
-        library = self._library(encoder).fit(X, Y, parents)
+        retriever = self._retriever(encoder).fit(X, Y, parents)
         # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
-        words = self._describe(texts, X, library.label_sets) if self.teacher else None
+        words = self._describe(texts, X, retriever.label_sets) if self.teacher else None
         network = self._network(encoder, words, Y.shape[1])
-        start_at_constants(network.head, loss, Y)
+        initialise_biases(network.head, loss, Y)
         if validation:
-            validation = by_length(*validation, library.scopes(validation[0]))
+            validation = sorted_by_length(*validation, retriever.scopes(validation[0]))
         net = train_network(
             network,
             SparseTargets(loss),
-            Documents(X, Y, library.own_scopes),
+            Documents(X, Y, retriever.training_scopes),
             validation=validation,
             max_epochs=n_epochs,
             batch_size=self.batch_size,
             callbacks=callbacks,
             **self._settings(self._encoder),
         )
-        return net, ReadingScorer(network, library, self._device())
+        return net, ReadingScorer(network, retriever, self._device())
 
     def _check_encoder(self):
         if getattr(self._encoder, "is_linear", False):
@@ -349,7 +349,7 @@ class TReaderXMLClassifier(NetworkClassifier):
             raise must_be("label_tokens", f"of {n_rows} rows", texts.shape[0], remedy)
         return texts
 
-    def _library(self, encoder):
+    def _retriever(self, encoder):
         """Where the neighbours of documents are looked up."""
         if self._kind == "features":
             vectorizer = FunctionTransformer()
@@ -360,7 +360,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         exact = isinstance(self.retrieval, str)
         neighbors = CosineNeighbors(device=self.device) if exact else clone(self.retrieval)
         wanted = self.teacher or self.votes
-        return Library(vectorizer, neighbors, self.n_neighbors if wanted else 0)
+        return ScopeRetriever(vectorizer, neighbors, self.n_neighbors if wanted else 0)
 
     def _describe(self, texts, X, label_sets):
         """Words (n_rows, description_length) of the labels; 0 is padding."""
@@ -376,19 +376,19 @@ class TReaderXMLClassifier(NetworkClassifier):
 
     def _network(self, encoder, words, n_labels):
         features = self._kind == "features"
-        student = FeatureStudent(encoder, self._n_inputs) if features else TokenStudent(encoder)
-        if self.n_heads > student.dim:
-            expected = f"at most {student.dim}, the length of the vectors"
+        reader = FeatureReader(encoder, self._n_inputs) if features else TokenReader(encoder)
+        if self.n_heads > reader.dim:
+            expected = f"at most {reader.dim}, the length of the vectors"
             raise must_be("n_heads", expected, self.n_heads)
-        body = ReadText(
-            student,
+        body = ReadingEncoder(
+            reader,
             words,
             n_heads=self.n_heads,
             reading=self.reading,
             pooling=self.pooling,
             output_dim=self.bottleneck_dim,
         )
-        return TReader(body, n_labels, self.votes)
+        return ReadingNetwork(body, n_labels, self.votes)
 
     def _settings(self, encoder):
         settings = super()._settings(encoder) | {"lr_factors": {}}
@@ -400,4 +400,6 @@ class TReaderXMLClassifier(NetworkClassifier):
         return settings | {"lr": lr, "lr_factors": factors}
 
     def _score(self, X):
-        return network_scores(self.module_, X, self._device(), beside=self.library_.scopes(X))
+        return network_scores(
+            self.module_, X, self._device(), side_inputs=self.retriever_.scopes(X)
+        )

@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import nn
 from torch.nn.functional import embedding_bag, pad, scaled_dot_product_attention
 
-from .._linear import Features
+from .._linear import DesignMatrix
 from .._networks import as_tensor, network_scores
 
 READINGS = (
@@ -59,12 +59,17 @@ class SelfAttention(nn.Module):
         """
         split = self.inputs(states).unflatten(2, (3 * self.n_heads, -1))
         queries, keys, values = split.transpose(1, 2).chunk(3, dim=1)  # (batch, heads, length, d_k)
-        seen = mask[:, None, None]  # (batch, 1, 1, length)
+        visible = mask[:, None, None]  # (batch, 1, 1, length)
         if self.masked:
             length = states.shape[1]
-            seen = seen & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-        some = seen.any(dim=3, keepdim=True)
-        heads = scaled_dot_product_attention(queries, keys, values, attn_mask=seen | ~some) * some
+            visible = (
+                visible & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+            )
+        any_visible = visible.any(dim=3, keepdim=True)
+        heads = (
+            scaled_dot_product_attention(queries, keys, values, attn_mask=visible | ~any_visible)
+            * any_visible
+        )
         return self.output(heads.transpose(1, 2).flatten(2)).tanh()
 
 
@@ -95,7 +100,7 @@ class Reading(nn.Module):
         return states
 
 
-class TokenStudent(nn.Module):
+class TokenReader(nn.Module):
     """An encoder of tokens, for the sequences of texts and of label descriptions."""
 
     def __init__(self, encoder):
@@ -106,13 +111,13 @@ class TokenStudent(nn.Module):
         """Sequences (batch, length, dim) and their mask (batch, length)."""
         return self.encoder.encode_tokens(token_ids)
 
-    def describe(self, words):
+    def embed_words(self, words):
         """Vectors (n, length, dim) of the words of labels (n, length), and their mask."""
         states, _ = self.encoder.encode_tokens(words)
         return pad(states, (0, 0, 0, words.shape[1] - states.shape[1])), words != 0
 
 
-class FeatureStudent(nn.Module):
+class FeatureReader(nn.Module):
     """An encoder of features: a document is a sequence of one, and a word a document of its own.
 
     Words are numbers of features from 1 up.
@@ -127,7 +132,7 @@ class FeatureStudent(nn.Module):
         states = self.encoder(batch)[:, None]
         return states, torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
 
-    def describe(self, words):
+    def embed_words(self, words):
         """Vectors (n, length, dim) of the words of labels (n, length), and their mask."""
         known = words != 0
         columns = (words[known] - 1).cpu().numpy()
@@ -145,15 +150,15 @@ class Teacher(nn.Module):
 
     Parameters
     ----------
-    student : TokenStudent or FeatureStudent
+    reader : TokenReader or FeatureReader
         Gives the vectors of words.
     descriptions : array of int of shape (n_rows, length)
         Words of each label, and of parents that are no labels; 0 is padding.
     """
 
-    def __init__(self, student, descriptions):
+    def __init__(self, reader, descriptions):
         super().__init__()
-        self.student = student
+        self.reader = reader
         self.register_buffer("descriptions", torch.from_numpy(descriptions))
 
     def forward(self, scopes):
@@ -176,10 +181,10 @@ class Teacher(nn.Module):
 
     def _describe(self, words):
         if self.training:
-            return self.student.describe(words)
+            return self.reader.embed_words(words)
         missing = -len(words) % _DESCRIBED_AT_A_TIME
         filled = torch.cat([words, words.new_zeros(missing, words.shape[1])])
-        parts = [self.student.describe(part) for part in filled.split(_DESCRIBED_AT_A_TIME)]
+        parts = [self.reader.embed_words(part) for part in filled.split(_DESCRIBED_AT_A_TIME)]
         return tuple(torch.cat(part)[: len(words)] for part in zip(*parts, strict=True))
 
 
@@ -207,12 +212,12 @@ def last(states, mask):
 POOLINGS = {"mean": mean, "max": maximum, "last": last}
 
 
-class ReadText(nn.Module):
+class ReadingEncoder(nn.Module):
     """Documents and their scope sets, read together, as one vector each.
 
     Parameters
     ----------
-    student : TokenStudent or FeatureStudent
+    reader : TokenReader or FeatureReader
     descriptions : array of int of shape (n_rows, length) or None
         Words of the labels; None is no teacher.
     n_heads : int
@@ -224,13 +229,13 @@ class ReadText(nn.Module):
         Width of the bottleneck.
     """
 
-    def __init__(self, student, descriptions, *, n_heads, reading, pooling, output_dim):
+    def __init__(self, reader, descriptions, *, n_heads, reading, pooling, output_dim):
         super().__init__()
-        dim = student.dim
-        self.student, self.output_dim = student, output_dim
-        self.teacher = None if descriptions is None else Teacher(student, descriptions)
-        self.read_text = Reading(dim, n_heads, reading) if reading else _as_it_is
-        self.read_teacher = Reading(dim, n_heads, reading) if reading else _as_it_is
+        dim = reader.dim
+        self.reader, self.output_dim = reader, output_dim
+        self.teacher = None if descriptions is None else Teacher(reader, descriptions)
+        self.read_text = Reading(dim, n_heads, reading) if reading else _identity
+        self.read_teacher = Reading(dim, n_heads, reading) if reading else _identity
         self.interaction = SelfAttention(dim, n_heads, masked=True)
         self.pool = POOLINGS[pooling]
         self.bottleneck = nn.Linear(dim, output_dim, bias=False)
@@ -238,7 +243,7 @@ class ReadText(nn.Module):
     def forward(self, batch):
         """Map documents and scopes (batch, n_rows) to (batch, output_dim)."""
         documents, scopes = batch
-        text, mask = self.student(documents)  # (batch, length, dim), (batch, length)
+        text, mask = self.reader(documents)  # (batch, length, dim), (batch, length)
         states = self.read_text(text, mask)
         if self.teacher is not None:
             taught, known = self.teacher(scopes)
@@ -248,16 +253,16 @@ class ReadText(nn.Module):
         return self.bottleneck(self.pool(joint, mask))
 
 
-def _as_it_is(states, mask):
+def _identity(states, mask):
     return states
 
 
-class TReader(nn.Module):
+class ReadingNetwork(nn.Module):
     """A body that reads, a linear head, and the votes of the neighbours.
 
     Parameters
     ----------
-    body : ReadText
+    body : ReadingEncoder
     n_labels : int
     votes : bool
         Whether the evidence of the neighbours for a label adds to its logit, times one learned
@@ -277,14 +282,14 @@ class TReader(nn.Module):
         return logits + self.vote_weight * batch[1].to_dense()[:, : logits.shape[1]]
 
     @torch.no_grad()
-    def mix(self, scale, vote_weight, offset):
+    def set_mixture(self, scale, vote_weight, offset):
         """Scale and shift what was read, and set the weight of the votes."""
         self.head.weight.mul_(scale)
         self.head.bias.mul_(scale).add_(offset)
         self.vote_weight.fill_(vote_weight)
 
 
-def best_mixture(network, documents, loss, device):
+def fit_mixture(network, documents, loss, device):
     """The mixture of votes and reading that suits unseen documents best.
 
     Parameters
@@ -299,13 +304,13 @@ def best_mixture(network, documents, loss, device):
     Returns
     -------
     scale, vote_weight, offset : float
-        For `TReader.mix`; those of the network as it is where the best are of no use.
+        For `TReader.set_mixture`; those of the network as it is where the best are of no use.
     """
     n_looked_at = min(len(documents), max(_FEWEST_MIXED, _CELLS_MIXED // documents.Y.shape[1]))
     rows = np.linspace(0, len(documents) - 1, n_looked_at).astype(int)
-    X, truth, scopes = documents.X[rows], documents.Y[rows], documents.beside[rows]
+    X, truth, scopes = documents.X[rows], documents.Y[rows], documents.side_inputs[rows]
     with torch.no_grad():
-        vectors = network_scores(network.body, X, device, beside=scopes)
+        vectors = network_scores(network.body, X, device, side_inputs=scopes)
         read = network.head(torch.from_numpy(vectors).to(device))  # (n_looked_at, n_labels)
     votes = as_tensor(scopes[:, : truth.shape[1]].toarray()).to(device)
     truth, loss = as_tensor(truth.toarray().astype(np.float32)).to(device), loss.to(device)
@@ -331,25 +336,25 @@ class ReadingScorer:
     Parameters
     ----------
     network : TReader
-    library : Library
+    retriever : Library
     device : str
     """
 
-    def __init__(self, network, library, device):
-        self.network, self.library, self.device = network, library, device
+    def __init__(self, network, retriever, device):
+        self.network, self.retriever, self.device = network, retriever, device
 
     def encode(self, X):
         """Vectors and scope sets of documents."""
-        scopes = self.library.scopes(X)
-        vectors = network_scores(self.network.body, X, self.device, beside=scopes)
-        return Features(vectors, self.device, transpose=False), scopes.tocsc()
+        scopes = self.retriever.scopes(X)
+        vectors = network_scores(self.network.body, X, self.device, side_inputs=scopes)
+        return DesignMatrix(vectors, self.device, transpose=False), scopes.tocsc()
 
     @torch.no_grad()
     def scores(self, encoded, labels):
         """Logits (n_samples, n_block) of an array of labels."""
         (vectors, scopes), head = encoded, self.network.head
         weights = torch.vstack([head.weight[labels].T, head.bias[labels]])
-        logits = vectors.times(weights).cpu().numpy()
+        logits = vectors.dot(weights).cpu().numpy()
         if self.network.vote_weight is not None:
             logits += self.network.vote_weight.item() * scopes[:, labels].toarray()
         return logits

@@ -66,7 +66,7 @@ def token_tfidf(n_ids):
     return make_pipeline(TokenCounts(n_ids), TfidfTransformer(sublinear_tf=True))
 
 
-class Library:
+class ScopeRetriever:
     """Documents with labels, in which the neighbours of others are looked up.
 
     Parameters
@@ -100,9 +100,9 @@ class Library:
         self.neighbors.fit(vectors)
         self.label_sets = with_parents(Y, parents)
         self.priors = np.bincount(self.label_sets.indices, minlength=parents.shape[0]) / X.shape[0]
-        closeness, indices = self._neighbors_of(vectors, self.n_neighbors + 1)
-        closeness[indices == np.arange(len(indices))[:, None]] = 0  # itself
-        self.own_scopes = self._scopes(first_positive(closeness, self.n_neighbors), indices)
+        cosines, indices = self._neighbors_of(vectors, self.n_neighbors + 1)
+        cosines[indices == np.arange(len(indices))[:, None]] = 0  # itself
+        self.training_scopes = self._scopes(keep_first_positive(cosines, self.n_neighbors), indices)
         return self
 
     def scopes(self, X):
@@ -124,14 +124,14 @@ class Library:
             return np.zeros((vectors.shape[0], 0), np.float32), np.zeros((vectors.shape[0], 0), int)
         k = min(n_neighbors, self.label_sets.shape[0])
         distances, indices = self.neighbors.kneighbors(vectors, k)
-        closeness = np.where(indices < 0, 0, np.maximum(1 - distances, 0))
-        return closeness.astype(np.float32), indices
+        cosines = np.where(indices < 0, 0, np.maximum(1 - distances, 0))
+        return cosines.astype(np.float32), indices
 
-    def _scopes(self, closeness, indices):
-        closeness /= np.maximum(closeness.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        rows, places = np.nonzero(closeness)
+    def _scopes(self, cosines, indices):
+        cosines /= np.maximum(cosines.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        rows, places = np.nonzero(cosines)
         near = sparse.csr_array(
-            (closeness[rows, places], (rows, indices[rows, places])),
+            (cosines[rows, places], (rows, indices[rows, places])),
             shape=(len(indices), self.label_sets.shape[0]),
         )
         shares = sparse.csr_array(near @ self.label_sets)
@@ -140,9 +140,9 @@ class Library:
         return shares
 
 
-def first_positive(closeness, n):
+def keep_first_positive(cosines, n):
     """Zero all but the first n positive numbers of each row."""
-    return np.where(np.cumsum(closeness > 0, axis=1) <= n, closeness, 0)
+    return np.where(np.cumsum(cosines > 0, axis=1) <= n, cosines, 0)
 
 
 def with_parents(Y, parents):

@@ -15,12 +15,12 @@ from skmltc._linear.models import (
     fit_path,
     label_blocks,
     sample_labels,
-    score_unseen,
-    tune,
+    score_held_out,
+    select_weight_decay,
 )
-from skmltc._linear.products import Features, linear_scores
+from skmltc._linear.products import DesignMatrix, linear_scores
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
-from skmltc.labels import rarity
+from skmltc.labels import log_odds_against
 from skmltc.losses import (
     LOSSES,
     BinaryCrossEntropyLoss,
@@ -77,18 +77,18 @@ def test_products_equal_those_of_scipy(form, width):
     rng = np.random.RandomState(0)
     X = sparse.random_array((20, 8), density=0.3, rng=rng, dtype=np.float32, format="csr")
     X = sparse.csr_array(X * (np.arange(20) % 6 > 0)[:, None] * (np.arange(8) != 3))
-    features = Features(form(X))
+    features = DesignMatrix(form(X))
     factor = rng.randn(features.n_weights, width).astype(np.float32)
     slopes = rng.randn(20, width).astype(np.float32)
     ones = np.ones((20, 1), dtype=np.float32)
     assert (features.n_samples, features.n_weights) == (20, 9)
     assert_allclose(
-        features.times(torch.from_numpy(factor)),
+        features.dot(torch.from_numpy(factor)),
         sparse.hstack([X, ones]) @ factor,
         atol=1e-5,
     )
     assert_allclose(
-        features.transposed_times(torch.from_numpy(slopes)),
+        features.t_dot(torch.from_numpy(slopes)),
         sparse.hstack([X, ones]).T @ slopes,
         atol=1e-5,
     )
@@ -111,11 +111,11 @@ def test_scores_are_those_of_scipy_and_do_not_depend_on_the_batch(problem, form)
 
 
 class ExactFeatures:
-    """`Features` in float64, for differences that float32 would drown."""
+    """`DesignMatrix` in float64, for differences that float32 would drown."""
 
     def __init__(self, X):
         dense = np.hstack([X.toarray(), np.ones((X.shape[0], 1))]).astype(np.float64)
-        self.times, self.transposed_times = (
+        self.dot, self.t_dot = (
             torch.from_numpy(matrix).matmul for matrix in (dense, dense.T.copy())
         )
         self.device = torch.device("cpu")
@@ -132,7 +132,7 @@ def test_values_and_gradients_of_a_block(problem, name, columns):
     objective = BlockObjective(ExactFeatures(X), Y, loss, columns, 0.3)
 
     def evaluate(W):
-        values, slopes = objective.cells(objective.features.times(W))
+        values, slopes = objective.cells(objective.features.dot(W))
         return values + objective.penalty(W, W) / 2, objective.gradient(W, slopes)
 
     values, gradient = evaluate(torch.from_numpy(W[:, columns]))
@@ -148,25 +148,25 @@ def test_values_and_gradients_of_a_block(problem, name, columns):
 def test_a_block_weighs_cells_by_all_labels_of_the_document(problem):
     X, Y = problem
     spec, columns = DistributionBalancedLoss(mu=0.4), np.array([1, 4])
-    block = BlockObjective(Features(X), Y, spec.build(Y), columns, 0.0)
+    block = BlockObjective(DesignMatrix(X), Y, spec.build(Y), columns, 0.0)
     counts, dense = Y.sum(axis=0), Y.toarray()
     for row in range(100):
-        mass = sum(1 / counts[label] for label in range(7) if dense[row, label])
+        label_mass = sum(1 / counts[label] for label in range(7) if dense[row, label])
         for position, label in enumerate(columns):
-            share = (1 / counts[label]) / mass if mass else np.inf
+            share = (1 / counts[label]) / label_mass if label_mass else np.inf
             expected = 0.1 + 1 / (1 + np.exp(-10 * (share - 0.4)))
             assert_allclose(block.weight[row, position], expected, rtol=1e-5)
 
 
 def test_a_narrowed_block_is_the_block_of_what_is_kept(problem):
     X, Y = problem
-    features, W = Features(X), torch.randn(31, 3)
+    features, W = DesignMatrix(X), torch.randn(31, 3)
     for name in ("distribution_balanced", "class_balanced_negative_tolerant", "bce"):
         loss = LOSSES[name]().build(Y)
         narrowed = BlockObjective(features, Y, loss, np.arange(7), 0.1)
         narrowed.keep(torch.tensor([1, 4, 5]))
         direct = BlockObjective(features, Y, loss, np.array([1, 4, 5]), 0.1)
-        logits = features.times(W)
+        logits = features.dot(W)
         for mine, expected in zip(narrowed.cells(logits), direct.cells(logits), strict=True):
             assert_array_equal(mine, expected)
 
@@ -186,7 +186,7 @@ def test_the_optimum_is_that_of_scipy(problem, spec, decay):
 
         def evaluate(w, block=block):
             W = torch.from_numpy(w[:, None])
-            value, slopes = block.cells(block.features.times(W))
+            value, slopes = block.cells(block.features.dot(W))
             value = value + block.penalty(W, W) / 2
             return value.item(), block.gradient(W, slopes).numpy().ravel()
 
@@ -197,7 +197,7 @@ def test_the_optimum_is_that_of_scipy(problem, spec, decay):
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
 def test_labels_of_a_block_are_solved_as_if_alone(problem, spec):
     X, Y = problem
-    features, loss = Features(X), spec.build(Y)
+    features, loss = DesignMatrix(X), spec.build(Y)
     together, _ = next(fit_path(features, Y, loss, np.arange(7), [0.1], 200))
     alone = [next(fit_path(features, Y, loss, np.array([j]), [0.1], 200))[0] for j in range(7)]
     values = [
@@ -208,7 +208,7 @@ def test_labels_of_a_block_are_solved_as_if_alone(problem, spec):
 
 def test_a_search_that_finds_no_step_stays_where_it_is(problem, monkeypatch):
     X, Y = problem
-    objective = BlockObjective(Features(X), Y, SOLVED[0].build(Y), np.arange(7), 0.01)
+    objective = BlockObjective(DesignMatrix(X), Y, SOLVED[0].build(Y), np.arange(7), 0.01)
     solver = BlockLBFGS(objective, torch.zeros(31, 7))
     monkeypatch.setattr(solver_file, "_WOLFE", -1e9)  # no step is long enough
     monkeypatch.setattr(solver_file, "_next_step", lambda step, *_: 10 * step)
@@ -223,7 +223,7 @@ def test_a_search_that_finds_no_step_stays_where_it_is(problem, monkeypatch):
 @pytest.mark.parametrize("size", [0.0, 3.0, 300.0])
 def test_no_step_goes_uphill(problem, spec, size):
     X, Y = problem
-    objective = BlockObjective(Features(X), Y, spec.build(Y), np.arange(7), 0.01)
+    objective = BlockObjective(DesignMatrix(X), Y, spec.build(Y), np.arange(7), 0.01)
     start = size * torch.from_numpy(np.random.RandomState(2).randn(31, 7).astype(np.float32))
     solver = BlockLBFGS(objective, start)
     first = solver.values
@@ -239,7 +239,7 @@ def test_no_step_goes_uphill(problem, spec, size):
 def test_a_path_ends_where_each_weight_decay_alone_would_but_sooner(problem):
     X, Y = problem
     spec, decays = SOLVED[2], [1.0, 0.3, 0.1, 0.03]
-    features, loss = Features(X), SOLVED[2].build(Y)
+    features, loss = DesignMatrix(X), SOLVED[2].build(Y)
     path = list(fit_path(features, Y, loss, np.arange(7), decays, 200))
     cold = [next(fit_path(features, Y, loss, np.arange(7), [decay], 200)) for decay in decays]
     for decay, (warm_W, _), (cold_W, _) in zip(decays, path, cold, strict=True):
@@ -305,8 +305,8 @@ def test_fitting_under_a_backend_of_processes_is_the_same(problem):
     X, Y = problem
     alone = fit_linear(X, Y, BinaryCrossEntropyLoss(), 0.1, **SETTINGS)
     with parallel_config(backend="loky", n_jobs=2):
-        beside = fit_linear(X, Y, BinaryCrossEntropyLoss(), 0.1, **SETTINGS | {"n_jobs": 2})
-    for one, other in zip(alone, beside, strict=True):
+        side_inputs = fit_linear(X, Y, BinaryCrossEntropyLoss(), 0.1, **SETTINGS | {"n_jobs": 2})
+    for one, other in zip(alone, side_inputs, strict=True):
         assert_array_equal(one, other)
 
 
@@ -351,12 +351,12 @@ def folds():
 def scores_in_loops(X, Y, spec, fold, decays):
     """Scores of the held-out documents for each decay, -inf for labels that were not fitted."""
     Y_fit = Y[np.flatnonzero(~fold)]
-    features, loss = Features(X[np.flatnonzero(~fold)]), spec.build(Y_fit)
+    features, loss = DesignMatrix(X[np.flatnonzero(~fold)]), spec.build(Y_fit)
     (columns,) = label_blocks(Y_fit, 100)
     for W, _ in fit_path(features, Y_fit, loss, columns, decays, 200):
         scores = np.full((fold.sum(), Y.shape[1]), -np.inf)
-        held_out = Features(X[np.flatnonzero(fold)], transpose=False)
-        scores[:, columns] = held_out.times(W)
+        held_out = DesignMatrix(X[np.flatnonzero(fold)], transpose=False)
+        scores[:, columns] = held_out.dot(W)
         yield scores
 
 
@@ -364,33 +364,33 @@ def micro_f1(chosen, truth, n_relevant):
     return 2 * (chosen & truth).sum() / (chosen.sum() + n_relevant)
 
 
-def fair(decays, fold):
+def fold_decays(decays, fold):
     """The decay per document is the same with fewer documents."""
     return [decay * (~fold).mean() for decay in decays]
 
 
 def tune_in_loops(X, Y, spec, folds, decays, shifts):
     """Of all settings within 0.003 of the best micro-F1, the one best for rare labels."""
-    rare = rarity(Y.sum(axis=0), Y.shape[0])
-    by_fold = [list(scores_in_loops(X, Y, spec, fold, fair(decays, fold))) for fold in folds]
+    rare = log_odds_against(Y.sum(axis=0), Y.shape[0])
+    by_fold = [list(scores_in_loops(X, Y, spec, fold, fold_decays(decays, fold))) for fold in folds]
     truth = np.vstack([Y.toarray()[fold] for fold in folds]) > 0
     results = {}
     for i, decay in enumerate(decays):
         scores = np.vstack([scored[i] for scored in by_fold])
-        relevant = (truth & (scores > -np.inf)).sum(axis=0)
+        n_positives = (truth & (scores > -np.inf)).sum(axis=0)
         for shift in shifts:
             shifted = np.float32(scores) + shift * rare
             cut_offs = np.unique(shifted[shifted > -np.inf])[::-1]
-            f1 = [micro_f1(shifted >= cut, truth, relevant.sum()) for cut in cut_offs]
-            results[decay, shift] = shifted, cut_offs, np.array(f1), relevant
+            f1 = [micro_f1(shifted >= cut, truth, n_positives.sum()) for cut in cut_offs]
+            results[decay, shift] = shifted, cut_offs, np.array(f1), n_positives
     best = max(f1.max() for _, _, f1, _ in results.values())
 
-    def macro(shifted, cut_offs, f1, relevant):
+    def macro(shifted, cut_offs, f1, n_positives):
         if f1.max() < best - 0.003:
             return -1
         chosen = shifted >= cut_offs[np.flatnonzero(f1 >= best - 0.003)[-1]]
-        labels = np.flatnonzero(relevant)
-        return np.mean([micro_f1(chosen[:, j], truth[:, j], relevant[j]) for j in labels])
+        labels = np.flatnonzero(n_positives)
+        return np.mean([micro_f1(chosen[:, j], truth[:, j], n_positives[j]) for j in labels])
 
     return max(results, key=lambda key: macro(*results[key])), best
 
@@ -402,11 +402,13 @@ def tune_in_loops(X, Y, spec, folds, decays, shifts):
 )
 def test_tuning_chooses_as_a_loop_over_everything(problem, folds, spec, decays, shifts):
     X, Y = problem
-    decay, shift, pairs, best = tune(X, Y, spec, folds, decays, shifts, **SETTINGS)
+    decay, shift, pairs, best = select_weight_decay(X, Y, spec, folds, decays, shifts, **SETTINGS)
     chosen, best_in_loops = tune_in_loops(X, Y, spec, folds, decays, shifts)
     assert (decay, shift) == chosen
     assert_allclose(best, best_in_loops)
-    expected = [list(scores_in_loops(X, Y, spec, fold, fair([decay], fold))) for fold in folds]
+    expected = [
+        list(scores_in_loops(X, Y, spec, fold, fold_decays([decay], fold))) for fold in folds
+    ]
     n_scored = sum((scores[0] > -np.inf).sum() for scores in expected)
     assert len(pairs.scores) == n_scored
 
@@ -414,7 +416,7 @@ def test_tuning_chooses_as_a_loop_over_everything(problem, folds, spec, decays, 
 def test_scores_of_unseen_documents_are_those_of_models_without_them(problem, folds):
     X, Y = problem
     every = np.ones(7, dtype=bool)
-    pairs = score_unseen(X, Y, SOLVED[1], folds[0], [1.0, 0.1], labels=every, **SETTINGS)
+    pairs = score_held_out(X, Y, SOLVED[1], folds[0], [1.0, 0.1], labels=every, **SETTINGS)
     naive = scores_in_loops(X, Y, SOLVED[1], folds[0], [1.0, 0.1])
     truth = Y.toarray()[folds[0]]
     for one, scores in zip(pairs, naive, strict=True):
@@ -423,26 +425,28 @@ def test_scores_of_unseen_documents_are_those_of_models_without_them(problem, fo
             expected = np.sort(scores[:, label]) if is_fitted else []
             assert_array_equal(np.sort(one.scores[mine]), expected)
             n_relevant = truth[:, label].sum() * is_fitted
-            assert one.hits[mine].sum() == one.relevant[label] == n_relevant
+            assert one.is_true[mine].sum() == one.n_positives[label] == n_relevant
 
 
 def test_a_validation_part_is_scored_by_the_model_fitted_in_the_end(problem):
     X, Y = problem
     held_out = np.arange(100) >= 70
-    *_, pairs, _ = tune(X, Y, SOLVED[0], [held_out], [0.1], [0.3], **SETTINGS)
+    *_, pairs, _ = select_weight_decay(X, Y, SOLVED[0], [held_out], [0.1], [0.3], **SETTINGS)
     coef, intercept, _ = fit_linear(X[:70], Y[:70], SOLVED[0], 0.1)
     counts = Y[:70].sum(axis=0)
-    scores = linear_scores(X[70:], coef, intercept) + 0.3 * rarity(counts, 70)
+    scores = linear_scores(X[70:], coef, intercept) + 0.3 * log_odds_against(counts, 70)
     assert_allclose(np.sort(pairs.scores), np.sort(scores[:, counts > 0].ravel()), atol=1e-5)
 
 
 def test_labels_without_a_document_to_fit_on_are_not_scored(problem):
     X, Y = problem
     held_out = Y.toarray()[:, 5] > 0  # both documents of a label
-    (pairs,) = score_unseen(X, Y, SOLVED[0], held_out, [0.1], labels=np.arange(7) == 5, **SETTINGS)
-    assert len(pairs.scores) == 0 and pairs.relevant.tolist() == [0] * 7
-    (pairs,) = score_unseen(X, Y, SOLVED[0], held_out, [0.1], labels=np.arange(7) > 2, **SETTINGS)
-    assert set(pairs.labels) <= {3, 4, 6} and pairs.relevant[5] == 0
+    (pairs,) = score_held_out(
+        X, Y, SOLVED[0], held_out, [0.1], labels=np.arange(7) == 5, **SETTINGS
+    )
+    assert len(pairs.scores) == 0 and pairs.n_positives.tolist() == [0] * 7
+    (pairs,) = score_held_out(X, Y, SOLVED[0], held_out, [0.1], labels=np.arange(7) > 2, **SETTINGS)
+    assert set(pairs.labels) <= {3, 4, 6} and pairs.n_positives[5] == 0
 
 
 def test_weight_decay_is_searched_on_some_labels_and_decided_on_more(problem, folds, monkeypatch):
@@ -451,15 +455,17 @@ def test_weight_decay_is_searched_on_some_labels_and_decided_on_more(problem, fo
 
     def spy(X, Y, loss, part, decays, *, labels, **settings):
         asked.append((len(decays), tuple(np.flatnonzero(labels))))
-        return score_unseen(X, Y, loss, part, decays, labels=labels, **settings)
+        return score_held_out(X, Y, loss, part, decays, labels=labels, **settings)
 
-    monkeypatch.setattr(models, "score_unseen", spy)
+    monkeypatch.setattr(models, "score_held_out", spy)
     monkeypatch.setattr(models, "_SEARCH_LABELS", 2)
     monkeypatch.setattr(models, "_DECISION_LABELS", 4)
-    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
+    *_, pairs, _ = select_weight_decay(X, Y, SOLVED[0], folds, [1.0, 0.1], [0.0], **SETTINGS)
     assert asked == [(2, (0, 4))] * 3 + [(1, (0, 2, 4, 6))] * 3
     assert set(pairs.labels) <= {0, 2, 4, 6}
-    *_, pairs, _ = tune(X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS)
+    *_, pairs, _ = select_weight_decay(
+        X, Y, SOLVED[0], folds, [0.1], [0.0], every_label=True, **SETTINGS
+    )
     assert set(pairs.labels) == set(range(7))
 
 
@@ -469,11 +475,11 @@ def test_models_of_fewer_documents_have_as_much_weight_decay_a_document(problem,
 
     def spy(X, Y, loss, part, decays, **settings):
         asked.append((np.count_nonzero(~part), decays))
-        return score_unseen(X, Y, loss, part, decays, **settings)
+        return score_held_out(X, Y, loss, part, decays, **settings)
 
-    monkeypatch.setattr(models, "score_unseen", spy)
+    monkeypatch.setattr(models, "score_held_out", spy)
     quarters = [np.arange(100) % 4 == part for part in range(4)]
-    tune(X, Y, SOLVED[0], quarters, [1.0], [0.0], **SETTINGS)
+    select_weight_decay(X, Y, SOLVED[0], quarters, [1.0], [0.0], **SETTINGS)
     official = np.arange(100) >= 60  # is never fitted on, so nothing is missing from the rest
-    tune(X, Y, SOLVED[0], [official], [1.0], [0.0], **SETTINGS)
+    select_weight_decay(X, Y, SOLVED[0], [official], [1.0], [0.0], **SETTINGS)
     assert asked == [(75, [0.75])] * 4 + [(60, [1.0])]

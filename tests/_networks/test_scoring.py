@@ -12,7 +12,7 @@ from skmltc._networks.batches import as_tensor
 from skmltc._networks.scoring import HeadScorer, score_pairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, build_network
 from skmltc.encoders._features import FeatureLinear
-from skmltc.encoders._heads import start_at_constants
+from skmltc.encoders._heads import initialise_biases
 from skmltc.losses import LOSSES
 
 SPECS = {
@@ -51,8 +51,8 @@ def test_pairs_are_of_the_labels_that_were_trained_on(documents_and_network):
     X, Y, network = documents_and_network
     pairs = score_pairs(HeadScorer(network, "cpu"), X, Y, Y)
     assert_array_equal(np.bincount(pairs.labels, minlength=4), [0, 40, 40, 40])
-    assert_array_equal(np.bincount(pairs.labels[pairs.hits], minlength=4), [0, 1, 13, 20])
-    assert_array_equal(pairs.relevant, [0, 1, 13, 20])
+    assert_array_equal(np.bincount(pairs.labels[pairs.is_true], minlength=4), [0, 1, 13, 20])
+    assert_array_equal(pairs.n_positives, [0, 1, 13, 20])
     some = score_pairs(HeadScorer(network, "cpu"), X, Y, Y, np.array([False, True, False, True]))
     assert_array_equal(np.unique(some.labels), [1, 3])
 
@@ -85,7 +85,7 @@ def test_heads_start_at_log_odds_save_under_negative_tolerance(documents_and_net
     _, Y, network = documents_and_network
     head = network if isinstance(network, FeatureLinear) else network[-1]
     before = head.bias.detach().clone()
-    start_at_constants(head, LOSSES["distribution_balanced"]().build(Y), Y)
+    initialise_biases(head, LOSSES["distribution_balanced"]().build(Y), Y)
     assert_array_equal(head.bias.detach(), before)
-    start_at_constants(head, LOSSES["bce"]().build(Y), Y)
+    initialise_biases(head, LOSSES["bce"]().build(Y), Y)
     assert_allclose(head.bias[1:].sigmoid().detach(), np.array([1, 13, 20]) / 40, rtol=1e-4)

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skmltc._networks import batches
-from skmltc._networks.batches import Batches, Documents, as_tensor, by_length, text_lengths
+from skmltc._networks.batches import Batches, Documents, as_tensor, sorted_by_length, text_lengths
 from skmltc._networks.scoring import network_scores
 from skmltc._networks.training import SparseTargets, best_epoch, fit_network, was_interrupted
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
@@ -114,8 +114,8 @@ class Beside(nn.Module):
         self.network = network
 
     def forward(self, batch):
-        inputs, beside = batch
-        return self.network(inputs) * beside.to_dense()
+        inputs, side_inputs = batch
+        return self.network(inputs) * side_inputs.to_dense()
 
 
 def numbered_sides(n_samples):
@@ -132,21 +132,21 @@ def test_what_stands_beside_documents_stays_there(form):
     batches = list(Batches(dataset, 16, shuffle=True))
     seen = [int(x) for (inputs, _), _ in batches for x in inputs.to_dense()[:, 0]]
     assert sorted(seen) == list(range(1, 41))
-    for (inputs, beside), _ in batches:
+    for (inputs, side_inputs), _ in batches:
         numbers = inputs.to_dense()
-        assert_array_equal(beside.to_dense(), numbers * (numbers % 4 != 1) * torch.ones(1, 3))
+        assert_array_equal(side_inputs.to_dense(), numbers * (numbers % 4 != 1) * torch.ones(1, 3))
 
 
 def test_texts_by_length_keep_what_stands_beside_them():
     dataset = numbered_texts(30)
-    ordered = by_length(dataset.X, dataset.Y, numbered_sides(30))
+    ordered = sorted_by_length(dataset.X, dataset.Y, numbered_sides(30))
     assert (np.diff(ordered.lengths) >= 0).all() and ordered.lengths[0] < ordered.lengths[-1]
     numbers = ordered.X[:, 0]
     assert_array_equal(ordered.Y.toarray().argmax(axis=1) + 1, numbers)
-    assert_array_equal(ordered.beside.toarray()[:, 0], numbers * (numbers % 4 != 1))
-    assert by_length(dataset.X, dataset.Y).beside is None
-    features = by_length(np.eye(3, dtype=np.float32), None, "beside")
-    assert features.beside == "beside"
+    assert_array_equal(ordered.side_inputs.toarray()[:, 0], numbers * (numbers % 4 != 1))
+    assert sorted_by_length(dataset.X, dataset.Y).side_inputs is None
+    features = sorted_by_length(np.eye(3, dtype=np.float32), None, "beside")
+    assert features.side_inputs == "beside"
 
 
 # ----------------------------------------------------------------------------------- training
@@ -276,12 +276,12 @@ def test_scores_with_something_beside(kind):
     X, network = texts(300), make_token_network(TOKEN_SPECS[0])
     if kind == "features":
         X, network = np.random.RandomState(0).rand(300, 12).astype(np.float32), make_network()
-    beside = numbered_sides(300)
+    side_inputs = numbered_sides(300)
     alone = network_scores(network, X)
-    scores = network_scores(Beside(network), X, beside=beside)
-    assert_array_equal(scores, alone * beside.toarray())
+    scores = network_scores(Beside(network), X, side_inputs=side_inputs)
+    assert_array_equal(scores, alone * side_inputs.toarray())
     for rows in (slice(3, 4), slice(100, 217)):
-        found = network_scores(Beside(network), X[rows], beside=beside[rows])
+        found = network_scores(Beside(network), X[rows], side_inputs=side_inputs[rows])
         assert_array_equal(found, scores[rows])
 
 

@@ -15,13 +15,13 @@ from skmltc.decision import _rules
 from skmltc.decision._decision import check_min_labels, decide, fixed_threshold, top_scores
 from skmltc.decision._pairs import ScoredPairs
 from skmltc.decision._rules import (
-    SHIFTS,
+    LOGIT_ADJUSTMENTS,
     SLACK,
     THRESHOLD_RULES,
     best_cut_off,
     check_threshold,
     learn_threshold,
-    tail_first,
+    select_for_tail,
 )
 
 N_SAMPLES = 60
@@ -29,14 +29,14 @@ few = settings(max_examples=40, deadline=None)
 slacks = st.sampled_from([0.0, 0.003, 0.05, 0.2])
 
 
-def make_pairs(triples, relevant):
+def make_pairs(triples, n_positives):
     """Pairs of (label, score, hit) triples."""
-    labels, scores, hits = zip(*triples, strict=True) if triples else ((), (), ())
+    labels, scores, is_true = zip(*triples, strict=True) if triples else ((), (), ())
     return ScoredPairs(
         np.array(labels, dtype=np.int32),
         np.array(scores, dtype=np.float64),
-        np.array(hits, dtype=bool),
-        np.array(relevant, dtype=np.int64),
+        np.array(is_true, dtype=bool),
+        np.array(n_positives, dtype=np.int64),
     )
 
 
@@ -50,20 +50,20 @@ def problems(draw, min_pairs=0):
     triples = draw(st.lists(triple, min_size=min_pairs, max_size=14))
     reached = [sum(hit for label, _, hit in triples if label == c) for c in range(n_labels)]
     missed = draw(st.lists(st.integers(0, 2), min_size=n_labels, max_size=n_labels))
-    relevant = [r + m for r, m in zip(reached, missed, strict=True)]
+    n_positives = [r + m for r, m in zip(reached, missed, strict=True)]
     extra = draw(st.lists(st.sampled_from([0, 3, 20, 50]), min_size=n_labels, max_size=n_labels))
-    counts = [r + e for r, e in zip(relevant, extra, strict=True)]
-    return triples, relevant, counts
+    counts = [r + e for r, e in zip(n_positives, extra, strict=True)]
+    return triples, n_positives, counts
 
 
 def random_problem(seed, n_labels=30, n_pairs=3000):
     """A problem with as many positives as the slack of 0.3 points needs to matter."""
     rng = np.random.RandomState(seed)
     labels = rng.choice(n_labels, n_pairs, p=np.arange(1, n_labels + 1) / 465)
-    hits = rng.random_sample(n_pairs) < 0.3
-    scores = rng.normal(2.0 * hits - 1, 1.0).round(2)
-    relevant = np.bincount(labels[hits], minlength=n_labels) + rng.randint(0, 3, n_labels)
-    return ScoredPairs(labels, scores, hits, relevant), relevant
+    is_true = rng.random_sample(n_pairs) < 0.3
+    scores = rng.normal(2.0 * is_true - 1, 1.0).round(2)
+    n_positives = np.bincount(labels[is_true], minlength=n_labels) + rng.randint(0, 3, n_labels)
+    return ScoredPairs(labels, scores, is_true, n_positives), n_positives
 
 
 # -------------------------------------------------------------------------------- in loops
@@ -91,24 +91,24 @@ def loop_best_cut_off(triples, n_relevant, slack=0.0, best=None):
     return [point for point in curve if point[1] >= best - slack][-1]
 
 
-def loop_macro_f1(triples, cut_off, relevant):
+def loop_macro_f1(triples, cut_off, n_positives):
     f1 = [
         loop_f1([t for t in triples if t[0] == label], cut_off, n)
-        for label, n in enumerate(relevant)
+        for label, n in enumerate(n_positives)
         if n
     ]
     return sum(f1) / len(f1) if f1 else 0.0
 
 
-def loop_tail_first(options, relevant, slack):
+def loop_tail_first(options, n_positives, slack):
     """Return index and cut-off of the option; the options are lists of triples."""
-    total = sum(relevant)
+    total = sum(n_positives)
     micro = [loop_best_cut_off(triples, total)[1] for triples in options]
     winner = (-1.0, None, None)
     for index, triples in enumerate(options):
         if micro[index] >= max(micro) - slack:
             cut_off, _ = loop_best_cut_off(triples, total, slack, max(micro))
-            macro = loop_macro_f1(triples, cut_off, relevant)
+            macro = loop_macro_f1(triples, cut_off, n_positives)
             if macro > winner[0] + 1e-12:
                 winner = (macro, index, cut_off)
     return winner[1:]
@@ -123,9 +123,9 @@ def loop_group(count):
     return "head" if count > 50 else "tail" if count <= 10 else "medium"
 
 
-def loop_threshold(rule, triples, relevant, counts, slack):
+def loop_threshold(rule, triples, n_positives, counts, slack):
     triples = [t for t in triples if counts[t[0]]]
-    total = sum(n for n, count in zip(relevant, counts, strict=True) if count)
+    total = sum(n for n, count in zip(n_positives, counts, strict=True) if count)
     if not any(hit for _, _, hit in triples):
         return [0.0 if count else math.inf for count in counts]
     common, _ = loop_best_cut_off(triples, total)
@@ -133,17 +133,17 @@ def loop_threshold(rule, triples, relevant, counts, slack):
     def shrunk(members):
         own = [t for t in triples if t[0] in members]
         n = sum(hit for _, _, hit in own)
-        cut_off, _ = loop_best_cut_off(own, sum(relevant[label] for label in members))
+        cut_off, _ = loop_best_cut_off(own, sum(n_positives[label] for label in members))
         return (n * cut_off + 10 * common) / (n + 10)
 
     threshold = []
     if rule == "frequency":
-        shifts = sorted(SHIFTS, key=abs)
+        shifts = sorted(LOGIT_ADJUSTMENTS, key=abs)
         options = [
             [(c, score + shift * loop_rarity(counts[c]), hit) for c, score, hit in triples]
             for shift in shifts
         ]
-        chosen, cut_off = loop_tail_first(options, relevant, slack)
+        chosen, cut_off = loop_tail_first(options, n_positives, slack)
     for label, count in enumerate(counts):
         group = [c for c, n in enumerate(counts) if n and loop_group(n) == loop_group(count)]
         threshold.append(
@@ -166,33 +166,33 @@ def loop_threshold(rule, triples, relevant, counts, slack):
 @few
 @given(problem=problems(min_pairs=1))
 def test_the_curve_is_what_each_cut_off_gives(problem):
-    triples, relevant, _ = problem
-    if sum(relevant) == 0:
-        relevant[0] = 1
-    cut_offs, f1 = make_pairs(triples, relevant).micro_f1_curve()
+    triples, n_positives, _ = problem
+    if sum(n_positives) == 0:
+        n_positives[0] = 1
+    cut_offs, f1 = make_pairs(triples, n_positives).micro_f1_curve()
     assert_array_equal(cut_offs, loop_cut_offs(triples))
-    assert_array_equal(f1, [loop_f1(triples, cut, sum(relevant)) for cut in cut_offs])
+    assert_array_equal(f1, [loop_f1(triples, cut, sum(n_positives)) for cut in cut_offs])
 
 
 @few
 @given(problem=problems(), slack=slacks)
 def test_best_cut_off_against_exhaustive_search(problem, slack):
-    triples, relevant, _ = problem
-    found = best_cut_off(make_pairs(triples, relevant), slack)
-    assert found == loop_best_cut_off(triples, sum(relevant), slack)
+    triples, n_positives, _ = problem
+    found = best_cut_off(make_pairs(triples, n_positives), slack)
+    assert found == loop_best_cut_off(triples, sum(n_positives), slack)
 
 
 @few
 @given(problem=problems(min_pairs=1), slack=slacks)
 def test_no_other_cut_off_is_better_nor_a_lower_one_within_the_slack(problem, slack):
-    triples, relevant, _ = problem
-    cut_off, f1 = best_cut_off(make_pairs(triples, relevant), slack)
+    triples, n_positives, _ = problem
+    cut_off, f1 = best_cut_off(make_pairs(triples, n_positives), slack)
     for other in np.arange(-2, 2, 1 / 16) if any(t[2] for t in triples) else []:
-        reached = loop_f1(triples, other, sum(relevant))
+        reached = loop_f1(triples, other, sum(n_positives))
         assert reached <= f1 + slack
         if slack and other < cut_off:
             same = all((t[1] > other) == (t[1] > cut_off) for t in triples)
-            best = max(loop_f1(triples, c, sum(relevant)) for c in loop_cut_offs(triples))
+            best = max(loop_f1(triples, c, sum(n_positives)) for c in loop_cut_offs(triples))
             assert same or reached < best - slack
 
 
@@ -232,19 +232,19 @@ def test_all_pairs_may_be_above_the_cut_off_but_none_further_down():
 @few
 @given(problem=problems(), slack=slacks)
 def test_rule_against_loops(rule, problem, slack):
-    triples, relevant, counts = problem
+    triples, n_positives, counts = problem
     with patch.object(_rules, "SLACK", slack):
-        learned = learn_threshold(rule, make_pairs(triples, relevant), counts, N_SAMPLES)
-    assert_allclose(learned, loop_threshold(rule, triples, relevant, counts, slack), atol=1e-12)
+        learned = learn_threshold(rule, make_pairs(triples, n_positives), counts, N_SAMPLES)
+    assert_allclose(learned, loop_threshold(rule, triples, n_positives, counts, slack), atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", THRESHOLD_RULES)
 @pytest.mark.parametrize("seed", range(2))
 def test_rule_against_loops_at_its_own_slack(rule, seed):
     pairs, counts = random_problem(seed, n_pairs=600)
-    triples = list(zip(pairs.labels, pairs.scores, pairs.hits.tolist(), strict=True))
+    triples = list(zip(pairs.labels, pairs.scores, pairs.is_true.tolist(), strict=True))
     learned = learn_threshold(rule, pairs, counts, N_SAMPLES)
-    naive = loop_threshold(rule, triples, pairs.relevant, counts, SLACK)
+    naive = loop_threshold(rule, triples, pairs.n_positives, counts, SLACK)
     assert_allclose(learned, naive, atol=1e-12)
 
 
@@ -252,15 +252,15 @@ def test_rule_against_loops_at_its_own_slack(rule, seed):
 @few
 @given(problem=problems(), data=st.data())
 def test_a_label_without_documents_never_counts(rule, problem, data):
-    triples, relevant, counts = problem
+    triples, n_positives, counts = problem
     absent = data.draw(st.integers(0, len(counts) - 1))
     counts[absent] = 0
-    learned = learn_threshold(rule, make_pairs(triples, relevant), counts, N_SAMPLES)
+    learned = learn_threshold(rule, make_pairs(triples, n_positives), counts, N_SAMPLES)
     assert learned[absent] == math.inf and np.isfinite(learned[np.array(counts) > 0]).all()
     other = [(c, 9 - score if c == absent else score, hit) for c, score, hit in triples]
     other.append((absent, 7.0, True))
-    relevant[absent] += 5
-    again = learn_threshold(rule, make_pairs(other, relevant), counts, N_SAMPLES)
+    n_positives[absent] += 5
+    again = learn_threshold(rule, make_pairs(other, n_positives), counts, N_SAMPLES)
     assert_array_equal(again, learned)
 
 
@@ -282,15 +282,15 @@ def test_no_label_has_a_document(rule):
 @pytest.mark.parametrize("rule", THRESHOLD_RULES)
 def test_float32_scores_are_cut_where_float64_scores_are(rule):
     pairs, counts = random_problem(5)
-    single = ScoredPairs(pairs.labels, pairs.scores.astype("f4"), pairs.hits, pairs.relevant)
-    double = ScoredPairs(pairs.labels, single.scores.astype("f8"), pairs.hits, pairs.relevant)
+    single = ScoredPairs(pairs.labels, pairs.scores.astype("f4"), pairs.is_true, pairs.n_positives)
+    double = ScoredPairs(pairs.labels, single.scores.astype("f8"), pairs.is_true, pairs.n_positives)
     learned = [learn_threshold(rule, p, counts, 300) for p in (single, double)]
     assert_allclose(*learned, atol=1e-5)
 
 
 def micro_f1(pairs, threshold):
     above = pairs.scores > threshold[pairs.labels]
-    return 2 * np.sum(above & pairs.hits) / (above.sum() + pairs.relevant.sum())
+    return 2 * np.sum(above & pairs.is_true) / (above.sum() + pairs.n_positives.sum())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -315,7 +315,7 @@ def test_frequency_stays_within_the_margin_of_the_best_shift(seed):
     pairs, counts = random_problem(seed)
     learned = learn_threshold("frequency", pairs, counts, 300)
     rare = np.log(300 / np.maximum(counts, 1) - 1)
-    best = max(best_cut_off(pairs.shifted(shift * rare))[1] for shift in SHIFTS)
+    best = max(best_cut_off(pairs.shifted(shift * rare))[1] for shift in LOGIT_ADJUSTMENTS)
     assert best - 0.003 <= micro_f1(pairs, learned) <= best
 
 
@@ -331,8 +331,8 @@ def test_frequency_finds_the_shift_that_was_put_in():
 @few
 @given(problem=problems(), count=st.integers(1, 59))
 def test_frequency_is_tuned_low_where_all_counts_are_equal(problem, count):
-    triples, relevant, counts = problem
-    pairs, counts = make_pairs(triples, relevant), [count] * len(counts)
+    triples, n_positives, counts = problem
+    pairs, counts = make_pairs(triples, n_positives), [count] * len(counts)
     frequency = learn_threshold("frequency", pairs, counts, N_SAMPLES)
     assert_array_equal(frequency, learn_threshold("tuned_low", pairs, counts, N_SAMPLES))
 
@@ -341,18 +341,18 @@ def test_frequency_is_tuned_low_where_all_counts_are_equal(problem, count):
 @few
 @given(problem=problems())
 def test_a_label_counted_on_all_documents_or_one_is_finite(rule, problem):
-    triples, relevant, counts = problem
+    triples, n_positives, counts = problem
     counts = [N_SAMPLES] + [1] * (len(counts) - 1)
     assert np.isfinite(
-        learn_threshold(rule, make_pairs(triples, relevant), counts, N_SAMPLES)
+        learn_threshold(rule, make_pairs(triples, n_positives), counts, N_SAMPLES)
     ).all()
 
 
 @few
 @given(problem=problems(min_pairs=1))
 def test_per_label_lies_between_the_own_and_the_common_cut_off(problem):
-    triples, relevant, _ = problem
-    pairs, counts = make_pairs(triples, relevant), [5] * len(relevant)
+    triples, n_positives, _ = problem
+    pairs, counts = make_pairs(triples, n_positives), [5] * len(n_positives)
     learned = learn_threshold("per_label", pairs, counts, N_SAMPLES)
     common = best_cut_off(pairs)[0]
     for label in range(len(counts)):
@@ -378,8 +378,8 @@ def test_per_group_follows_the_groups():
         for label, shift in enumerate([0, 0, 1, 1, 2, 2])
         for hit in rng.random_sample(200) < 0.5
     ]
-    relevant = [sum(t[2] for t in triples if t[0] == c) for c in range(6)]
-    learned = learn_threshold("per_group", make_pairs(triples, relevant), counts, 300)
+    n_positives = [sum(t[2] for t in triples if t[0] == c) for c in range(6)]
+    learned = learn_threshold("per_group", make_pairs(triples, n_positives), counts, 300)
     assert learned[0] == learned[1] > learned[2] == learned[3] > learned[4] == learned[5]
     assert_allclose(learned[::2], [1, 0, -1], atol=0.5)
 
@@ -396,21 +396,21 @@ def test_an_unknown_rule_is_refused():
         learn_threshold("tunedlow", pairs, [1], 10)
 
 
-# ---------------------------------------------------------------------------------- tail_first
+# ---------------------------------------------------------------------------------- select_for_tail
 
 
 @few
 @given(problem=problems(min_pairs=1), slack=slacks, data=st.data())
 def test_tail_first_against_loops(problem, slack, data):
-    triples, relevant, _ = problem
-    n_labels = len(relevant)
+    triples, n_positives, _ = problem
+    n_labels = len(n_positives)
     by_label = data.draw(
         st.lists(st.lists(st.integers(-3, 3), min_size=n_labels, max_size=n_labels), max_size=4)
     )
     options = [triples] + [[(c, s + shift[c], hit) for c, s, hit in triples] for shift in by_label]
-    pairs = {f"option {i}": make_pairs(option, relevant) for i, option in enumerate(options)}
-    chosen, _ = loop_tail_first(options, relevant, slack)
-    assert tail_first(pairs, slack)[0] == f"option {chosen}"
+    pairs = {f"option {i}": make_pairs(option, n_positives) for i, option in enumerate(options)}
+    chosen, _ = loop_tail_first(options, n_positives, slack)
+    assert select_for_tail(pairs, slack)[0] == f"option {chosen}"
 
 
 def test_tail_first_prefers_the_tail_only_within_the_margin():
@@ -423,20 +423,22 @@ def test_tail_first_prefers_the_tail_only_within_the_margin():
     }
     micro = {key: best_cut_off(pairs)[1] for key, pairs in options.items()}
     assert micro["head"] > micro["tail"] > micro["head"] - SLACK > micro["tail too dear"]
-    assert tail_first(options)[0] == "tail"
-    assert tail_first(options, slack=0)[0] == "head"
+    assert select_for_tail(options)[0] == "tail"
+    assert select_for_tail(options, slack=0)[0] == "head"
 
 
 def test_tail_first_without_anything_to_choose_by():
     options = {"a": make_pairs([(0, 1, False)], [0]), "b": make_pairs([], [0])}
-    assert tail_first(options)[0] == "a"
+    assert select_for_tail(options)[0] == "a"
 
 
 # --------------------------------------------------------------------------------- ScoredPairs
 
 
 def triples_of(pairs):
-    return list(zip(pairs.labels.tolist(), pairs.scores.tolist(), pairs.hits.tolist(), strict=True))
+    return list(
+        zip(pairs.labels.tolist(), pairs.scores.tolist(), pairs.is_true.tolist(), strict=True)
+    )
 
 
 def loop_columns(scores, truth, columns):
@@ -458,8 +460,8 @@ def test_from_columns_keeps_the_best_of_each_label(n_samples):
     assert sorted(triples_of(pairs)) == loop_columns(scores, truth, columns)
     expected = np.zeros(9)
     expected[columns] = truth.sum(axis=0)
-    assert_array_equal(pairs.relevant, expected)
-    assert pairs.scores.dtype == np.float32 and pairs.hits.dtype == bool
+    assert_array_equal(pairs.n_positives, expected)
+    assert pairs.scores.dtype == np.float32 and pairs.is_true.dtype == bool
 
 
 def test_from_columns_with_ties_keeps_as_many_and_the_same_scores():
@@ -495,7 +497,7 @@ def test_from_rows_takes_what_is_stored():
         (2, 2.0, False),
         (0, 0.25, False),
     ]
-    assert_array_equal(pairs.relevant, [1, 1, 0])
+    assert_array_equal(pairs.n_positives, [1, 1, 0])
 
 
 def test_from_rows_against_loops():
@@ -514,7 +516,7 @@ def test_concatenate_adds_up_folds_and_blocks():
     b = make_pairs([(1, 0.5, True)], [0, 1])
     both = ScoredPairs.concatenate([a, b])
     assert triples_of(both) == [(0, 1.0, True), (1, 2.0, False), (1, 0.5, True)]
-    assert_array_equal(both.relevant, [3, 1])
+    assert_array_equal(both.n_positives, [3, 1])
 
 
 def test_shifted_and_select_leave_the_original_alone():
@@ -526,8 +528,8 @@ def test_shifted_and_select_leave_the_original_alone():
     ]
     chosen = pairs.select(np.array([False, True]))
     assert triples_of(chosen) == [(1, 2.0, False), (1, 4.0, True)]
-    assert_array_equal(chosen.relevant, [0, 1])
-    assert triples_of(pairs)[0] == (0, 1.0, True) and pairs.relevant[0] == 3
+    assert_array_equal(chosen.n_positives, [0, 1])
+    assert triples_of(pairs)[0] == (0, 1.0, True) and pairs.n_positives[0] == 3
 
 
 # -------------------------------------------------------------------------------- application

@@ -172,9 +172,9 @@ def test_only_what_a_model_could_have_found_is_learned_from(X, y_absent, monkeyp
     MultilabelThresholdClassifierCV(svc(), cv=FOLDS).fit(X, y)
     triples, n_findable = loop_out_of_fold(svc(), X, y, FOLDS.split(X))
     (pairs,) = learned_from
-    assert_array_equal(pairs.relevant, y.sum(axis=0) * (np.arange(ABSENT + 1) > 1))
-    assert pairs.relevant.sum() == n_findable
-    found = sorted(zip(pairs.labels, pairs.scores, pairs.hits, strict=True))
+    assert_array_equal(pairs.n_positives, y.sum(axis=0) * (np.arange(ABSENT + 1) > 1))
+    assert pairs.n_positives.sum() == n_findable
+    found = sorted(zip(pairs.labels, pairs.scores, pairs.is_true, strict=True))
     assert_allclose(found, sorted(triples), rtol=1e-5, atol=1e-6)
     assert {0, 1, ABSENT}.isdisjoint(label for label, _, hit in found if hit)
 

@@ -156,7 +156,7 @@ def test_word_vectors_start_small_and_padding_at_zero(spec):
 def test_pretrained_word_vectors_are_found_by_the_ids_of_the_vectorizer(spec):
     token_ids = TokenSequenceVectorizer(vocabulary=VECTORS).fit_transform(["rice with honey"])
     encoder = spec(embeddings=VECTORS)
-    module = encoder.build(encoder.table_size(int(token_ids.max())))
+    module = encoder.build(encoder.n_embeddings(int(token_ids.max())))
     table = module.embedding.weight.detach()[token_ids[0, :3]]
     assert_array_equal(table[[0, 2]], VECTORS.vectors[1:])
     assert table[1].abs().min() > 0  # the unknown word
@@ -167,8 +167,8 @@ def test_pretrained_word_vectors_are_found_by_the_ids_of_the_vectorizer(spec):
 
 @pytest.mark.parametrize("spec", TOKEN_SPECS)
 def test_table_size(spec):
-    assert [spec().table_size(largest) for largest in (0, 1, 2, 9)] == [2, 2, 3, 10]
-    assert [spec(embeddings=VECTORS).table_size(largest) for largest in (1, 9)] == [5, 5]
+    assert [spec().n_embeddings(largest) for largest in (0, 1, 2, 9)] == [2, 2, 3, 10]
+    assert [spec(embeddings=VECTORS).n_embeddings(largest) for largest in (1, 9)] == [5, 5]
     with pytest.raises(ValueError, match="n_inputs must be 5, the words of the embeddings and two"):
         spec(embeddings=VECTORS).build(6)
 
@@ -255,7 +255,7 @@ def test_word_vectors_begin_as_what_the_documents_say(spec):
     table = spec(embedding_dim=4).build(14, token_ids).embedding.weight.detach()
     seed = int(torch.manual_seed(0) and torch.randint(2**31 - 1, ()))
     learned = torch.from_numpy(learn_vectors(token_ids, 14, 4, seed))
-    assert_allclose(table[2:12], spec._word_deviation * learned[2:12], rtol=1e-6)
+    assert_allclose(table[2:12], spec._init_std * learned[2:12], rtol=1e-6)
     assert table[[1, 12, 13]].abs().max() <= 0.25 and table[[1, 12, 13]].any(dim=1).all()
     assert not table[0].any()
     torch.manual_seed(0)

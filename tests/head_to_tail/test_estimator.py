@@ -19,7 +19,7 @@ from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.encoders import BagEncoder, BiLSTMAttention
 from skmltc.head_to_tail import _estimator as head_to_tail
-from skmltc.head_to_tail._transfer import NEVER, draw_prototypes
+from skmltc.head_to_tail._transfer import NEVER_LOGIT, draw_prototypes
 from skmltc.text import TokenSequenceVectorizer
 
 N_FIT, N_TAIL = 450, 6
@@ -45,8 +45,8 @@ def split(corpus):
 
 def macro_f1(truth, predicted, labels):
     truth, predicted = truth.toarray()[:, labels] > 0, predicted.toarray()[:, labels] > 0
-    hits, both = (truth & predicted).sum(axis=0), truth.sum(axis=0) + predicted.sum(axis=0)
-    return np.mean(2 * hits / np.maximum(both, 1))
+    is_true, both = (truth & predicted).sum(axis=0), truth.sum(axis=0) + predicted.sum(axis=0)
+    return np.mean(2 * is_true / np.maximum(both, 1))
 
 
 # ---------------------------------------------------------------------------- head and tail
@@ -78,7 +78,7 @@ def test_labels_without_documents_are_never_predicted(split):
     with pytest.warns(LabelWarning, match="2 of 22 labels have no training document"):
         fitted = model().fit(X, Y)
     assert {0, 21} <= set(fitted.tail_labels_)
-    assert_array_equal(fitted.decision_function(X)[:, [0, 21]], NEVER)
+    assert_array_equal(fitted.decision_function(X)[:, [0, 21]], NEVER_LOGIT)
     assert not fitted.predict(X).toarray()[:, [0, 21]].any()
 
 
@@ -167,7 +167,7 @@ def test_transfer_by_hand(split):
     vectors = network_scores(fitted.module_[0], X)
     tests = network_scores(fitted.module_[0], X_test)
     prototypes = draw_prototypes(vectors, Y, 1000, 1, True, np.random.RandomState(0))[0]
-    assert_allclose(fitted._teacher.weights, head.weight.detach())
+    assert_allclose(fitted._label_transfer.weights, head.weight.detach())
     expected = head.scale.item() * tests @ (prototypes[fitted.tail_labels_] @ fitted.transfer_.T).T
     scores = fitted.decision_function(X_test)[:, fitted.tail_labels_]
     assert_allclose(scores, expected, atol=1e-3)
@@ -368,7 +368,7 @@ def test_documents_of_the_training_may_get_new_labels(split, fresh, monkeypatch)
     contradicted = pickle.loads(pickle.dumps(fresh))
     scores = fresh.add_labels(X[rows], np.ones((5, 1))).decision_function(X)[:, 18]
     assert scores[rows].mean() > np.median(scores)
-    monkeypatch.setattr(head_to_tail, "_keys", lambda vectors: np.random.rand(len(vectors)))
+    monkeypatch.setattr(head_to_tail, "_vector_keys", lambda vectors: np.random.rand(len(vectors)))
     others = contradicted.add_labels(X[rows], np.ones((5, 1))).decision_function(X)[:, 18]
     assert scores[rows].mean() > others[rows].mean()
 

@@ -10,10 +10,10 @@ from scipy import sparse
 from scipy.special import expit
 
 from skmltc.head_to_tail._transfer import (
-    NEVER,
+    NEVER_LOGIT,
     Calibration,
-    Options,
-    Teacher,
+    LabelTransfer,
+    PrototypeOptions,
     adam_transfer,
     attend,
     attention,
@@ -62,8 +62,8 @@ def test_documents_are_drawn_without_replacement_from_those_of_the_label(rng):
 
 def test_every_document_is_drawn_alike_often(rng):
     Y = sparse.csr_array(np.ones((5, 1), dtype=np.float32))
-    times = sum(draw_documents(Y, 2, rng).toarray() > 0 for _ in range(2000))[0]
-    assert_allclose(times / 2000, 2 / 5, atol=0.05)
+    dot = sum(draw_documents(Y, 2, rng).toarray() > 0 for _ in range(2000))[0]
+    assert_allclose(dot / 2000, 2 / 5, atol=0.05)
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -161,9 +161,9 @@ def test_adam_falls_towards_the_closed_form_and_stops_early(rng):
 
 
 def test_the_identity_is_imprinting():
-    options = Options("identity", None, 5, True)
-    teacher = Teacher(P[None], M, 1.0, options)
-    assert_array_equal(teacher.transferred(TAIL[None]), TAIL[None])
+    options = PrototypeOptions("identity", None, 5, True)
+    transfer = LabelTransfer(P[None], M, 1.0, options)
+    assert_array_equal(transfer.transferred(TAIL[None]), TAIL[None])
     assert_array_equal(identity_transfer(P[None], M), np.eye(2))
 
 
@@ -214,22 +214,22 @@ def test_a_low_temperature_sees_the_nearest_label_alone(rng):
 
 
 def test_calibration_finds_what_the_scores_say(rng):
-    scores, rarities = rng.randn(20000, 8), rng.uniform(0, 4, 8)
-    hits = rng.rand(20000, 8) < expit(1.7 * scores + 0.4 - rarities)
-    slope, intercept, prior = calibrate(scores, hits, rarities)
+    scores, log_odds_against = rng.randn(20000, 8), rng.uniform(0, 4, 8)
+    is_true = rng.rand(20000, 8) < expit(1.7 * scores + 0.4 - log_odds_against)
+    slope, intercept, prior = calibrate(scores, is_true, log_odds_against)
     assert_allclose([slope, intercept], [1.7, 0.4], atol=0.08)
     assert prior == 1
 
 
 def test_calibration_is_the_best_of_its_kind(rng):
-    scores, rarities = 3 * rng.randn(300, 5) + 20, rng.uniform(0, 4, 5)
-    hits = rng.rand(300, 5) < 0.2
+    scores, log_odds_against = 3 * rng.randn(300, 5) + 20, rng.uniform(0, 4, 5)
+    is_true = rng.rand(300, 5) < 0.2
 
     def loss(slope, intercept):
-        p = expit(slope * scores + intercept - rarities)
-        return -np.where(hits, np.log(p), np.log(1 - p)).sum()
+        p = expit(slope * scores + intercept - log_odds_against)
+        return -np.where(is_true, np.log(p), np.log(1 - p)).sum()
 
-    slope, intercept, _ = calibrate(scores, hits, rarities)
+    slope, intercept, _ = calibrate(scores, is_true, log_odds_against)
     for change in (-0.01, 0.01):
         assert loss(slope, intercept) < loss(slope + change, intercept - 20 * change) + 0.01
         assert loss(slope, intercept) < loss(slope, intercept + change) + 0.01
@@ -237,30 +237,30 @@ def test_calibration_is_the_best_of_its_kind(rng):
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_nothing_to_calibrate_on(value):
-    hits = np.full((4, 2), bool(value))
-    assert calibrate(np.ones((4, 2)), hits, np.zeros(2)) == Calibration(1, 0, 0)
+    is_true = np.full((4, 2), bool(value))
+    assert calibrate(np.ones((4, 2)), is_true, np.zeros(2)) == Calibration(1, 0, 0)
 
 
 # ---------------------------------------------------------------------------------- teacher
 
 
 def test_a_teacher_gives_columns_to_labels_with_documents(rng):
-    teacher = Teacher(P[None], M, 3.0, Options("ridge", 1.0, 5, True))
-    teacher.calibration = Calibration(2.0, 0.5, 1.0)
+    transfer = LabelTransfer(P[None], M, 3.0, PrototypeOptions("ridge", 1.0, 5, True))
+    transfer.calibration = Calibration(2.0, 0.5, 1.0)
     prototypes = np.stack([[TAIL, np.zeros(2)], [P[0], np.zeros(2)]])
-    columns = teacher.columns(prototypes, np.array([4.0, 9.0]))
+    columns = transfer.columns(prototypes, np.array([4.0, 9.0]))
     assert columns.shape == (2, 3, 2) and columns.dtype == np.float32
-    expected = 3.0 * teacher.matrix @ P_NEW
+    expected = 3.0 * transfer.matrix @ P_NEW
     assert_allclose(columns[0, :2, 0], 2 * expected, rtol=1e-6)
     assert_allclose(columns[:, 2, 0], 0.5 - 4)
     assert_array_equal(columns[:, :2, 1], 0)
-    assert_array_equal(columns[:, 2, 1], NEVER)
+    assert_array_equal(columns[:, 2, 1], NEVER_LOGIT)
 
 
 def test_the_teacher_without_some_labels(rng):
     prototypes, weights = rng.randn(2, 6, 3), rng.randn(6, 3)
-    options = Options("ridge", None, 5, False)
-    less = Teacher(prototypes, weights, 1.0, options).without([1, 4])
+    options = PrototypeOptions("ridge", None, 5, False)
+    less = LabelTransfer(prototypes, weights, 1.0, options).leaving_out([1, 4])
     kept, ridge = [0, 2, 3, 5], best_ridge(prototypes, weights)
     assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept], ridge))
 
@@ -273,14 +273,14 @@ def test_labels_that_transfer_well_are_trusted_more(rng):
         labels = rng.randint(12, size=600)
         vectors = (centers[labels] + spread * rng.randn(600, 6)).astype(np.float32)
         Y = sparse.csr_array(np.eye(12, dtype=np.float32)[labels])
-        options = Options("ridge", None, 5, False)
-        teacher = Teacher(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
-        teacher.calibrate(vectors, Y, np.full(12, np.log(11)), rng)
-        slopes[spread] = teacher.calibration.slope
+        options = PrototypeOptions("ridge", None, 5, False)
+        transfer = LabelTransfer(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
+        transfer.calibrate(vectors, Y, np.full(12, np.log(11)), rng)
+        slopes[spread] = transfer.calibration.slope
     assert slopes[0.3] > 0.3 and abs(slopes[30.0]) < 0.05
 
 
 def test_one_head_label_cannot_be_taught_by_others(rng):
-    teacher = Teacher(P[None, :1], M[:1], 1.0, Options("ridge", None, 5, False))
-    teacher.calibrate(rng.randn(10, 2), sparse.csr_array(np.ones((10, 1))), np.zeros(1), rng)
-    assert teacher.calibration == Calibration()
+    transfer = LabelTransfer(P[None, :1], M[:1], 1.0, PrototypeOptions("ridge", None, 5, False))
+    transfer.calibrate(rng.randn(10, 2), sparse.csr_array(np.ones((10, 1))), np.zeros(1), rng)
+    assert transfer.calibration == Calibration()

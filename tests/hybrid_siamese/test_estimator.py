@@ -167,10 +167,10 @@ def test_settings_change_the_scores_of_rare_labels(setting, split):
 
 def test_labels_by_default_are_the_documents_own(split):
     X, Y, X_test, _ = split
-    default, named = (
+    default, is_label = (
         hybrid(**kw).fit(X, Y).decision_function(X_test) for kw in ({}, {"multi_task": "labels"})
     )
-    assert_array_equal(default, named)
+    assert_array_equal(default, is_label)
 
 
 # --------------------------------------------------------------------- calibration, thresholds
@@ -229,7 +229,7 @@ def test_the_merge_point_is_learned(split, monkeypatch):
     fixed = hybrid(n_phi=model.n_phi_, threshold="tuned_low").fit(X, Y)
     assert_array_equal(model.siamese_labels_, fixed.siamese_labels_)
     assert hybrid(n_phi="auto", threshold=0.5).fit(X, Y).n_phi_ == 100
-    monkeypatch.setattr(hybrid_siamese, "tail_first", lambda options: (20, 0.0, 0.0))
+    monkeypatch.setattr(hybrid_siamese, "select_for_tail", lambda options: (20, 0.0, 0.0))
     model = hybrid(n_phi="auto", threshold="tuned_low").fit(X, Y)
     assert_array_equal(model.siamese_labels_, np.flatnonzero(Y.sum(axis=0) < 20))
 
@@ -347,8 +347,8 @@ def test_rare_labels_gain_on_reuters(real_data):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LabelWarning)
             predicted = model.fit(X, Y).predict(X_held).toarray() > 0
-        hits = (predicted & truth).sum(axis=0)
-        return (2 * hits / np.maximum(predicted.sum(axis=0) + truth.sum(axis=0), 1))[rare].mean()
+        is_true = (predicted & truth).sum(axis=0)
+        return (2 * is_true / np.maximum(predicted.sum(axis=0) + truth.sum(axis=0), 1))[rare].mean()
 
     assert macro_f1(18) > macro_f1(0) + 0.05
 

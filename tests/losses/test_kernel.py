@@ -209,7 +209,7 @@ class TestBlocks:
 def test_best_constants_are_where_the_loss_of_alike_documents_is_least(spec):
     Y = sparse.csr_array((np.random.RandomState(0).rand(50, 6) < [0, 0.02, 0.1, 0.3, 0.8, 1]) * 1.0)
     loss, targets = spec.build(Y, reduction="none"), torch.from_numpy(Y.toarray()).float()
-    best = loss.best_constants(Y)
+    best = loss.prior_logits(Y)
 
     def total(constants):
         return loss(constants.expand(50, -1), targets).sum(0)
@@ -222,5 +222,5 @@ def test_best_constants_are_where_the_loss_of_alike_documents_is_least(spec):
 
 def test_best_constants_of_cross_entropy_are_log_odds():
     Y = sparse.csr_array(np.arange(40)[:, None] < [1, 4, 20, 39])
-    best = BinaryCrossEntropyLoss().build(Y * 1.0).best_constants(Y * 1.0)
+    best = BinaryCrossEntropyLoss().build(Y * 1.0).prior_logits(Y * 1.0)
     assert_allclose(best.sigmoid(), np.array([1, 4, 20, 39]) / 40, rtol=1e-4)

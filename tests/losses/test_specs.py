@@ -298,8 +298,8 @@ class TestInvariants:
     @given(LABELS)
     def test_shares_of_a_document_sum_to_one(self, labels):
         loss = RebalancedFocalLoss().build(labels)
-        inverse, mass = loss.weighting.inverse_counts.numpy(), loss.label_mass(labels).numpy()
-        shares = labels * inverse / np.maximum(mass, 1e-9)[:, None]
+        inverse, label_mass = loss.weighting.inverse_counts.numpy(), loss.label_mass(labels).numpy()
+        shares = labels * inverse / np.maximum(label_mass, 1e-9)[:, None]
         np.testing.assert_allclose(shares.sum(axis=1), labels.any(axis=1), rtol=1e-5)
 
     def test_only_label_of_a_document_weighs_the_same_at_any_count(self):

@@ -27,7 +27,7 @@ from skmltc.model_selection import MultilabelStratifiedKFold
 from skmltc.text import TokenSequenceVectorizer
 from skmltc.treader_xml import _estimator as treader_xml
 from skmltc.treader_xml._network import READINGS
-from skmltc.treader_xml._scopes import Library, token_tfidf, with_parents
+from skmltc.treader_xml._scopes import ScopeRetriever, token_tfidf, with_parents
 
 KINDS = {"features": BagEncoder(hidden_dims=(16,)), "tokens": WordEmbedding(embedding_dim=16)}
 MORE = {
@@ -143,9 +143,9 @@ def test_no_document_is_read_beside_its_own_labels(kind, corpus, monkeypatch):
     trainings, own = spy(monkeypatch), np.random.RandomState(0).permutation(200)
     Y = sparse.csr_array(np.eye(200)[own])
     model(kind, max_epochs=1).fit(corpus.X[kind], Y)
-    beside = trainings[0].dataset.beside.toarray()
-    assert not beside[np.arange(200), own].any()
-    assert (beside > 0).any(axis=1).all()
+    side_inputs = trainings[0].dataset.side_inputs.toarray()
+    assert not side_inputs[np.arange(200), own].any()
+    assert (side_inputs > 0).any(axis=1).all()
 
 
 @EACH_KIND
@@ -158,20 +158,20 @@ def test_validation_documents_are_nobodys_neighbours(kind, given, corpus, monkey
     fitted = model(kind, **settings).fit(X, Y, *part)
     dataset, validation = trainings[0].dataset, trainings[0].validation
     assert len(dataset) == 150 and len(validation) == 50
-    assert_array_equal(fitted.library_.label_sets.toarray(), dataset.Y.toarray())
-    assert_array_equal(dataset.beside.toarray(), fitted.library_.own_scopes.toarray())
-    expected = fitted.library_.scopes(validation.X)
-    assert_allclose(validation.beside.toarray(), expected.toarray(), rtol=1e-5)
+    assert_array_equal(fitted.retriever_.label_sets.toarray(), dataset.Y.toarray())
+    assert_array_equal(dataset.side_inputs.toarray(), fitted.retriever_.training_scopes.toarray())
+    expected = fitted.retriever_.scopes(validation.X)
+    assert_allclose(validation.side_inputs.toarray(), expected.toarray(), rtol=1e-5)
 
 
 def test_documents_held_out_to_decide_are_nobodys_neighbours(corpus, monkeypatch):
-    taken_in, fit = [], Library.fit
+    taken_in, fit = [], ScopeRetriever.fit
 
     def look(self, X, Y, parents):
         taken_in.append(X.shape[0])
         return fit(self, X, Y, parents)
 
-    monkeypatch.setattr(Library, "fit", look)
+    monkeypatch.setattr(ScopeRetriever, "fit", look)
     model(threshold="tuned_low").fit(corpus.X["features"], corpus.Y)
     assert taken_in[0] == 200 and len(taken_in) == 4
     assert sum(taken_in[1:]) == 400 and max(taken_in[1:]) < 140  # two thirds, three times
@@ -200,7 +200,7 @@ def test_without_teacher_and_votes_neighbours_do_not_matter(kind, corpus):
         )
         before = scores(fitted, X_test)
         retrieved = not np.array_equal(before, scores(other, X_test))
-        fitted.library_.label_sets = fitted.library_.label_sets[::-1]
+        fitted.retriever_.label_sets = fitted.retriever_.label_sets[::-1]
         shuffled = not np.array_equal(before, scores(fitted, X_test))
         return retrieved, shuffled
 
@@ -218,22 +218,22 @@ def test_another_search_for_neighbours(kind, corpus):
     search = NearestNeighbors(metric="cosine")
     ours, theirs = (model(kind, retrieval=r).fit(X, corpus.Y) for r in ("tfidf", search))
     assert_allclose(scores(theirs, X_test), scores(ours, X_test), atol=1e-3)
-    assert theirs.library_.neighbors is not search and not hasattr(search, "n_samples_fit_")
+    assert theirs.retriever_.neighbors is not search and not hasattr(search, "n_samples_fit_")
 
 
 @pytest.mark.parametrize("kind", ["tokens", *MORE])
 def test_retrieval_by_the_means_of_word_vectors_before_training(kind, corpus):
     X = corpus.X[kind]
     fitted = model(kind, retrieval="embedding").fit(X, corpus.Y)
-    trained = fitted.module_.body.student.encoder.embedding.weight.detach().numpy()
-    table = fitted.library_.vectorizer.table
+    trained = fitted.module_.body.reader.encoder.embedding.weight.detach().numpy()
+    table = fitted.retriever_.vectorizer.table
     assert 0 < np.abs(table - trained).max() < 0.1
     known = (X > 1)[:, :, None]
     means = (table[X] * known).sum(axis=1) / known.sum(axis=1)
     nearest = NearestNeighbors(n_neighbors=5, metric="cosine").fit(means)
     of_each = nearest.kneighbors(return_distance=False)
     expected = [corpus.Y[rows].sum(axis=0) > 0 for rows in of_each]
-    assert np.mean((fitted.library_.own_scopes.toarray() > 0) == expected) > 0.999
+    assert np.mean((fitted.retriever_.training_scopes.toarray() > 0) == expected) > 0.999
 
 
 # --------------------------------------------------------------------------------- hierarchies
@@ -249,7 +249,7 @@ def test_a_hierarchy_in_every_form(corpus):
     fitted = [model(label_parents=form).fit(X, Y) for form in forms]
     assert len(children)
     for one in fitted:
-        assert_array_equal(one.library_.label_sets.toarray(), with_parents(Y, matrix).toarray())
+        assert_array_equal(one.retriever_.label_sets.toarray(), with_parents(Y, matrix).toarray())
         assert_array_equal(scores(one, X), scores(fitted[0], X))
 
 
@@ -261,7 +261,7 @@ def test_parents_that_are_no_labels(kind, corpus):
     fitted = model(kind, label_parents=column).fit(X, Y)
     parents = [Y[:, :6].sum(axis=1) > 0, Y[:, 6:].sum(axis=1) > 0]
     expected = np.column_stack([Y.toarray(), *parents])
-    assert_array_equal(fitted.library_.label_sets.toarray(), expected)
+    assert_array_equal(fitted.retriever_.label_sets.toarray(), expected)
     described = fitted.module_.body.teacher.descriptions
     assert described.shape[0] == 14 and (described != 0).all()
     assert scores(fitted, X).shape == (200, 12) and fitted.predict(X).shape == (200, 12)
@@ -392,7 +392,7 @@ def test_nested_parameters_of_named_parts(corpus):
     named.set_params(loss__gamma=1.0, encoder__embedding_dim=6)
     assert named.get_params()["loss__gamma"] == 1.0
     fitted = named.fit(corpus.X["tokens"], corpus.Y)
-    assert fitted.module_.body.student.dim == 6
+    assert fitted.module_.body.reader.dim == 6
     assert clone(fitted).get_params()["encoder__embedding_dim"] == 6
 
 
@@ -451,7 +451,9 @@ def test_more_neighbours_than_documents_are_all_of_them(corpus):
     with pytest.warns(UserWarning, match="n_neighbors must be less than .*, 200. Got 200 instead"):
         many = model(n_neighbors=200).fit(X, Y)
     few = model(n_neighbors=199).fit(X, Y)
-    assert_array_equal(many.library_.own_scopes.toarray(), few.library_.own_scopes.toarray())
+    assert_array_equal(
+        many.retriever_.training_scopes.toarray(), few.retriever_.training_scopes.toarray()
+    )
 
 
 # -------------------------------------------------------------------------------------- errors

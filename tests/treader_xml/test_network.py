@@ -21,15 +21,15 @@ from skmltc.losses import BinaryCrossEntropyLoss
 from skmltc.treader_xml._network import (
     POOLINGS,
     READINGS,
-    FeatureStudent,
+    FeatureReader,
     Reading,
+    ReadingEncoder,
+    ReadingNetwork,
     ReadingScorer,
-    ReadText,
     SelfAttention,
     Teacher,
-    TokenStudent,
-    TReader,
-    best_mixture,
+    TokenReader,
+    fit_mixture,
 )
 
 ENCODERS = {
@@ -56,18 +56,20 @@ def all_seen(states):
     return torch.ones(states.shape[:2], dtype=torch.bool)
 
 
-def student(name="embedding"):
+def make_reader(name="embedding"):
     torch.manual_seed(0)
-    return TokenStudent(ENCODERS[name].build(12)).eval()
+    return TokenReader(ENCODERS[name].build(12)).eval()
 
 
 def feature_student():
     torch.manual_seed(0)
-    return FeatureStudent(BagEncoder(hidden_dims=(6,)).build(12), 12).eval()
+    return FeatureReader(BagEncoder(hidden_dims=(6,)).build(12), 12).eval()
 
 
-def read_text(descriptions=WORDS, reading=READINGS[0], pooling="mean", dim=5, of=student):
-    body = ReadText(of(), descriptions, n_heads=2, reading=reading, pooling=pooling, output_dim=dim)
+def read_text(descriptions=WORDS, reading=READINGS[0], pooling="mean", dim=5, of=make_reader):
+    body = ReadingEncoder(
+        of(), descriptions, n_heads=2, reading=reading, pooling=pooling, output_dim=dim
+    )
     return body.eval().requires_grad_(False)
 
 
@@ -86,12 +88,12 @@ def attention_in_loops(layer, states, mask):
     out = torch.zeros_like(states)
     for b in range(batch):
         for i in range(length):
-            seen = [j for j in range(length) if mask[b, j] and (j <= i or not layer.masked)]
+            visible = [j for j in range(length) if mask[b, j] and (j <= i or not layer.masked)]
             heads = []
             for of_queries, of_keys, of_values in zip(*rows, strict=True):
                 query, head = of_queries @ states[b, i], torch.zeros(size, dtype=states.dtype)
-                e = [math.exp(query @ (of_keys @ states[b, j]) / math.sqrt(size)) for j in seen]
-                for weight, j in zip(e, seen, strict=True):
+                e = [math.exp(query @ (of_keys @ states[b, j]) / math.sqrt(size)) for j in visible]
+                for weight, j in zip(e, visible, strict=True):
                     head = head + weight / sum(e) * (of_values @ states[b, j])
                 heads.append(head)
             out[b, i] = torch.tanh(layer.output.weight @ torch.cat(heads))
@@ -191,8 +193,8 @@ def test_every_reading_is_tested():
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_words_of_labels_are_read_as_texts_are(name):
-    reader, words = student(name), torch.from_numpy(WORDS)
-    states, mask = reader.describe(words)
+    reader, words = make_reader(name), torch.from_numpy(WORDS)
+    states, mask = reader.embed_words(words)
     assert states.shape == (5, 3, reader.dim)
     assert_array_equal(mask, WORDS != 0)
     for row, text in zip(states, WORDS, strict=True):
@@ -206,7 +208,7 @@ def test_words_of_labels_are_read_as_texts_are(name):
 
 def test_words_of_features_are_documents_of_one_word():
     reader, words = feature_student(), torch.from_numpy(WORDS)
-    states, mask = reader.describe(words)
+    states, mask = reader.embed_words(words)
     alone = reader.encoder(torch.eye(12))  # feature i is word i + 1
     assert states.shape == (5, 3, 6)
     assert_array_equal(mask, WORDS != 0)
@@ -226,7 +228,7 @@ def test_a_document_of_features_is_a_sequence_of_one():
 
 def teacher_in_loops(reader, descriptions, scopes):
     """Mean at each place of the words that labels of the scope have there."""
-    states, _ = reader.describe(torch.from_numpy(descriptions))
+    states, _ = reader.embed_words(torch.from_numpy(descriptions))
     length = descriptions.shape[1]
     means, known = np.zeros((len(scopes), length, reader.dim)), np.zeros((len(scopes), length))
     for d, scope in enumerate(scopes):
@@ -238,7 +240,7 @@ def teacher_in_loops(reader, descriptions, scopes):
     return means, known
 
 
-@pytest.mark.parametrize("of", [student, lambda: student("cnn"), feature_student])
+@pytest.mark.parametrize("of", [make_reader, lambda: make_reader("cnn"), feature_student])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_teacher_in_loops(of, training):
     """A label counts once, whatever its value in the matrix."""
@@ -255,7 +257,7 @@ def test_the_teacher_in_loops(of, training):
 
 @pytest.mark.parametrize("training", [False, True])
 def test_empty_scopes_are_masked_zeros(training):
-    teacher = Teacher(student(), WORDS).train(training)
+    teacher = Teacher(make_reader(), WORDS).train(training)
     states, mask = teacher(scope_tensor(np.zeros((3, 5))))
     assert states.shape == (3, 3, 6) and not states.any() and not mask.any()
 
@@ -267,9 +269,9 @@ def test_the_teacher_of_many_labels(seed, n_rows):
     rng = np.random.RandomState(seed)
     words = rng.randint(2, 12, (n_rows, 4)) * (np.arange(4) < rng.randint(0, 5, (n_rows, 1)))
     scopes = rng.rand(4, n_rows) * (rng.rand(4, n_rows) < rng.rand(4, 1))
-    teacher = Teacher(student(), words)
+    teacher = Teacher(make_reader(), words)
     states, mask = teacher(scope_tensor(scopes))
-    means, known = teacher_in_loops(teacher.student, words, scopes)
+    means, known = teacher_in_loops(teacher.reader, words, scopes)
     assert_allclose(states.detach(), means, rtol=1e-4, atol=1e-6)
     assert_array_equal(mask, known)
     alone = torch.cat([teacher(scope_tensor(scopes[[i]]))[0] for i in range(4)])
@@ -277,9 +279,9 @@ def test_the_teacher_of_many_labels(seed, n_rows):
 
 
 def test_the_teacher_teaches_the_words():
-    teacher = Teacher(student(), WORDS).train()
+    teacher = Teacher(make_reader(), WORDS).train()
     teacher(scope_tensor())[0].pow(2).sum().backward()
-    moved = teacher.student.encoder.embedding.weight.grad.abs().sum(dim=1) > 0
+    moved = teacher.reader.encoder.embedding.weight.grad.abs().sum(dim=1) > 0
     assert_array_equal(np.flatnonzero(moved), [2, 3, 4, 5, 6, 7, 8, 9])
 
 
@@ -288,11 +290,11 @@ def test_the_teacher_teaches_the_words():
 
 def joint(body, texts, scopes=SCOPES):
     """What the interaction makes of teacher and text."""
-    seen = []
-    hook = body.interaction.register_forward_hook(lambda module, inputs, out: seen.append(out))
+    visible = []
+    hook = body.interaction.register_forward_hook(lambda module, inputs, out: visible.append(out))
     body((texts, scope_tensor(scopes)))
     hook.remove()
-    return seen[0]
+    return visible[0]
 
 
 def test_the_teacher_influences_the_text_and_the_text_no_teacher():
@@ -316,7 +318,7 @@ def test_without_a_scope_the_text_is_read_as_without_a_teacher():
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_whole_of_it_by_hand(reading, pooling):
     body = read_text(reading=reading, pooling=pooling)
-    text, mask = body.student(TEXTS)
+    text, mask = body.reader(TEXTS)
     taught, known = body.teacher(scope_tensor())
     if reading:
         text, taught = body.read_text(text, mask), body.read_teacher(taught, known)
@@ -329,8 +331,8 @@ def test_the_whole_of_it_by_hand(reading, pooling):
 
 def pool_in_loops(pooling, states, mask):
     pooled = []
-    for sequence, seen in zip(states, mask, strict=True):
-        vectors = [vector for vector, is_seen in zip(sequence, seen, strict=True) if is_seen]
+    for sequence, visible in zip(states, mask, strict=True):
+        vectors = [vector for vector, is_seen in zip(sequence, visible, strict=True) if is_seen]
         if pooling == "mean":
             pooled.append(sum(vectors) / len(vectors))
         elif pooling == "max":
@@ -354,28 +356,28 @@ def test_poolings_in_loops(pooling, seed, length):
 # ------------------------------------------------------------------------- labels and ablation
 
 
-def reader(n_labels=4, votes=True, **settings):
+def make_network(n_labels=4, votes=True, **settings):
     torch.manual_seed(0)
-    return TReader(read_text(**settings), n_labels, votes).eval().requires_grad_(False)
+    return ReadingNetwork(read_text(**settings), n_labels, votes).eval().requires_grad_(False)
 
 
 def test_votes_add_to_the_logits_of_the_labels_alone():
-    network, batch = reader(), (TEXTS, scope_tensor())
+    network, batch = make_network(), (TEXTS, scope_tensor())
     network.vote_weight.fill_(0.7)
     expected = network.head(network.body(batch)) + 0.7 * torch.from_numpy(SCOPES[:, :4])
     assert_allclose(network(batch), expected, atol=1e-6)
-    silent = reader(votes=False)
+    silent = make_network(votes=False)
     assert silent.vote_weight is None
     assert_array_equal(silent(batch), silent.head(silent.body(batch)))
 
 
-@pytest.mark.parametrize("of", [student, feature_student])
+@pytest.mark.parametrize("of", [make_reader, feature_student])
 @pytest.mark.parametrize("votes", [True, False])
 def test_scores_of_blocks_of_labels_are_those_of_the_network(of, votes):
     X = TEXTS.numpy().astype(np.int32)
     if of is feature_student:
         X = sparse.csr_array(np.random.RandomState(0).rand(4, 12).astype(np.float32))
-    network = reader(votes=votes, of=of)
+    network = make_network(votes=votes, of=of)
     if votes:
         network.vote_weight.fill_(1.3)
     scopes = sparse.csr_array(SCOPES.astype(np.float32))
@@ -399,7 +401,7 @@ ABLATION = [
 
 
 def test_the_ablation_has_the_same_outputs_and_other_parameters():
-    networks = [reader(**setting) for setting in ABLATION]
+    networks = [make_network(**setting) for setting in ABLATION]
     layers = [sum("output.weight" in name for name in n.state_dict()) for n in networks]
     assert layers == [1, 1, 3, 3, 5, 5, 5]  # one of them is the interaction's
     taught = [any("teacher.descriptions" in name for name in n.state_dict()) for n in networks]
@@ -410,7 +412,7 @@ def test_the_ablation_has_the_same_outputs_and_other_parameters():
 
 @pytest.mark.parametrize("same_weights", [(2, 3), (4, 5, 6), (0, 1)])
 def test_the_ablation_differs_with_equal_weights_too(same_weights):
-    networks = [reader(votes=False, **ABLATION[i]) for i in same_weights]
+    networks = [make_network(votes=False, **ABLATION[i]) for i in same_weights]
     for network in networks[1:]:
         network.load_state_dict(networks[0].state_dict(), strict=False)
     first, *others = (network((TEXTS, scope_tensor())) for network in networks)
@@ -421,10 +423,10 @@ def test_the_ablation_differs_with_equal_weights_too(same_weights):
 def mixed(network, documents, mixture):
     """Mean cross-entropy of the network once its parts are mixed so."""
     network = copy.deepcopy(network)
-    network.mix(*mixture)
+    network.set_mixture(*mixture)
     with torch.no_grad():
         logits = torch.from_numpy(
-            network_scores(network, documents.X, beside=documents.beside),
+            network_scores(network, documents.X, side_inputs=documents.side_inputs),
         )
     return binary_cross_entropy_with_logits(logits, torch.from_numpy(documents.Y.toarray()).float())
 
@@ -437,15 +439,15 @@ def held_out():
     Y = sparse.csr_array((rng.rand(80, 5) < 0.3) * 1.0)
     scopes = sparse.csr_array((Y + (rng.rand(80, 5) < 0.2)).astype(np.float32))
     torch.manual_seed(0)
-    student = TokenStudent(WordEmbedding(embedding_dim=8).build(20))
-    body = ReadText(student, None, n_heads=2, reading=None, pooling="mean", output_dim=8)
-    return TReader(body, 5, votes=True).eval(), Documents(X, Y, scopes)
+    reader = TokenReader(WordEmbedding(embedding_dim=8).build(20))
+    body = ReadingEncoder(reader, None, n_heads=2, reading=None, pooling="mean", output_dim=8)
+    return ReadingNetwork(body, 5, votes=True).eval(), Documents(X, Y, scopes)
 
 
 def test_the_best_mixture_is_at_a_minimum(held_out):
     network, documents = held_out
     loss = BinaryCrossEntropyLoss().build(documents.Y)
-    best = best_mixture(network, documents, loss, "cpu")
+    best = fit_mixture(network, documents, loss, "cpu")
     least = mixed(network, documents, best)
     assert best[1] > 1 and least < mixed(network, documents, (1, 1, 0)) - 0.05
     for place, step in itertools.product(range(3), (-0.1, 0.1)):
@@ -456,6 +458,6 @@ def test_the_best_mixture_is_at_a_minimum(held_out):
 
 def test_votes_that_mislead_change_nothing(held_out):
     network, documents = held_out
-    documents.beside = sparse.csr_array(1 - documents.Y.toarray(), dtype=np.float32)
+    documents.side_inputs = sparse.csr_array(1 - documents.Y.toarray(), dtype=np.float32)
     loss = BinaryCrossEntropyLoss().build(documents.Y)
-    assert best_mixture(network, documents, loss, "cpu") == [1, 1, 0]
+    assert fit_mixture(network, documents, loss, "cpu") == [1, 1, 0]

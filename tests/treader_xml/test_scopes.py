@@ -15,12 +15,12 @@ from skmltc.labels import check_label_parents
 from skmltc.neighbors import CosineNeighbors
 from skmltc.treader_xml._scopes import (
     _SMOOTHING,
-    Library,
     MeanEmbedding,
+    ScopeRetriever,
     TokenCounts,
-    first_positive,
     first_words,
     heaviest,
+    keep_first_positive,
     token_tfidf,
     with_parents,
 )
@@ -48,8 +48,10 @@ def flat(n_labels):
     return check_label_parents(None, n_labels)
 
 
-def library(n_neighbors=5, neighbors=None):
-    return Library(FunctionTransformer(), neighbors or CosineNeighbors(device="cpu"), n_neighbors)
+def retriever(n_neighbors=5, neighbors=None):
+    return ScopeRetriever(
+        FunctionTransformer(), neighbors or CosineNeighbors(device="cpu"), n_neighbors
+    )
 
 
 # ------------------------------------------------------------------------------------ vectors
@@ -204,13 +206,13 @@ def test_scopes_in_loops(seed, n_neighbors):
     rng = np.random.RandomState(seed)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
     parents = check_label_parents([2, 2, 6, -1, 6, -1, -1], n_labels=6)
-    found = library(n_neighbors).fit(X, Y, parents)
+    found = retriever(n_neighbors).fit(X, Y, parents)
     sets = with_parents(Y, parents)
     expected = scopes_in_loops(X, sets, X, n_neighbors, own=True)
-    assert_allclose(found.own_scopes.toarray(), expected, rtol=1e-5, atol=1e-6)
+    assert_allclose(found.training_scopes.toarray(), expected, rtol=1e-5, atol=1e-6)
     expected = scopes_in_loops(X, sets, queries, n_neighbors)
     assert_allclose(found.scopes(queries).toarray(), expected, rtol=1e-5, atol=1e-6)
-    assert found.own_scopes.shape == (30, 7) and found.own_scopes.dtype == np.float32
+    assert found.training_scopes.shape == (30, 7) and found.training_scopes.dtype == np.float32
 
 
 def test_scopes_are_the_labels_of_the_neighbours_with_parents():
@@ -218,11 +220,11 @@ def test_scopes_are_the_labels_of_the_neighbours_with_parents():
     X = sparse.csr_array(np.array([[1, 0, 0.1], [1, 0, 0.2], [0, 1, 0.1]], dtype=np.float32))
     Y = sparse.csr_array(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32))
     query = sparse.csr_array(np.array([[0, 1, 0]], dtype=np.float32))
-    alone = library(1).fit(X, Y, flat(3))
-    assert sets_of(alone.own_scopes) == [{1}, {0}, {1}]
+    alone = retriever(1).fit(X, Y, flat(3))
+    assert sets_of(alone.training_scopes) == [{1}, {0}, {1}]
     assert sets_of(alone.scopes(query)) == [{2}]
-    nested = library(1).fit(X, Y, check_label_parents([-1, 3, 0, -1], n_labels=3))
-    assert sets_of(nested.own_scopes) == [{1, 3}, {0}, {1, 3}]
+    nested = retriever(1).fit(X, Y, check_label_parents([-1, 3, 0, -1], n_labels=3))
+    assert sets_of(nested.training_scopes) == [{1, 3}, {0}, {1, 3}]
     assert sets_of(nested.scopes(query)) == [{0, 2}]
 
 
@@ -232,7 +234,7 @@ def test_no_document_is_its_own_neighbour(n_neighbors):
     rng = np.random.RandomState(0)
     X, order = features(rng), rng.permutation(30)
     Y = sparse.csr_array(np.eye(30, dtype=np.float32)[order])
-    scopes = library(n_neighbors).fit(X, Y, flat(30)).own_scopes.toarray()
+    scopes = retriever(n_neighbors).fit(X, Y, flat(30)).training_scopes.toarray()
     assert not scopes[np.arange(30), order].any()
     n_found = (scopes > 0).sum(axis=1)
     assert n_found.min() > 0 and n_found.max() == min(n_neighbors, 29)
@@ -244,7 +246,7 @@ def test_duplicates_of_a_document_are_neighbours_the_document_is_not(n_neighbors
     X = features(np.random.RandomState(0), 20)
     X = sparse.csr_array(sparse.vstack([X[[3] * 10], X]))
     Y = sparse.csr_array(np.eye(30, dtype=np.float32))
-    scopes = library(n_neighbors).fit(X, Y, flat(30)).own_scopes[:10].toarray() > 0
+    scopes = retriever(n_neighbors).fit(X, Y, flat(30)).training_scopes[:10].toarray() > 0
     assert not scopes.diagonal().any()
     assert_array_equal(scopes.sum(axis=1), n_neighbors)
     equal = np.append(np.arange(10), 13)  # the fourth row of the others is one more
@@ -255,18 +257,18 @@ def test_documents_without_a_word_have_empty_scopes():
     X = features(np.random.RandomState(0)).tolil()
     X[[4, 9]] = 0
     X, Y = sparse.csr_array(X), labels(np.random.RandomState(1))
-    found = library().fit(X, Y, flat(6))
-    assert np.diff(found.own_scopes.indptr)[[4, 9]].sum() == 0
+    found = retriever().fit(X, Y, flat(6))
+    assert np.diff(found.training_scopes.indptr)[[4, 9]].sum() == 0
     assert found.scopes(sparse.csr_array((2, 8), dtype=np.float32)).nnz == 0
-    assert np.isfinite(found.own_scopes.data).all()
+    assert np.isfinite(found.training_scopes.data).all()
 
 
 @pytest.mark.parametrize("n_neighbors", [29, 30, 31, 1000])
 def test_more_neighbours_than_documents_are_all_of_them(n_neighbors):
     rng = np.random.RandomState(0)
     X, Y = features(rng), labels(rng)
-    many, all_others = (library(n).fit(X, Y, flat(6)) for n in (n_neighbors, 29))
-    assert_array_equal(many.own_scopes.toarray(), all_others.own_scopes.toarray())
+    many, all_others = (retriever(n).fit(X, Y, flat(6)) for n in (n_neighbors, 29))
+    assert_array_equal(many.training_scopes.toarray(), all_others.training_scopes.toarray())
     expected = scopes_in_loops(X, Y, X, n_neighbors)
     assert_allclose(many.scopes(X).toarray(), expected, rtol=1e-5, atol=1e-6)
 
@@ -275,10 +277,10 @@ def test_neighbours_of_another_library_give_the_same():
     rng = np.random.RandomState(0)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
     ours, theirs = (
-        library(4, neighbors).fit(X, Y, flat(6))
+        retriever(4, neighbors).fit(X, Y, flat(6))
         for neighbors in (None, NearestNeighbors(metric="cosine"))
     )
-    assert_allclose(theirs.own_scopes.toarray(), ours.own_scopes.toarray(), rtol=1e-5)
+    assert_allclose(theirs.training_scopes.toarray(), ours.training_scopes.toarray(), rtol=1e-5)
     assert_allclose(theirs.scopes(queries).toarray(), ours.scopes(queries).toarray(), rtol=1e-5)
 
 
@@ -297,18 +299,18 @@ class Lossy:
 def test_neighbours_that_were_not_found_do_not_count():
     rng = np.random.RandomState(0)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
-    two, lossy = (library(n, s).fit(X, Y, flat(6)) for n, s in ((2, None), (5, Lossy())))
+    two, lossy = (retriever(n, s).fit(X, Y, flat(6)) for n, s in ((2, None), (5, Lossy())))
     assert_array_equal(lossy.scopes(queries).toarray(), two.scopes(queries).toarray())
 
 
 def test_the_first_positive_numbers_of_each_row():
-    closeness = np.array([[0, 0.9, 0.8, 0.7], [0.9, 0.8, 0, 0.7], [0, 0, 0, 0.1]])
+    cosines = np.array([[0, 0.9, 0.8, 0.7], [0.9, 0.8, 0, 0.7], [0, 0, 0, 0.1]])
     expected = [[0, 0.9, 0.8, 0], [0.9, 0.8, 0, 0], [0, 0, 0, 0.1]]
-    assert_array_equal(first_positive(closeness, 2), expected)
+    assert_array_equal(keep_first_positive(cosines, 2), expected)
 
 
 def test_without_neighbours_nothing_is_looked_up():
     X, Y = sparse.csr_array(np.eye(4, dtype=np.float32)), sparse.csr_array(np.eye(4))
-    found = library(0).fit(X, Y, flat(4))
-    assert found.scopes(X).shape == found.own_scopes.shape == (4, 4)
-    assert found.scopes(X).nnz == found.own_scopes.nnz == 0
+    found = retriever(0).fit(X, Y, flat(4))
+    assert found.scopes(X).shape == found.training_scopes.shape == (4, 4)
+    assert found.scopes(X).nnz == found.training_scopes.nnz == 0
