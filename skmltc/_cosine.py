@@ -5,10 +5,7 @@ compared in float64, each pair by itself. So the answer for a row is the same in
 stands, with any number of threads and on any device.
 """
 
-from __future__ import annotations
-
 import hashlib
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -17,9 +14,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch.nn.functional import embedding_bag
 
-from ._validation import must_be
+from ._products import csr_dot
+from ._validation import must_be, warn
 
 _QUERIES = 256  # rows of X at a time
 _ROWS = 2**15  # fitted rows at a time: their products with the queries take 32 MB
@@ -197,11 +194,9 @@ def _usable(n_neighbors, n_pool):
     """How many neighbours there can be, with a warning where these are fewer."""
     _check_n_neighbors(n_neighbors)
     if n_neighbors > n_pool:
-        warnings.warn(
+        warn(
             f"n_neighbors must be at most {n_pool}, the number of rows that can be neighbours. "
             f"Got {n_neighbors} instead: all {n_pool} are used.",
-            UserWarning,
-            stacklevel=3,
         )
     return min(n_neighbors, n_pool)
 
@@ -385,14 +380,9 @@ class _SparseRows:
         n_columns = block.stop - block.start
         ends = self.unit_rows.indptr[block.start : block.stop + 1]
         filled = np.pad(ends - ends[0], (0, _padded(n_columns) - n_columns), mode="edge")
-        scores = embedding_bag(
-            self.columns[ends[0] : ends[-1]],
-            factor,
-            torch.from_numpy(filled).to(factor.device),
-            mode="sum",
-            per_sample_weights=self.values[ends[0] : ends[-1]],
-            include_last_offset=True,
-        )
+        entries = slice(ends[0], ends[-1])
+        indptr = torch.from_numpy(filled).to(factor.device)
+        scores = csr_dot(indptr, self.columns[entries], self.values[entries], factor)
         scores[n_columns:] = _EXCLUDED
         return scores.T
 

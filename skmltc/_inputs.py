@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 
-from ._validation import must_be
+from ._validation import must_be, warn
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What kind of input X is, and what reads it.
+
+    Parameters
+    ----------
+    kind : {"features", "tokens"}
+    encoder : Encoder
+        From documents to vectors.
+    n_inputs : int
+        Features; of tokens the rows of the encoder's table of word vectors.
+    """
+
+    kind: str
+    encoder: BaseEstimator
+    n_inputs: int
+
+    @classmethod
+    def learn(cls, X, encoder, estimator):
+        """Read off X what kind of input it is.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_columns)
+        encoder : Encoder
+        estimator : estimator
+            In whose name X is checked. It learns the number and names of the columns.
+
+        Returns
+        -------
+        Inputs
+        """
+        checked = _validated(X, encoder.kind, estimator, reset=True)
+        if encoder.kind == "features":
+            return cls("features", encoder, checked.shape[1])
+        _warn_of_counts(checked)
+        return cls("tokens", encoder, encoder.n_embeddings(int(checked.max())))
+
+    def read(self, X, estimator):
+        """Check X as documents of this kind: float32 features, or token ids that are known."""
+        X = _validated(X, self.kind, estimator, reset=False)
+        return X if self.kind == "features" else known_tokens(X, self.n_inputs)
+
+
+def _validated(X, kind, estimator, reset):
+    if kind == "features":
+        return validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32)
+    return check_token_ids(validate_data(estimator, X, reset=reset), type(estimator).__name__)
 
 
 def input_kind(X):
@@ -23,11 +75,9 @@ def input_kind(X):
     if X.dtype.kind not in "iu":
         return "features"
     if (X < 0).any():
-        warnings.warn(
+        warn(
             "X must be token ids from 0 up, or features, floats or sparse. Got integers and "
-            f"{X.min()} among them instead: they are taken as features.",
-            UserWarning,
-            stacklevel=4,
+            f"{X.min()} among them instead: they are taken as features."
         )
         return "features"
     return "tokens"
@@ -76,17 +126,15 @@ def known_tokens(token_ids, n_known):
     return token_ids
 
 
-def warn_of_counts(token_ids):
+def _warn_of_counts(token_ids):
     """Warn of zeros between other numbers: counts of words have them, texts do not."""
     is_token = token_ids != 0
     first = is_token.argmax(axis=1)
     last = is_token.shape[1] - 1 - is_token[:, ::-1].argmax(axis=1)
     has_gap = is_token.any(axis=1) & (is_token.sum(axis=1) <= last - first)
     if has_gap.any():
-        warnings.warn(
+        warn(
             "X must be token ids with zeros, for padding, at one end. Got zeros between other "
             f"numbers in {has_gap.sum()} rows instead: they are taken as padding. Are these "
-            "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'.",
-            UserWarning,
-            stacklevel=4,
+            "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'."
         )

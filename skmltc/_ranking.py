@@ -1,7 +1,5 @@
 """The best labels of each document, from scores of any form, with one rule for ties."""
 
-from __future__ import annotations
-
 from numbers import Integral
 
 import numpy as np
@@ -74,6 +72,22 @@ def top_of_sparse(scores, k):
     ranking = np.full((scores.shape[0], k), -1)
     ranking[rows[kept], position[kept]] = scores.indices[order[kept]]
     return ranking
+
+
+def keep_top(scores, k):
+    """Keep the k best scores of each row of a dense array, those of -inf left out.
+
+    Returns
+    -------
+    csr_array of shape (n_rows, n_columns)
+        Of equal scores the lower columns are kept.
+    """
+    ranking = top_of_dense(scores, min(k, scores.shape[1]))
+    rows, ranks = np.nonzero(ranking >= 0)
+    columns = ranking[rows, ranks]
+    best = sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)
+    best.sort_indices()
+    return best
 
 
 def _as_float(scores):

@@ -1,8 +1,90 @@
-"""The form of y."""
+"""What y is, its way to label indicators and back, and the scores of any classifier for them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from ._validation import check_label_matrix, must_be
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What kind of target y is.
+
+    Parameters
+    ----------
+    type : {"multilabel", "binary", "multiclass"}
+        Label indicators, or a 1-D y of two or of more classes.
+    form : {"dense", "array", "matrix"}
+        What predictions are given as; the last two are scipy's sparse arrays and matrices.
+    classes : array of shape (n_classes,)
+        Column numbers of the labels; for a 1-D y its classes.
+    """
+
+    type: str
+    form: str
+    classes: np.ndarray
+
+    @classmethod
+    def learn(cls, y):
+        """Read off y what kind of target it is."""
+        form = form_of(y)
+        y = y if form != "dense" else _dense_target(y)
+        if form != "dense" or (y.ndim == 2 and y.shape[1] > 1):
+            return cls("multilabel", form, np.arange(y.shape[1]))
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        classes = np.unique(y)
+        if len(classes) < 2:
+            raise must_be("y", "of at least 2 classes", f"{len(classes)} class")
+        return cls("binary" if len(classes) == 2 else "multiclass", form, classes)
+
+    @classmethod
+    def of_indicators(cls, y):
+        """Take y for label indicators, be it of one column."""
+        return cls("multilabel", form_of(y), np.arange(check_label_matrix(y).shape[1]))
+
+    @property
+    def is_multilabel(self):
+        """Whether y is a label indicator matrix."""
+        return self.type == "multilabel"
+
+    def indicators(self, y, name="y"):
+        """Label indicators of a y of this kind.
+
+        Returns
+        -------
+        csr_array of float32 of shape (n_samples, n_labels)
+            One column for a binary y, that of its second class.
+        """
+        if self.is_multilabel:
+            return check_label_matrix(y, n_labels=len(self.classes), name=name)
+        y = column_or_1d(y if sparse.issparse(y) else _dense_target(y))
+        codes = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
+        unknown = self.classes[codes] != y
+        if unknown.any():
+            raise must_be(name, f"of the classes {self.classes}", y[unknown][0])
+        if self.type == "binary":
+            return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
+        ones, ends = np.ones(len(codes), dtype=np.float32), np.arange(len(codes) + 1)
+        return sparse.csr_array((ones, codes, ends), shape=(len(codes), len(self.classes)))
+
+    def decode(self, blocks):
+        """Make predictions of the form of y from blocks of predicted label indicators."""
+        predicted = sparse.vstack(list(blocks), format="csr")
+        if self.type == "binary":
+            return self.classes[predicted.toarray().ravel()]
+        if self.type == "multiclass":
+            return self.classes[predicted.indices]
+        if self.form == "dense":
+            return predicted.toarray()
+        return sparse.csr_matrix(predicted) if self.form == "matrix" else predicted
 
 
 def form_of(y):
@@ -12,8 +94,55 @@ def form_of(y):
     return "array" if isinstance(y, sparse.sparray) else "matrix"
 
 
-def in_form(prediction, form):
-    """Give a csr_array the form in which y came."""
-    if form == "dense":
-        return prediction.toarray()
-    return sparse.csr_matrix(prediction) if form == "matrix" else prediction
+def _dense_target(y):
+    """Y as an array; text is fine where it is one class per document."""
+    try:
+        return check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        remedy = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
+        expected = "a label indicator matrix or one class per document"
+        raise must_be("y", expected, "rows of different lengths", remedy) from error
+
+
+def count_labels(Y):
+    """Documents of each label, (n_labels,), of a canonical csr_array of label indicators."""
+    return np.bincount(Y.indices, minlength=Y.shape[1])
+
+
+def label_scores(estimator, method, X, n_labels):
+    """Scores of any multi-label classifier as a matrix, whatever shape it gives them.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+    method : str
+        The method to ask.
+    X : list, array or sparse matrix of n_samples documents
+    n_labels : int
+
+    Returns
+    -------
+    array of float32 of shape (n_samples, n_labels)
+        Of lists of arrays, one per label, as multi-output forests return, the columns of the
+        class 1; of sparse matrices what is not stored is 0.
+    """
+    scores = getattr(estimator, method)(X)
+    if isinstance(scores, list):
+        columns = zip(scores, estimator.classes_, strict=True)
+        scores = np.stack([_of_class_one(column, classes) for column, classes in columns], axis=1)
+    scores = scores.toarray() if sparse.issparse(scores) else scores
+    scores = np.array(scores, dtype=np.float32)
+    if n_labels == 1:
+        scores = scores.reshape(len(scores), -1)[:, -1:]
+    if scores.ndim != 2 or scores.shape[1] != n_labels:
+        expected = f"of shape (n_samples, {n_labels})"
+        raise must_be(f"What {method} returns", expected, f"shape {scores.shape}")
+    return scores
+
+
+def _of_class_one(probabilities, classes):
+    """Column of the class 1; zeros where the training documents had no such class."""
+    is_one = np.asarray(classes) == 1
+    return probabilities[:, is_one.argmax()] if is_one.any() else np.zeros(len(probabilities))

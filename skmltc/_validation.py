@@ -1,8 +1,8 @@
 """Checks that several modules share, and the one grammar of error messages."""
 
-from __future__ import annotations
-
 import difflib
+import sys
+import warnings
 
 import numpy as np
 from scipy import sparse
@@ -10,12 +10,20 @@ from sklearn.utils import check_array
 
 
 class LabelWarning(UserWarning):
-    """Labels that are legal but hopeless: without a training document, say."""
+    """Labels that nothing can be learned of: without a training document, for instance."""
 
 
 def must_be(what, expected, got, remedy=""):
     """Make the package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
     return ValueError(f"{what} must be {expected}. Got {got} instead. {remedy}".rstrip())
+
+
+def warn(message, category=UserWarning):
+    """Warn at the user's line: the first one outside this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_choice(what, value, choices):

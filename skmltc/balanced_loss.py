@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 
 import numpy as np
-import torch
-from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
-from ._linear import fit_linear, linear_scores, select_weight_decay
-from ._network import NetworkClassifier
-from ._networks import HeadScorer, best_epoch, network_scores
-from ._validation import must_be
-from .decision import LOGIT_ADJUSTMENTS, select_for_tail
-from .labels import log_odds_against
+from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
+from ._networks import HeadScorer, Plan, Trainer, best_epoch, fitted_by
+from ._targets import count_labels
+from ._validation import must_be, warn
+from .base import BaseLongTailClassifier, Decided, Trained, decides
+from .decision import adjusted, select_for_tail
+from .labels import NEVER_LOGIT, log_odds_against
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
+from .model_selection import list_held_out
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
-_MAX_ITER = 200  # of L-BFGS; a label needs ten to sixty
-NEVER_LOGIT = -50.0  # logit of a label without documents
 
 
-class BalancedLossClassifier(NetworkClassifier):
+class BalancedLossClassifier(BaseLongTailClassifier):
     """Multi-label text classifier with a loss that balances a long tail of labels.
 
     The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for
     Multi-label Text Classification with Long-Tailed Class Distribution* (EMNLP 2021), on any
     encoder. On features (TF-IDF, say) the default is a linear model, one per label, solved to
-    convergence; its weight decay, the shift of its logits by label frequency and the cut-off of
-    its decisions are learned from out-of-fold scores.
+    convergence; its weight decay and the thresholds of its decisions are learned from the scores of
+    held-out documents.
 
     Parameters
     ----------
@@ -46,8 +42,9 @@ class BalancedLossClassifier(NetworkClassifier):
         where `threshold` is a number (or y has one class per document) "auto" is the paper's
         "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
-        tau: logits are raised by tau log(N/n - 1) after training, N being all training documents
-        and n those of the label. "auto" learns it with the threshold; 0 where that is a number.
+        tau: logits are raised by tau log(N/n - 1) after training. "auto" is learned with the
+        thresholds for the default loss, whose negative tolerance favours rare labels; it is 0
+        with a loss that is given, and where `threshold` is a number.
     optimizer : {"auto", "lbfgs", "adamw"}, default="auto"
         "lbfgs" (full batch, to convergence) is for linear models and their default; "adamw"
         (mini-batches) the one for networks.
@@ -55,8 +52,8 @@ class BalancedLossClassifier(NetworkClassifier):
         Learning rate of AdamW, by default the `training.lr` of the encoder; L-BFGS has none.
     weight_decay : float or "auto", default="auto"
         For L-BFGS the factor of half the squared weights against the loss summed over documents;
-        "auto" chooses on out-of-fold scores. For AdamW its decoupled decay, by default the
-        `training.weight_decay` of the encoder.
+        "auto" chooses on held-out documents, by the criterion of the rule "frequency".
+        For AdamW its decoupled decay, by default the `training.weight_decay` of the encoder.
     max_epochs : int or "auto", default="auto"
         Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder,
         and where documents are few as many as make 200 steps.
@@ -64,16 +61,18 @@ class BalancedLossClassifier(NetworkClassifier):
         Documents per step of AdamW.
     early_stopping : bool or "auto", default="auto"
         Stop AdamW when the loss on a validation part no longer falls, and keep the best weights.
-        "auto" does so where the data can spare that part.
+        "auto" does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
-    threshold : float or str, default="tuned_low"
-        What `predict` cuts at: a probability, or a rule learned from out-of-fold scores.
-        "tuned": the best micro-F1. "tuned_low": the lowest cut-off within 0.3 points of it, which
-        finds more rare labels. "frequency": with a term in the label's frequency. "per_group",
-        "per_label": cut-offs of their own, drawn to the common one where positives are few.
+    threshold : float or str, default="frequency"
+        What `predict` cuts at: a probability, or a rule learned from the scores of held-out
+        documents. "frequency": one cut-off for score + tau log(N/n - 1), tau the best for macro-F1
+        within 0.3 points of the best micro-F1, N being all training documents and n those of the
+        label. "tuned": one cut-off, of the best micro-F1. "tuned_low": the lowest within 0.3
+        points of it. "per_group", "per_label": cut-offs of their own, drawn to the common one
+        where positives are few.
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"
@@ -101,7 +100,7 @@ class BalancedLossClassifier(NetworkClassifier):
     threshold_ : array of shape (n_labels,)
         Logit above which a label is predicted; +inf for a label without documents.
     logit_adjustment_, weight_decay_ : float
-        What was used; `weight_decay_` for L-BFGS.
+        What was used; `weight_decay_` by L-BFGS.
     coef_, intercept_ : array of float32 of shape (n_labels, n_features) and (n_labels,)
         Of a linear model fitted by L-BFGS.
     module_, net_, history_ : torch module, skorch net, list of dict
@@ -132,7 +131,7 @@ class BalancedLossClassifier(NetworkClassifier):
     """
 
     _parameter_constraints: dict = {
-        **NetworkClassifier._parameter_constraints,
+        **BaseLongTailClassifier._parameter_constraints,
         "logit_adjustment": [StrOptions({"auto"}), Interval(Real, None, None, closed="neither")],
     }
 
@@ -150,7 +149,7 @@ class BalancedLossClassifier(NetworkClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
-        threshold="tuned_low",
+        threshold="frequency",
         min_labels=0,
         device="auto",
         n_jobs=None,
@@ -177,123 +176,104 @@ class BalancedLossClassifier(NetworkClassifier):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def _fit(self, X, Y, validation, random_state):
-        loss = self._loss or self._recommended_loss()
-        if self._is_linear(self._encoder):
-            self._fit_linear(X, Y, loss, validation, random_state)
-        else:
-            self._fit_network(X, Y, loss, self._encoder, validation, random_state)
+    def _train(self, problem, train, given, seed):
+        loss = self._spec_of("loss") or self._recommended_loss(problem.target)
+        if self._is_linear(problem.inputs.encoder):
+            return self._train_linear(loss, train, given, seed)
+        return self._train_network(problem, loss, train, given, seed)
 
-    def _recommended_loss(self):
+    def _recommended_loss(self, target):
         """The best loss where the cut-off is learned; where it is given, one that cuts near 0.5."""
-        if self._learns_threshold():
+        if isinstance(self.threshold, str) and target.is_multilabel:
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
         return DistributionBalancedLoss()
 
     def _is_linear(self, encoder):
-        linear = getattr(encoder, "is_linear", False)
-        if self.optimizer == "lbfgs" and not linear:
+        if self.optimizer == "lbfgs" and not encoder.is_linear:
             raise must_be("optimizer", "'adamw' or 'auto' for an encoder with layers", "'lbfgs'")
-        if linear and self.optimizer != "adamw" and self.lr != "auto":
-            warnings.warn("lr has no effect on L-BFGS; it is for optimizer='adamw'.", stacklevel=4)
-        return linear and self.optimizer != "adamw"
+        linear = encoder.is_linear and self.optimizer != "adamw"
+        if linear and self.lr != "auto":
+            warn("lr has no effect on L-BFGS; it is for optimizer='adamw'.")
+        return linear
 
-    def _fit_linear(self, X, Y, loss, validation, random_state):
-        """Tune on documents held out, then fit on all; labels are independent of each other."""
-        settings = {
-            "device": self._device(),
-            "max_iter": _MAX_ITER,
-            "n_jobs": self.n_jobs,
-            "verbose": self.verbose,
-        }
-        decays = WEIGHT_DECAYS if self.weight_decay == "auto" else (float(self.weight_decay),)
-        parts = self._parts(Y, validation, random_state) if self._has_to_tune(decays) else []
-        if parts:
-            self.weight_decay_, self.logit_adjustment_, *unseen = select_weight_decay(
-                *_together(X, Y, validation),
-                loss,
-                parts,
-                decays,
-                self._adjustments(),
-                every_label=self.threshold == "per_label",
-                **settings,
-            )
-        else:
-            self.weight_decay_, unseen = decays[len(decays) // 2], (None, None)
-            self.logit_adjustment_ = self._fixed_adjustment()
-        self.coef_, intercept, self.n_iter_ = fit_linear(X, Y, loss, self.weight_decay_, **settings)
-        self.intercept_ = self._adjusted(intercept)
-        self._decide(*unseen)
+    def _train_linear(self, loss, train, given, seed):
+        """Choose the weight decay on held-out documents, then fit on all of them."""
+        solver = Solver(loss, self.weight_decay, self._adjustment(), self._device())
+        solver = solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
+        pairs = None
+        if self.weight_decay == "auto":
+            solver, pairs = self._select_weight_decay(solver, train, given, seed)
+        scorer, n_iter = fit_linear(train.X, train.Y, solver)
+        attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
+        attributes["logit_adjustment_"] = solver.logit_adjustment
+        return Trained(scorer, solver, train.Y, given, pairs, attributes)
 
-    def _fit_network(self, X, Y, loss, encoder, validation, random_state):
-        """Train by mini-batches; decide on the validation part, or out of fold if it is small."""
-        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
-        self.net_ = self._train(X_fit, Y_fit, loss, encoder, validation)
-        self.module_, self.history_ = self.net_.module_, list(self.net_.history)
-        self.n_iter_ = len(self.history_)
+    def _select_weight_decay(self, solver, train, given, seed):
+        """The solver with a weight decay, and the pairs that a decision can be learned from."""
+        held_out = list_held_out(train.Y, seed)
+        parts = [(train[fit], train[held]) for fit, held in held_out]
+        parts = [(train, given)] if decides(given) else parts
+        if not parts:
+            return solver._replace(weight_decay=WEIGHT_DECAYS[len(WEIGHT_DECAYS) // 2]), None
+        counts = count_labels(train.Y)
+        every_label = self.threshold == "per_label"
+        decay, pairs = select_weight_decay(
+            parts, counts, len(train), solver, WEIGHT_DECAYS, every_label=every_label
+        )
+        return solver._replace(weight_decay=decay), pairs
 
-        def train(X, Y):
-            net = self._train_for(best_epoch(self.net_), X, Y, loss, encoder)
-            return HeadScorer(net.module_, self._device())
+    def _train_network(self, problem, loss, train, given, seed):
+        """Train by mini-batches; the epochs are those of the lowest loss on unseen documents."""
+        inputs = problem.inputs
+        trainer = Trainer.of(self, inputs.encoder.training, self._device())
+        fit, unseen = trainer.split(train, given, seed)
+        net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
+        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)))
+        scorer = self._network_scorer(net.module_, fit.Y)
+        trained = Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
+        shown = {**trained.attributes, "logit_adjustment_": self._adjustment()}
+        return trained._replace(attributes=shown)
 
-        scorer = HeadScorer(self.module_, self._device())
-        pairs = self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state)
-        self._decide(*self._adjust_network(pairs))
+    def _retrain(self, documents, plan, seed):
+        if isinstance(plan, Solver):
+            return LazyLinearScorer(documents.X, documents.Y, plan)
+        net = plan.trainer.train_encoder(plan.inputs, plan.loss, documents, seed)
+        return self._network_scorer(net.module_, documents.Y)
 
-    def _adjust_network(self, pairs):
-        """Choose the logit adjustment and put it into the biases of the last layer.
+    def _network_scorer(self, network, Y):
+        counts = count_labels(Y)
+        raised = self._adjustment() * log_odds_against(counts, Y.shape[0])
+        return HeadScorer(network).raised(np.where(counts > 0, raised, NEVER_LOGIT))
 
-        Returns the adjusted pairs and the best micro-F1 of all adjustments.
-        """
-        self.logit_adjustment_, best = self._fixed_adjustment(), None
-        if pairs is not None:
-            rare = log_odds_against(self.label_counts_, self.n_samples_fit_)
-            options = {tau: pairs.shifted(tau * rare) for tau in self._adjustments()}
-            self.logit_adjustment_, _, best = select_for_tail(options)
-            pairs = options[self.logit_adjustment_]
-        head = self.module_[-1] if isinstance(self.module_, nn.Sequential) else self.module_
-        with torch.no_grad():
-            head.bias += torch.from_numpy(self._adjusted(0.0)).to(head.bias)
-        return pairs, best
+    def _decide(self, problem, train, trained, held_out, seed):
+        """Learn the logit adjustment with the default loss, then decide on adjusted scores."""
+        if not self._learns_adjustment(problem.target):
+            return super()._decide(problem, train, trained, held_out, seed)
+        pairs = self._pairs(trained, held_out)
+        against, tau = log_odds_against(count_labels(train.Y), len(train)), 0.0
+        if pairs is not None and pairs.is_true.any():
+            tau = select_for_tail(adjusted(pairs, against)).key
+            pairs = pairs.shifted(tau * against)
+        scorer = trained.scorer.raised(tau * against)
+        return Decided(scorer, self._learn_decision(pairs, train), {"logit_adjustment_": tau})
 
-    def _parts(self, Y, validation, random_state):
-        """Masks of the documents held out in turn, of those fitted and the validation part."""
-        if validation is None:
-            return self._held_out(Y, random_state)
-        return [np.arange(Y.shape[0] + validation[1].shape[0]) >= Y.shape[0]]
+    def _learns_adjustment(self, target):
+        """Whether the loss is the default one, whose logits of rare labels are too high."""
+        is_default = self.logit_adjustment == self.loss == "auto"
+        return is_default and isinstance(self.threshold, str) and target.is_multilabel
 
-    def _has_to_tune(self, decays):
-        return len(decays) > 1 or self._learns_threshold()
+    def _jobs(self):
+        return Solver(None, device=self._device(), n_jobs=self.n_jobs).jobs()
 
-    def _adjustments(self):
-        """The logit adjustments to choose from."""
-        learned = self.logit_adjustment == "auto" and self._learns_threshold()
-        return sorted(LOGIT_ADJUSTMENTS, key=abs) if learned else [self._fixed_adjustment()]
-
-    def _fixed_adjustment(self):
-        """The logit adjustment where there is nothing to learn it from."""
+    def _adjustment(self):
         return 0.0 if self.logit_adjustment == "auto" else float(self.logit_adjustment)
 
-    def _adjusted(self, intercept):
-        """Intercepts raised by label frequency; those of labels without documents out of reach."""
-        raised = intercept + self.logit_adjustment_ * log_odds_against(
-            self.label_counts_, self.n_samples_fit_
-        )
-        return np.where(self.label_counts_ > 0, raised, NEVER_LOGIT).astype(np.float32)
+    @property
+    def coef_(self):
+        """Weights of a model solved by L-BFGS, float32 of shape (n_labels, n_features)."""
+        return self.scorer_.weights.T
 
-    def _score(self, X):
-        if hasattr(self, "coef_"):
-            return linear_scores(X, self.coef_, self.intercept_)
-        return network_scores(self.module_, X, self._device())
-
-
-def _together(X, Y, validation):
-    """Training documents, and the validation part after them."""
-    if validation is None:
-        return X, Y
-    X_val, Y_val = validation
-    if sparse.issparse(X) or sparse.issparse(X_val):
-        X = sparse.vstack([X, X_val], format="csr")
-    else:
-        X = np.concatenate([X, X_val])
-    return X, sparse.vstack([Y, Y_val], format="csr")
+    @property
+    def intercept_(self):
+        """Intercepts of a model solved by L-BFGS, float32 of shape (n_labels,)."""
+        return self.scorer_.intercepts

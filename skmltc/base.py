@@ -1,51 +1,93 @@
-"""What the four estimators share: checking, describing labels, seeding, and the predict chain."""
+"""What all estimators share: the way from documents to decisions, and the predict chain."""
 
 from __future__ import annotations
 
 import copy
-import warnings
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._inputs import check_token_ids, input_kind, known_tokens, warn_of_counts
+from ._inputs import Inputs, input_kind
 from ._ranking import check_k
-from ._targets import form_of, in_form
-from ._validation import (
-    LabelWarning,
-    check_choice,
-    check_consistent_rows,
-    check_label_matrix,
-    must_be,
-)
-from .decision import check_threshold, decide, top_scores
-from .encoders import ENCODERS, BagEncoder, TextCNN
+from ._targets import Target, count_labels
+from ._validation import LabelWarning, check_choice, check_consistent_rows, must_be, warn
+from .decision import Decision, Documents, HeldOut, ScoredPairs, check_threshold
+from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN
 from .labels import label_groups
 from .losses import LOSSES
+from .model_selection import list_held_out
 
+ENOUGH_TO_DECIDE = 500  # labels on unseen documents; with fewer, decide on folds
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
 
 
-class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
-    """Base of the four estimators: `fit` checks and describes, `_fit` is the paper.
+class Problem(NamedTuple):
+    """What is learned of X and y before training."""
 
-    A subclass has its parameters, ``_fit(X, Y, validation, random_state)``, which sets
-    `threshold_`, and ``_score(X)``, the logits of a block of documents.
+    inputs: Inputs
+    target: Target
+
+
+class Trained(NamedTuple):
+    """What training leaves.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    plan : object
+        What training again on other documents needs: epochs, weight decay, mixture.
+    fitted_Y : csr_array of shape (n_fitted, n_labels)
+        Labels of the documents trained on.
+    unseen : Documents or None
+        Documents that training has not seen.
+    pairs : ScoredPairs, default=None
+        Where choosing the weight decay made them already.
+    attributes : mapping, default={}
+        Public fitted attributes.
+    interrupted : bool, default=False
+        Whether the user stopped the training.
+    """
+
+    scorer: object
+    plan: object
+    fitted_Y: sparse.csr_array
+    unseen: Documents | None
+    pairs: ScoredPairs | None = None
+    attributes: Mapping = MappingProxyType({})
+    interrupted: bool = False
+
+
+class Decided(NamedTuple):
+    """The scorer in the end, its decision, and further fitted attributes."""
+
+    scorer: object
+    decision: Decision
+    attributes: Mapping = MappingProxyType({})
+
+
+class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
+    """Base of all estimators.
+
+    A subclass has its parameters, ``_train(problem, train, given, seed)``, the paper step by step,
+    which returns a `Trained`, and ``_retrain(documents, plan, seed)``, which trains once more on
+    other documents and returns a scorer. Neither sets anything.
     """
 
     _default_encoders = {"features": BagEncoder(), "tokens": TextCNN()}
     _parameter_constraints: dict = {
-        "encoder": [str, BaseEstimator],
+        "encoder": "no_validation",  # `_spec_of` says what to subclass
         "loss": [str, BaseEstimator],
         "optimizer": [StrOptions({"auto", "lbfgs", "adamw"})],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
@@ -87,118 +129,123 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If X, y or a parameter is not of the form above; the message says what to give.
         """
+        return self._fit(X, y, X_val, y_val)
+
+    def _fit(self, X, y, X_val=None, y_val=None, **further):
+        self._check_parameters()
+        seed = draw_seed(self.random_state)
+        checker = copy.copy(self)  # learns the number and names of columns; this one is as it was
+        problem = self._learn(X, y, checker)
+        train, given = self._read(problem, X, y, X_val, y_val, checker)
+        further = {n: self._check_further(problem, v, checker) for n, v in further.items()}
+        trained = self._train(problem, train, given, seed, **further)
+        decided = self._decide(problem, train, trained, self._held_out(train, trained, seed), seed)
+        return self._set_fitted(checker, problem, train, trained, decided)
+
+    def _check_parameters(self):
         self._validate_params()
         check_threshold(self.threshold)
-        self._loss, self._encoder = self._spec("loss", LOSSES), self._spec("encoder", ENCODERS)
-        self._forget()
-        X = self._learn_inputs(X)
-        Y = self._learn_labels(y)
-        check_consistent_rows(X, Y)
-        self._describe_labels(Y)
-        validation = self._check_validation(X_val, y_val)
-        random_state = check_random_state(self.random_state)
-        with seeded_torch(random_state.randint(2**31 - 1)):
-            self._fit(X, Y, validation, random_state)
-        return self
+        self._spec_of("loss"), self._spec_of("encoder")
 
-    def _forget(self):
-        """Drop what an earlier fit learned: another encoder or y has other attributes."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-
-    def _learn_inputs(self, X):
-        """Learn whether X is features or tokens, and how many of them; return it checked."""
-        self._kind = input_kind(X) if self._encoder is None else _kind_of(self._encoder)
-        if self._encoder is None:
-            self._encoder = clone(self._default_encoders[self._kind])
-        X = self._checked(X, reset=True)
-        if self._kind == "features":
-            self._n_inputs = X.shape[1]
-            return X
-        warn_of_counts(X)
-        self._n_inputs = self._encoder.n_embeddings(int(X.max()))
-        return known_tokens(X, self._n_inputs)
-
-    def _check_inputs(self, X):
-        X = self._checked(X, reset=False)
-        return X if self._kind == "features" else known_tokens(X, self._n_inputs)
-
-    def _checked(self, X, reset):
-        if self._kind == "features":
-            return validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32)
-        return check_token_ids(validate_data(self, X, reset=reset), type(self).__name__)
-
-    def _check_validation(self, X_val, y_val):
-        if (X_val is None) != (y_val is None):
-            raise must_be("X_val and y_val", "given together", "one of them")
-        if X_val is None:
-            return None
-        X_val = self._check_inputs(X_val)
-        Y_val = self._indicators(y_val, "y_val")
-        check_consistent_rows(X_val, Y_val, name="y_val")
-        return X_val, Y_val
-
-    def _learn_labels(self, y):
-        """Learn from y what kind of target it is; return its indicators (n_samples, n_labels)."""
+    def _learn(self, X, y, checker):
+        """Learn what X and y are."""
         if y is None:
             remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
             raise must_be("y", "given", None, remedy)
-        self._form = form_of(y)
-        y = y if sparse.issparse(y) else _dense_target(y)
-        if sparse.issparse(y) or (y.ndim == 2 and y.shape[1] > 1):
-            self._target = "multilabel"
-            self.classes_ = np.arange(y.shape[1])
-        else:
-            y = column_or_1d(y, warn=True)
-            check_classification_targets(y)
-            self.classes_ = np.unique(y)
-            self._target = "binary" if len(self.classes_) == 2 else "multiclass"
-        if self._target != "multilabel" and len(self.classes_) < 2:
-            raise must_be("y", "of at least 2 classes", f"{len(self.classes_)} class")
-        return self._indicators(y, "y")
+        encoder = self._spec_of("encoder")
+        if encoder is None:
+            encoder = clone(self._default_encoders[input_kind(X)])
+        return Problem(Inputs.learn(X, encoder, checker), Target.learn(y))
 
-    def _indicators(self, y, name):
-        if self._target == "multilabel":
-            n_labels = len(self.classes_)
-            return check_label_matrix(y, n_labels=n_labels, name=name)
-        codes = np.searchsorted(self.classes_, column_or_1d(y))
-        codes = np.minimum(codes, len(self.classes_) - 1)
-        unknown = self.classes_[codes] != column_or_1d(y)
-        if unknown.any():
-            raise must_be(name, f"of the classes {self.classes_}", np.asarray(y)[unknown][0])
-        if self._target == "binary":
-            return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
-        ones = np.ones(len(codes), dtype=np.float32)
-        return sparse.csr_array(
-            (ones, codes, np.arange(len(codes) + 1)), shape=(len(codes), len(self.classes_))
-        )
+    def _read(self, problem, X, y, X_val, y_val, checker):
+        """Training documents and, if given, those of a validation part."""
+        train = read_documents(problem, X, y, checker)
+        warn_of_empty_labels(count_labels(train.Y))
+        if (X_val is None) != (y_val is None):
+            raise must_be("X_val and y_val", "given together", "one of them")
+        if X_val is None:
+            return train, None
+        return train, read_documents(problem, X_val, y_val, checker, "y_val")
 
-    def _describe_labels(self, Y):
-        self.n_samples_fit_, self.n_labels_ = Y.shape
-        self.label_counts_ = np.bincount(Y.indices, minlength=self.n_labels_)
-        groups = label_groups(self.label_counts_)
-        self.head_labels_ = np.flatnonzero(groups["head"])
-        self.tail_labels_ = np.flatnonzero(groups["tail"])
-        empty = np.flatnonzero(self.label_counts_ == 0)
-        if len(empty) == self.n_labels_:
-            raise must_be("y", "a matrix with at least one positive", "only zeros")
-        if len(empty):
-            first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-            warnings.warn(
-                f"{len(empty)} of {self.n_labels_} labels have no training document (columns "
-                f"{first}). They will never be predicted.",
-                LabelWarning,
-                stacklevel=3,
-            )
+    def _held_out(self, train, trained, seed):
+        """Yield documents with a scorer that has not seen them; nothing runs before it is asked.
 
-    def _spec(self, name, known):
-        """The spec behind a parameter: an object as it is, a name with its defaults."""
+        Those that training has not seen, if they have labels enough; else folds are trained.
+        """
+        if decides(trained.unseen):
+            yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
+        elif not trained.interrupted:
+            parts = list_held_out(train.Y, seed)
+            for k, (fit, held) in enumerate(parts, start=1):
+                if self.verbose:
+                    print(f"Training once more, without part {k} of {len(parts)}", flush=True)
+                scorer = self._retrain(train[fit], trained.plan, seed)
+                yield HeldOut(scorer, train.Y[fit], train[held])
+
+    def _decide(self, problem, train, trained, held_out, seed):
+        """Learn the decision, if there is a rule and something to learn it from."""
+        counts = count_labels(train.Y)
+        if not problem.target.is_multilabel:
+            return Decided(trained.scorer, Decision.best(len(counts)))
+        if not isinstance(self.threshold, str):
+            return Decided(trained.scorer, Decision.at_probability(self.threshold, counts))
+        pairs = self._pairs(trained, held_out)
+        return Decided(trained.scorer, self._learn_decision(pairs, train))
+
+    def _pairs(self, trained, held_out):
+        """Pairs of held-out documents; None where there are none."""
+        if trained.pairs is not None:
+            return trained.pairs
+        how = {"device": self._device(), "n_jobs": self._jobs()}
+        parts = [ScoredPairs.collect([part], **how) for part in held_out]
+        return ScoredPairs.concatenate(parts) if parts else None
+
+    def _jobs(self):
+        """Blocks of labels that are scored at a time."""
+        return 1
+
+    def _learn_decision(self, pairs, train):
+        """Learn a decision by the rule; where there is nothing to learn from, at probability .5."""
+        counts = count_labels(train.Y)
+        if pairs is None:
+            return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
+        return Decision.learn(self.threshold, pairs, counts, len(train))
+
+    def _set_fitted(self, checker, problem, train, trained, decided):
+        """Set all that was learned in place of what an earlier fit had; nothing else does."""
+        counts = count_labels(train.Y)
+        groups = label_groups(counts)
+        columns = vars(checker).keys() & {"n_features_in_", "feature_names_in_"}
+        fitted = {
+            **{name: getattr(checker, name) for name in columns},
+            "inputs_": problem.inputs,
+            "target_": problem.target,
+            "classes_": problem.target.classes,
+            "n_samples_fit_": len(train),
+            "n_labels_": len(counts),
+            "label_counts_": counts,
+            "head_labels_": np.flatnonzero(groups["head"]),
+            "tail_labels_": np.flatnonzero(groups["tail"]),
+            **trained.attributes,
+            **decided.attributes,
+            "scorer_": decided.scorer,
+            "decision_": decided.decision,
+        }
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        vars(self).update(fitted)
+        return self
+
+    def _spec_of(self, name):
+        """The spec behind a parameter: itself, or that of a name; None for "auto"."""
+        known, kind = {"loss": (LOSSES, BaseEstimator), "encoder": (ENCODERS, Encoder)}[name]
         value = getattr(self, name)
         if isinstance(value, str):
             check_choice(name, value, ["auto", *known])
             return None if value == "auto" else known[value]()
-        if not hasattr(value, "build"):
-            raise must_be(name, "a name or a spec with a build method", repr(value))
+        if not isinstance(value, kind) or not hasattr(value, "build"):
+            remedy = "Subclass skmltc.encoders.Encoder." if name == "encoder" else ""
+            raise must_be(name, "a name or a spec with a build method", repr(value), remedy)
         return value
 
     def set_params(self, **params):
@@ -217,20 +264,21 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         super().set_params(**{name: params[name] for name in params.keys() - nested})
         for name, known in (("loss", LOSSES), ("encoder", ENCODERS)):
             if any(key.startswith(f"{name}__") for key in nested):
-                self._resolve(name, known)
+                super().set_params(**{name: self._explicit_spec(name, known)})
         return super().set_params(**nested)
 
-    def _resolve(self, name, known):
-        spec = self._spec(name, known)
+    def _explicit_spec(self, name, known):
+        spec = self._spec_of(name)
         if spec is None:
             remedy = f"Name the {name} to set its parameters: one of {', '.join(known)}."
             raise must_be(name, "a name or a spec", "'auto'", remedy)
-        setattr(self, name, spec)
+        return spec
 
     def _wants_tokens(self):
         """Whether the encoder, as far as it is named, reads tokens alone."""
-        name = self.encoder if isinstance(self.encoder, str) else None
-        return _kind_of(ENCODERS.get(name, self.encoder)) == "tokens"
+        named = isinstance(self.encoder, str)
+        encoder = ENCODERS.get(self.encoder, Encoder) if named else self.encoder
+        return isinstance(encoder, type | Encoder) and encoder.kind == "tokens"
 
     def _has_logits(self):
         """Whether `decision_function` is there: for tokens when fitted.
@@ -245,6 +293,24 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
+    @property
+    def module_(self):
+        """The torch network; linear models that L-BFGS solves have none."""
+        return self.scorer_.network
+
+    @property
+    def threshold_(self):
+        """The thresholds in force, in logits (n_labels,); +inf for a label without documents."""
+        return self._decision_in_force().thresholds
+
+    def _decision_in_force(self):
+        """The decision that was learned, or that of a number that stands as threshold now."""
+        check_is_fitted(self)
+        decision = self.decision_
+        if self.target_.is_multilabel and not isinstance(self.threshold, str):
+            decision = Decision.at_probability(self.threshold, self.label_counts_)
+        return replace(decision, min_labels=self.min_labels)
+
     @available_if(_has_logits)
     def decision_function(self, X):
         """Logits of every label.
@@ -257,8 +323,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         -------
         array of float32 of shape (n_samples, n_labels), or (n_samples,) for a binary y
         """
-        logits = np.concatenate(list(self._score_blocks(X)))
-        return logits.ravel() if self._target == "binary" else logits
+        logits = np.concatenate(list(self._logit_blocks(X)))
+        return logits.ravel() if self.target_.type == "binary" else logits
 
     def predict_proba(self, X):
         """Probabilities: the logistic function of the logits, uncut.
@@ -275,10 +341,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         array of shape (n_samples, n_labels)
             For a 1-D y (n_samples, n_classes), with rows that sum to 1.
         """
-        probabilities = expit(np.concatenate(list(self._score_blocks(X))))
-        if self._target == "binary":
+        probabilities = expit(np.concatenate(list(self._logit_blocks(X))))
+        if self.target_.type == "binary":
             return np.hstack([1 - probabilities, probabilities])
-        if self._target == "multiclass":
+        if self.target_.type == "multiclass":
             tiny = np.finfo(probabilities.dtype).tiny
             probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), tiny)
         return probabilities
@@ -295,14 +361,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Sparse where y was.
         """
-        blocks = self._score_blocks(X)
-        if self._target == "multilabel":
-            decided = [decide(block, self.threshold_, self.min_labels) for block in blocks]
-            return in_form(sparse.vstack(decided, format="csr"), self._form)
-        logits = np.concatenate(list(blocks))
-        binary = self._target == "binary"
-        best = (logits[:, 0] > 0).astype(int) if binary else logits.argmax(axis=1)
-        return self.classes_[best]
+        decision = self._decision_in_force()
+        return self.target_.decode(map(decision.predict, self._logit_blocks(X)))
 
     def predict_topk(self, X, k=5):
         """The best labels of each document, without a dense matrix of all scores.
@@ -319,25 +379,23 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             Probabilities of the best k labels of each row.
         """
         check_k(k)
-        tops = [top_scores(block, self.threshold_, k) for block in self._score_blocks(X)]
+        tops = [self.decision_.topk(block, k) for block in self._logit_blocks(X)]
         best = sparse.vstack(tops, format="csr")
         best.data = expit(best.data.astype(np.float64))  # in float32 the best would tie at 1
         return best
 
-    def _score_blocks(self, X):
+    def _logit_blocks(self, X):
         """Logits of some thousand documents at a time."""
         check_is_fitted(self)
-        X = self._check_inputs(X)
+        X, device = self.inputs_.read(X, self), self._device()
         rows = max(1, _SCORES_AT_A_TIME // self.n_labels_)
-        return (self._score(X[block]) for block in gen_batches(X.shape[0], rows))
+        for block in gen_batches(X.shape[0], rows):
+            yield self.scorer_.scores(self.scorer_.encode(X[block], device))
 
     def __getstate__(self):
-        """Leave out what only training needs, and bring networks to the CPU."""
+        """Leave out what only training needs."""
         state = super().__getstate__().copy()
         state.pop("net_", None)
-        for name, value in state.items():
-            if isinstance(value, torch.nn.Module):
-                state[name] = copy.deepcopy(value).cpu()
         return state
 
     def __sklearn_tags__(self):
@@ -349,25 +407,34 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _kind_of(encoder):
-    """What an encoder reads, "features" or "tokens"; features where it does not say."""
-    return getattr(encoder, "kind", "features")
+def draw_seed(random_state):
+    """Make a seed of a random state: an integer is itself."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _dense_target(y):
-    try:
-        return check_array(y, ensure_2d=False, dtype=None, input_name="y")
-    except ValueError as error:
-        if "inhomogeneous" not in str(error):
-            raise
-        remedy = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
-        expected = "a label indicator matrix or one class per document"
-        raise must_be("y", expected, "rows of different lengths", remedy) from error
+def read_documents(problem, X, y, checker, name="y"):
+    """Documents of checked X, with the label indicators of y."""
+    X, Y = problem.inputs.read(X, checker), problem.target.indicators(y, name)
+    check_consistent_rows(X, Y, name=name)
+    return Documents(X, Y)
 
 
-@contextmanager
-def seeded_torch(seed):
-    """Seed torch for the block and leave its global random state as it was."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+def warn_of_empty_labels(label_counts):
+    """Refuse labels that are all without documents, and warn of some."""
+    empty, n_labels = np.flatnonzero(label_counts == 0), len(label_counts)
+    if len(empty) == n_labels:
+        raise must_be("y", "a matrix with at least one positive", "only zeros")
+    if len(empty):
+        first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        warn(
+            f"{len(empty)} of {n_labels} labels have no training document (columns {first}). "
+            "They will never be predicted.",
+            LabelWarning,
+        )
+
+
+def decides(unseen):
+    """Whether documents that training has not seen have labels enough to decide by."""
+    return unseen is not None and unseen.Y.nnz >= ENOUGH_TO_DECIDE

@@ -3,8 +3,6 @@
 Drawing needs matplotlib, `pip install "skmltc[plot]"`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ._validation import check_choice, check_label_matrix, must_be

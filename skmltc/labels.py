@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ._validation import LabelWarning, must_be
+from ._validation import LabelWarning, must_be, warn
+
+NEVER_LOGIT = -50.0  # of a label without documents
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,12 +268,11 @@ def parents_from_edges(classes, edges):
     edges = [_pair(edge) for edge in edges]
     known = [(child, parent) for child, parent in edges if row_of.get(child, n_labels) < n_labels]
     if edges and not known:
-        warnings.warn(
+        warn(
             "edges must be pairs (child, parent) with classes as children. "
             f"Got {len(edges)} edges of others instead, {edges[0][0]!r} the first: no label has "
             "a parent. Are the names spelled as in classes?",
             LabelWarning,
-            stacklevel=2,
         )
     parents = [row_of.setdefault(parent, len(row_of)) for _, parent in known]
     children = [row_of[child] for child, _ in known]

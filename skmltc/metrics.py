@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from . import labels
 from ._ranking import check_k, top_labels, top_of_sparse
+from ._targets import label_scores
 from ._validation import check_choice, check_label_matrix, must_be
 
 
@@ -350,9 +351,9 @@ class RankingScorer:
 
     def __call__(self, estimator, X, y):
         """Score a fitted estimator on test documents X with label indicators y."""
-        estimator, X = _last_step(estimator, X)
+        estimator, X = last_step(estimator, X)
         y = check_label_matrix(y)
-        scores = _label_scores(estimator, X, min(self.k, y.shape[1]))
+        scores = _scores_to_rank(estimator, X, y.shape[1], min(self.k, y.shape[1]))
         weights = [self._weights(estimator)] if self.metric in ("psp", "psndcg") else []
         return METRICS[self.metric](y, scores, *weights, k=self.k)
 
@@ -370,7 +371,7 @@ class RankingScorer:
         return labels.inverse_propensities(estimator.label_counts_, estimator.n_samples_fit_)
 
 
-def _last_step(estimator, X):
+def last_step(estimator, X):
     """Open Pipelines and searches: the estimator inside, and X as it gets there."""
     while isinstance(estimator, Pipeline) or hasattr(estimator, "best_estimator_"):
         if isinstance(estimator, Pipeline):
@@ -381,16 +382,12 @@ def _last_step(estimator, X):
     return estimator, X
 
 
-def _label_scores(estimator, X, k):
+def _scores_to_rank(estimator, X, n_labels, k):
     if hasattr(estimator, "predict_topk"):
         return estimator.predict_topk(X, k)
-    if hasattr(estimator, "decision_function"):
-        return estimator.decision_function(X)
-    scores = estimator.predict_proba(X)
-    if not isinstance(scores, list):
-        return scores
-    pairs = zip(scores, estimator.classes_, strict=True)  # one (n_samples, n_classes) a label
-    return np.column_stack([label @ (classes == 1) for label, classes in pairs])
+    has_logits = hasattr(estimator, "decision_function")
+    method = "decision_function" if has_logits else "predict_proba"
+    return label_scores(estimator, method, X, n_labels)
 
 
 def _propensity_scored(y_true, y_score, inverse_propensities, k, discount):

@@ -1,7 +1,5 @@
 """Splits and out-of-fold scores for label indicator matrices with rare labels."""
 
-from __future__ import annotations
-
 import warnings
 from numbers import Integral, Real
 
@@ -13,7 +11,9 @@ from sklearn.utils import _safe_indexing, check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import indexable
 
-from ._validation import check_choice, check_label_matrix, must_be
+from ._ranking import keep_top
+from ._targets import label_scores
+from ._validation import LabelWarning, check_choice, check_label_matrix, must_be
 
 METHODS = ("decision_function", "predict_proba", "predict_log_proba")
 BLOCK_SIZE = 2**24  # scores that are dense at a time
@@ -379,21 +379,21 @@ def multilabel_cross_val_predict(
     X, y = indexable(X, y if sparse.issparse(y) else np.asarray(y))
     check_label_matrix(y)
     folds = list_folds(cv, X, y, random_state)
-    tested = np.concatenate([test for _, test in folds])
-    _check_partition(tested, y.shape[0])
     scores = Parallel(n_jobs=n_jobs)(
         delayed(_score_fold)(clone(estimator), X, y, train, test, method, top_k)
         for train, test in folds
     )
     stack = np.concatenate if top_k is None else sparse.vstack
-    return stack(scores)[np.argsort(tested)]
+    return stack(scores)[np.argsort(np.concatenate([test for _, test in folds]))]
 
 
 def list_folds(cv, X, y, random_state=None):
     """Pairs of training and test rows, by a splitter or so many folds that test every document."""
     if isinstance(cv, Integral):
         cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
-    return list(check_cv(cv).split(X, y))
+    folds = list(check_cv(cv).split(X, y))
+    _check_partition(np.concatenate([test for _, test in folds]), y.shape[0])
+    return folds
 
 
 def _check_partition(tested, n_samples):
@@ -411,45 +411,45 @@ def _check_partition(tested, n_samples):
 def _score_fold(estimator, X, y, train, test, method, top_k):
     """Scores of the test documents by the estimator fitted on the training ones."""
     y_train = _safe_indexing(y, train)
-    with warnings.catch_warnings():
-        # One-vs-rest says so for every label without a document; these get -inf below.
-        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        estimator.fit(_safe_indexing(X, train), y_train)
+    fit_quietly(estimator, _safe_indexing(X, train), y_train)
     is_absent = np.asarray(y_train.sum(axis=0)).ravel() == 0
     blocks = []
     for rows in gen_batches(len(test), max(1, BLOCK_SIZE // y.shape[1])):
         scores = label_scores(estimator, method, _safe_indexing(X, test[rows]), y.shape[1])
         scores[:, is_absent] = -np.inf
-        blocks.append(scores if top_k is None else _keep_best(scores, top_k))
+        blocks.append(scores if top_k is None else keep_top(scores, top_k))
     return np.concatenate(blocks) if top_k is None else sparse.vstack(blocks)
 
 
-def label_scores(estimator, method, X, n_labels):
-    """Scores (n_samples, n_labels), whatever shape the estimator gives them."""
-    scores = getattr(estimator, method)(X)
-    if isinstance(scores, list):
-        columns = zip(scores, estimator.classes_, strict=True)
-        scores = np.stack([_of_class_one(column, classes) for column, classes in columns], axis=1)
-    scores = np.array(scores, dtype=np.float32)
-    if n_labels == 1:
-        scores = scores.reshape(len(scores), -1)[:, -1:]
-    if scores.ndim != 2 or scores.shape[1] != n_labels:
-        expected = f"of shape (n_samples, {n_labels})"
-        raise must_be(f"What {method} returns", expected, f"shape {scores.shape}")
-    return scores
+def fit_quietly(estimator, X, y):
+    """Fit on a fold; labels without a document in it are no news, and are left out afterwards."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+        warnings.filterwarnings("ignore", category=LabelWarning)
+        estimator.fit(X, y)
 
 
-def _of_class_one(probabilities, classes):
-    """Column of the class 1; zeros where the training documents had no such class."""
-    is_one = np.asarray(classes) == 1
-    return probabilities[:, is_one.argmax()] if is_one.any() else np.zeros(len(probabilities))
+_FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cut-off from
+_FOLDS, _MOST_LABELS_IN_FOLDS, _PARTS = 3, 5000, 6
 
 
-def _keep_best(scores, k):
-    """Keep the best k scores of each row, those of -inf left out."""
-    k = min(k, scores.shape[1])
-    columns = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
-    values = np.take_along_axis(scores, columns, axis=1)
-    found = values > -np.inf
-    ends = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    return sparse.csr_array((values[found], columns[found], ends), shape=scores.shape)
+def list_held_out(Y, seed):
+    """Rows to fit on and rows to hold out, in turn, where a model decides on unseen documents.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+    seed : int
+
+    Returns
+    -------
+    list of (array of int, array of int)
+        Three folds; one part of a sixth above 5,000 labels, where training takes long and labels
+        are many; nothing for fewer than ten documents.
+    """
+    n_samples, n_labels = Y.shape
+    if n_samples < _FEWEST_TO_HOLD_OUT:
+        return []
+    n_parts, n_used = (_FOLDS, _FOLDS) if n_labels <= _MOST_LABELS_IN_FOLDS else (_PARTS, 1)
+    folds = assign_folds(Y, n_parts, seed)
+    return [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(n_used)]

@@ -1,6 +1,7 @@
 """BalancedLossClassifier: what it decides itself, its losses, networks, searches, and real text."""
 
 import tracemalloc
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,10 +17,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skmltc import BalancedLossClassifier, _network, balanced_loss, base
-from skmltc._linear import models as _linear
+from skmltc import BalancedLossClassifier
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
-from skmltc.decision._rules import SLACK, THRESHOLD_RULES
+from skmltc.decision import RULES
 from skmltc.encoders import BagEncoder, TextCNN
 from skmltc.labels import log_odds_against
 from skmltc.losses import (
@@ -32,7 +32,7 @@ from skmltc.metrics import RankingScorer
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_cross_val_predict
 from skmltc.text import TokenSequenceVectorizer
 
-N_FIT = 450  # of the 600 documents of `split`
+N_FIT = 450  # of the 900 documents of `split`
 
 
 def linear(**parameters):
@@ -46,10 +46,11 @@ def network(**parameters):
 
 @pytest.fixture(scope="module")
 def split():
-    """Features and labels of 450 documents to fit on and of 150 others."""
-    corpus = make_long_tailed_corpus(600, 20, n_words=30, exponent=1.0, random_state=0)
+    """Features and labels of 450 documents to fit on and of 450 others, enough to decide by."""
+    corpus = make_long_tailed_corpus(900, 20, n_words=30, exponent=1.0, random_state=0)
     X = TfidfVectorizer(max_features=1000).fit_transform(corpus.data)
     assert corpus.target[:N_FIT].sum(axis=0).max() < N_FIT / 2  # else weighted_bce warns
+    assert corpus.target[N_FIT:].nnz >= 500
     return X[:N_FIT], corpus.target[:N_FIT], X[N_FIT:], corpus.target[N_FIT:]
 
 
@@ -68,10 +69,29 @@ def macro_f1(truth, predicted):
 
 
 def best_micro_f1(truth, scores):
-    """The best micro-F1 of any one cut-off, and the lowest cut-off within SLACK of it."""
+    """The best micro-F1 of any one cut-off, and the lowest cut-off within 0.003 of it."""
     cut_offs = np.unique(scores)
     f1 = np.array([micro_f1(truth, scores >= cut_off) for cut_off in cut_offs])
-    return f1.max(), cut_offs[f1 >= f1.max() - SLACK].min()
+    return f1.max(), cut_offs[f1 >= f1.max() - 0.003].min()
+
+
+@pytest.fixture
+def recorded():
+    """A class whose objects write down what they train, and each fold with its scorer."""
+
+    class Recorded(BalancedLossClassifier):
+        trained, folds = [], []
+
+        def _train(self, *arguments):
+            self.trained.append(super()._train(*arguments))
+            return self.trained[-1]
+
+        def _retrain(self, documents, plan, seed):
+            scorer = super()._retrain(documents, plan, seed)
+            self.folds.append((documents, plan, scorer))
+            return scorer
+
+    return Recorded
 
 
 # ------------------------------------------------------------------------- cut-offs and tuning
@@ -89,7 +109,7 @@ def test_a_number_is_a_probability_to_cut_at(make, probability, documents):
 
 
 @pytest.mark.parametrize("make", [linear, network])
-@pytest.mark.parametrize("rule", THRESHOLD_RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_every_rule_learns_cut_offs(make, rule, split):
     X, Y, X_test, Y_test = split
     model = make(threshold=rule, max_epochs=15).fit(X, Y)
@@ -103,7 +123,7 @@ def test_every_rule_learns_cut_offs(make, rule, split):
 
 def test_frequency_cut_offs_follow_the_frequency(split):
     X, Y, *_ = split
-    model = linear(threshold="frequency", logit_adjustment=0.0, loss="bce").fit(X, Y)
+    model = linear(threshold="frequency", loss="bce").fit(X, Y)
     line = np.polyfit(log_odds_against(Y.sum(axis=0), N_FIT), model.threshold_, 1)
     assert_allclose(
         np.polyval(line, log_odds_against(Y.sum(axis=0), N_FIT)), model.threshold_, atol=1e-9
@@ -114,11 +134,9 @@ def test_frequency_cut_offs_follow_the_frequency(split):
 @pytest.mark.parametrize("make", [linear, network])
 def test_the_cut_off_is_the_best_for_a_validation_part(make, split):
     X, Y, X_val, Y_val = split
-    settings = {"logit_adjustment": 0.0, "early_stopping": False, "max_epochs": 10}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_network, "_ENOUGH_TO_DECIDE", 1)
-        tuned = make(threshold="tuned", **settings).fit(X, Y, X_val, Y_val)
-        low = make(threshold="tuned_low", **settings).fit(X, Y, X_val, Y_val)
+    settings = {"early_stopping": False, "max_epochs": 10}
+    tuned = make(threshold="tuned", **settings).fit(X, Y, X_val, Y_val)
+    low = make(threshold="tuned_low", **settings).fit(X, Y, X_val, Y_val)
     scores = tuned.decision_function(X_val)
     best, lowest = best_micro_f1(Y_val, scores)
     assert_allclose(micro_f1(Y_val, tuned.predict(X_val)), best, atol=2e-3)
@@ -130,9 +148,8 @@ def test_the_cut_off_is_the_best_for_a_validation_part(make, split):
 
 @pytest.mark.parametrize("make", [linear, network])
 @pytest.mark.parametrize("tau", ["auto", 0.3])
-def test_the_cut_off_fits_the_adjusted_scores(make, tau, split, monkeypatch):
+def test_the_cut_off_fits_the_adjusted_scores(make, tau, split):
     X, Y, X_val, Y_val = split
-    monkeypatch.setattr(_network, "_ENOUGH_TO_DECIDE", 1)
     model = make(threshold="tuned", logit_adjustment=tau, early_stopping=False, max_epochs=25)
     model.fit(X, Y, X_val, Y_val)
     best, _ = best_micro_f1(Y_val, model.decision_function(X_val))
@@ -148,25 +165,116 @@ def test_a_validation_part_is_tuned_on_but_not_fitted_on(split):
         assert_allclose(mixed.threshold_, linear().fit(X, Y, X_val, Y_val).threshold_, atol=0.1)
 
 
-def test_l2_and_logit_adjustment_follow_the_data(split):
+def test_the_weight_decay_follows_the_data(split):
     X, Y, X_test, Y_test = split
     model = linear(weight_decay="auto").fit(X, Y)
-    assert model.weight_decay_ in balanced_loss.WEIGHT_DECAYS
-    assert model.logit_adjustment_ in balanced_loss.LOGIT_ADJUSTMENTS
+    assert model.weight_decay_ in (0.3, 0.1, 0.03, 0.01, 0.003)
     fixed = linear(weight_decay=model.weight_decay_).fit(X, Y)
     assert_array_equal(fixed.coef_, model.coef_)
     best, _ = best_micro_f1(Y_test, model.decision_function(X_test))
     assert micro_f1(Y_test, model.predict(X_test)) > best - 0.02
 
 
-def test_logit_adjustment_raises_rare_labels_in_the_intercepts(split):
+@pytest.mark.parametrize("loss", ["auto", "bce"])
+def test_the_weight_decay_is_the_best_for_rare_labels_among_the_best_for_all(loss, split):
+    """Of the best micro-F1 on unseen documents, or 0.3 points below, that of best macro-F1."""
+    X, Y, X_val, Y_val = split
+    chosen = linear(weight_decay="auto", loss=loss).fit(X, Y, X_val, Y_val).weight_decay_
+    micro, macro = {}, {}
+    for decay in (0.3, 0.1, 0.03, 0.01, 0.003):
+        predicted = linear(weight_decay=decay, loss=loss).fit(X, Y, X_val, Y_val).predict(X_val)
+        micro[decay], macro[decay] = micro_f1(Y_val, predicted), macro_f1(Y_val, predicted)
+    good = [decay for decay in micro if micro[decay] >= max(micro.values()) - 0.003]
+    assert chosen == max(good, key=macro.get)
+    assert len(good) < 5
+
+
+def test_a_threshold_does_not_change_the_weight_decay(split):
+    X, Y, *_ = split
+    loss = FocalLoss()
+    fitted = [
+        linear(weight_decay="auto", loss=loss, threshold=threshold).fit(X, Y)
+        for threshold in (0.5, "tuned", "frequency", "per_label")
+    ]
+    for model in fitted[1:]:
+        assert_array_equal(model.coef_, fitted[0].coef_)
+
+
+@pytest.mark.parametrize("make", [linear, network])
+def test_a_logit_adjustment_is_added_after_training(make, split):
     X, Y, *_ = split
     rare = log_odds_against(Y.sum(axis=0), N_FIT)
-    for make in (linear, network):
-        plain, raised = (make(logit_adjustment=tau, threshold=0.5).fit(X, Y) for tau in (0, 0.5))
-        difference = raised.decision_function(X) - plain.decision_function(X)
-        assert_allclose(difference, np.tile(0.5 * rare, (N_FIT, 1)), atol=1e-4)
-        assert raised.logit_adjustment_ == 0.5
+    plain, raised = (make(logit_adjustment=tau, threshold=0.5).fit(X, Y) for tau in (0, 0.5))
+    difference = raised.decision_function(X) - plain.decision_function(X)
+    assert_allclose(difference, np.tile(0.5 * rare, (N_FIT, 1)), atol=1e-4)
+    assert (plain.logit_adjustment_, raised.logit_adjustment_) == (0, 0.5)
+
+
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize(
+    "parameters", [{"threshold": 0.5}, {"threshold": "frequency", "loss": "bce"}], ids=str
+)
+def test_there_is_no_logit_adjustment_with_a_number_or_with_a_loss_that_is_given(
+    make, parameters, split
+):
+    X, Y, *_ = split
+    auto, zero = (make(logit_adjustment=tau, **parameters).fit(X, Y) for tau in ("auto", 0))
+    assert auto.logit_adjustment_ == 0
+    assert_array_equal(auto.decision_function(X), zero.decision_function(X))
+    assert_array_equal(auto.threshold_, zero.threshold_)
+
+
+def kindest_to_rare_labels(truth, scores, rare):
+    """The tau of best macro-F1 of those within 0.3 points of the best micro-F1, over all pairs."""
+    curves = {}
+    for tau in sorted([k / 50 for k in range(-10, 3)] + TAUS, key=abs):
+        shifted = scores + tau * rare
+        order = np.argsort(-shifted, axis=None)
+        found = np.cumsum(truth.ravel()[order])
+        f1 = 2 * found / (1 + np.arange(truth.size) + truth.sum())
+        curves[tau] = shifted, shifted.ravel()[order], f1
+    best = max(f1.max() for *_, f1 in curves.values())
+    macro = {
+        tau: macro_f1(truth, shifted >= ranked[np.flatnonzero(f1 >= best - 0.003)[-1]])
+        for tau, (shifted, ranked, f1) in curves.items()
+        if f1.max() >= best - 0.003
+    }
+    return max(macro, key=macro.get)
+
+
+TAUS = [0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
+
+
+@pytest.mark.parametrize("rule", ["tuned", "frequency"])
+@pytest.mark.parametrize("make", [linear, network])
+def test_with_the_default_loss_the_logit_adjustment_is_learned(make, rule, split):
+    X, Y, X_val, Y_val = split
+    settings = {"threshold": rule, "early_stopping": False, "max_epochs": 25}
+    auto, zero = (
+        make(logit_adjustment=tau, **settings).fit(X, Y, X_val, Y_val) for tau in ("auto", 0)
+    )
+    rare, scores = log_odds_against(Y.sum(axis=0), N_FIT), zero.decision_function(X_val)
+    tau = kindest_to_rare_labels(Y_val.toarray() > 0, scores, rare)
+    assert auto.logit_adjustment_ == tau != 0
+    assert_allclose(auto.decision_function(X_val), scores + tau * rare, atol=1e-4)
+    if rule == "tuned":
+        best, _ = best_micro_f1(Y_val, scores + tau * rare)
+        assert_allclose(micro_f1(Y_val, auto.predict(X_val)), best, atol=2e-3)
+
+
+@pytest.mark.parametrize("make", [linear, network])
+def test_the_models_of_folds_have_the_logit_adjustment_too(make, split, recorded):
+    """By the label counts of the fold."""
+    X, Y, *_ = split
+    parameters = make(max_epochs=1, threshold="tuned").get_params(deep=False)
+    for tau in (0.0, 0.5):
+        recorded(**parameters | {"logit_adjustment": tau}).fit(X, Y)
+    pairs = zip(recorded.folds[:3], recorded.folds[3:], strict=True)
+    for (documents, _, plain), (same, _, raised) in pairs:
+        assert abs(documents.X - same.X).nnz == 0
+        scores = [s.scores(s.encode(X, "cpu"), np.arange(20)) for s in (raised, plain)]
+        shift = 0.5 * log_odds_against(documents.Y.sum(axis=0), len(documents))
+        assert_allclose(np.subtract(*scores), np.tile(shift, (N_FIT, 1)), atol=1e-4)
 
 
 def test_the_defaults_of_the_losses_and_of_auto(split):
@@ -189,23 +297,40 @@ def test_a_given_threshold_is_no_trap_with_the_default_loss(split):
     assert predicted.sum() < 1.5 * Y_val.sum()
 
 
-@pytest.mark.parametrize("n_samples, n_parts", [(9, 0), (10, 3), (N_FIT, 3)])
+@pytest.mark.parametrize("make", [linear, network])
+@pytest.mark.parametrize("n_samples, n_folds", [(9, 0), (10, 3), (N_FIT, 3)])
 def test_every_document_is_held_out_once_where_there_are_enough(
-    n_samples, n_parts, split, monkeypatch
+    make, n_samples, n_folds, split, recorded
 ):
-    X, Y, *_ = split
-    parts = []
+    X, Y = split[0][:n_samples], split[1][:n_samples]
+    Y = Y[:, np.flatnonzero(Y.sum(axis=0))]
+    model = recorded(**make(max_epochs=1).get_params(deep=False)).fit(X, Y)
+    assert len(recorded.folds) == n_folds
+    if not n_folds:
+        assert_array_equal(model.threshold_, 0)
+        return
+    trained = [documents for documents, *_ in recorded.folds]  # each document in two of three
+    for part, whole in (("X", X), ("Y", Y)):
+        both = sparse.vstack([getattr(documents, part) for documents in trained]).toarray()
+        expected = np.tile(whole.toarray().astype(np.float32), (2, 1))
+        assert_array_equal(np.sort(both, axis=0), np.sort(expected, axis=0))
 
-    def spy(X, Y, loss, held_out, *arguments, **settings):
-        parts.extend(held_out)
-        return select_weight_decay(X, Y, loss, held_out, *arguments, **settings)
 
-    select_weight_decay = balanced_loss.select_weight_decay
-    monkeypatch.setattr(balanced_loss, "select_weight_decay", spy)
-    Y = Y[:n_samples, np.flatnonzero(Y[:n_samples].sum(axis=0))]
-    model = linear(weight_decay="auto").fit(X[:n_samples], Y)
-    assert len(parts) == n_parts and (not n_parts or (np.sum(parts, axis=0) == 1).all())
-    assert n_parts or (model.weight_decay_ == 0.03 and (model.threshold_ == 0).all())
+@pytest.mark.parametrize("n_samples", [10, N_FIT])
+def test_the_weight_decay_is_chosen_on_each_document_once(n_samples, split, recorded):
+    X, Y = split[0][:n_samples], split[1][:n_samples]
+    Y = Y[:, np.flatnonzero(Y.sum(axis=0))]
+    recorded(weight_decay="auto", random_state=0).fit(X, Y)
+    chosen_on = recorded.trained[0].pairs
+    assert_array_equal(chosen_on.n_positives, Y.sum(axis=0))
+    assert not recorded.folds  # the same pairs decide
+
+
+def test_few_documents_are_fitted_with_the_middle_weight_decay(split, recorded):
+    X, Y = split[0][:9], split[1][:9]
+    model = recorded(weight_decay="auto").fit(X, Y[:, np.flatnonzero(Y.sum(axis=0))])
+    assert model.weight_decay_ == 0.03 and recorded.trained[0].pairs is None
+    assert_array_equal(model.threshold_, 0)
 
 
 # ----------------------------------------------------------------------------------- the losses
@@ -217,7 +342,7 @@ def test_every_loss_learns(make, name, split):
     X, Y, X_test, Y_test = split
     model = make(loss=name, max_epochs=40, lr="auto").fit(X, Y)
     predicted = model.predict(X_test)
-    commonest = np.tile(np.arange(20) == Y.sum(axis=0).argmax(), (150, 1))
+    commonest = np.tile(np.arange(20) == Y.sum(axis=0).argmax(), (450, 1))
     assert micro_f1(Y_test, predicted) > 1.2 * micro_f1(Y_test, commonest)
     assert macro_f1(Y_test, predicted) > 0.15
 
@@ -267,50 +392,42 @@ def test_settings_reach_adamw(documents):
 # ------------------------------------------------------------------------------ early stopping
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """What every training was given."""
-    calls = []
-
-    def spy(network, loss, X, Y, **settings):
-        calls.append({"X": X, "Y": Y, **settings})
-        return fit_network(network, loss, X, Y, **settings)
-
-    fit_network = _network.fit_network
-    monkeypatch.setattr(_network, "fit_network", spy)
-    return calls
+def batch_sizes(model, epoch=0):
+    """How many documents a network was trained and validated on in an epoch."""
+    batches = model.net_.history[epoch, "batches"]
+    return [sum(b.get(f"{part}_batch_size", 0) for b in batches) for part in ("train", "valid")]
 
 
-def test_a_part_is_held_out_where_the_data_can_spare_it(split, trained, monkeypatch):
-    X, Y, *_ = split
-    network(max_epochs=1, threshold=0.5).fit(X, Y)
-    assert trained.pop()["validation"] is None and not trained
-    monkeypatch.setattr(_network, "_FEWEST_TO_STOP", 45)
-    network(max_epochs=1, threshold=0.5).fit(X, Y)
-    (call,) = trained
-    assert call["X"].shape[0] == 405 and call["validation"][0].shape[0] == 45
-    assert call["Y"].shape == (405, 20) and call["validation"][1].shape == (45, 20)
+@pytest.mark.parametrize("n_samples, sizes", [(999, [999, 0]), (1000, [900, 100])])
+def test_a_part_is_held_out_where_the_data_can_spare_a_hundred_documents(n_samples, sizes):
+    rng = np.random.RandomState(0)
+    X, Y = rng.rand(n_samples, 5), (rng.rand(n_samples, 2) < 0.3).astype(int)
+    model = network(max_epochs=1, threshold=0.5)
+    assert batch_sizes(clone(model).fit(X, Y)) == sizes
+    asked = clone(model).set_params(early_stopping=True, validation_fraction=0.3).fit(X, Y)
+    assert batch_sizes(asked)[1] == round(0.3 * n_samples)
+    never = clone(model).set_params(early_stopping=False).fit(X, Y)
+    assert batch_sizes(never) == [n_samples, 0]
 
 
-def test_a_labels_only_document_is_never_held_out(trained):
+def test_a_labels_only_document_is_never_held_out():
     rng = np.random.RandomState(0)
     X, Y = rng.rand(40, 5), np.zeros((40, 31), dtype=int)
     Y[np.arange(30), np.arange(30)] = 1  # thirty labels of one document each
     Y[::2, 30] = 1
-    network(max_epochs=1, early_stopping=True, threshold=0.5).fit(X, Y)
-    (call,) = trained
-    assert call["validation"][0].shape[0] == 4
-    assert (call["Y"].sum(axis=0)[:30] == 1).all()
+    model = network(max_epochs=1, early_stopping=True, threshold=0.5).fit(X, Y)
+    assert batch_sizes(model) == [36, 4]
+    # A label without a document in training would have the logit of those that never occur.
+    assert model.decision_function(X).min() > -20
 
 
-def test_where_every_document_is_the_only_one_of_a_label(trained, monkeypatch):
-    X, Y = np.random.RandomState(0).rand(40, 5), np.eye(40, dtype=int)
+def test_where_every_document_is_the_only_one_of_a_label():
+    X, Y = np.random.RandomState(0).rand(1000, 5), sparse.eye_array(1000, format="csr")
     message = "validation_fraction must be small enough .* Got 0.1 instead. early_stopping='auto'"
     with pytest.raises(ValueError, match=message):
         network(early_stopping=True).fit(X, Y)
-    monkeypatch.setattr(_network, "_FEWEST_TO_STOP", 1)
-    network(max_epochs=1, threshold=0.5).fit(X, Y)
-    assert trained.pop()["X"].shape[0] == 40
+    model = network(max_epochs=1, threshold=0.5).fit(X, Y)
+    assert batch_sizes(model) == [1000, 0]
 
 
 def test_early_stopping_keeps_the_best_weights(split):
@@ -325,32 +442,52 @@ def test_early_stopping_keeps_the_best_weights(split):
     assert_allclose(now, min(losses), rtol=1e-4)
 
 
-def test_without_early_stopping_the_validation_part_only_tunes(split, trained):
+def test_without_early_stopping_the_validation_part_only_tunes(split):
     X, Y, X_val, Y_val = split
     model = network(early_stopping=False, threshold=0.5).fit(X, Y, X_val, Y_val)
-    assert trained[0]["validation"] is None and len(model.history_) == 4
+    assert batch_sizes(model) == [N_FIT, 0] and len(model.history_) == 4
+    assert all("valid_loss" not in epoch for epoch in model.history_)
 
 
-def test_networks_decide_on_a_large_validation_part_else_out_of_fold(split, trained, monkeypatch):
+def test_a_fold_is_trained_as_its_documents_alone_are_for_the_best_number_of_epochs(
+    split, recorded
+):
     X, Y, X_val, Y_val = split
-    network().fit(X, Y, X_val, Y_val)
-    assert [call["X"].shape[0] for call in trained] == [450, 300, 300, 300]
-    assert [call["max_epochs"] for call in trained[1:]] == [4] * 3
-    held_out = sparse.vstack([call["X"] for call in trained[1:]]).sum(axis=0)
-    assert_allclose(held_out, 2 * X.sum(axis=0), rtol=1e-4)  # every document in two of three
-    trained.clear()
-    monkeypatch.setattr(_network, "_ENOUGH_TO_DECIDE", Y_val.nnz)
-    network().fit(X, Y, X_val, Y_val)
-    assert len(trained) == 1
+    parameters = network(loss="focal", max_epochs=30, patience=2).get_params(deep=False)
+    model = recorded(**parameters).fit(X, Y, X_val[:100], Y_val[:100])
+    losses = [epoch["valid_loss"] for epoch in model.history_]
+    n_epochs = int(np.argmin(losses)) + 1
+    assert 1 < n_epochs < model.n_iter_ < 30 and len(recorded.folds) == 3
+    settings = {"max_epochs": n_epochs, "early_stopping": False, "threshold": 0.5}
+    for documents, _, scorer in recorded.folds:
+        alone = BalancedLossClassifier(**parameters | settings).fit(documents.X, documents.Y)
+        scores = scorer.scores(scorer.encode(alone.inputs_.read(X_val, alone), "cpu"))
+        assert_array_equal(scores, alone.decision_function(X_val))
 
 
-@pytest.mark.parametrize("parameters", [{"threshold": 0.5}, {}])
-def test_nothing_is_trained_for_a_threshold_that_is_not_learned(parameters, documents, trained):
-    classes = np.arange(300) % 3
-    network(max_epochs=1, **parameters).fit(documents.X, classes)
-    assert len(trained) == 1
-    network(max_epochs=1, threshold=0.5).fit(documents.X, documents.Y)
-    assert len(trained) == 2
+def test_a_fold_is_solved_with_the_weight_decay_of_the_whole(split, recorded):
+    X, Y, X_val, _ = split
+    parameters = linear(loss="focal").get_params(deep=False)
+    recorded(**parameters).fit(X, Y)
+    assert len(recorded.folds) == 3
+    for documents, _, scorer in recorded.folds:
+        alone = linear(loss="focal", threshold=0.5).fit(documents.X, documents.Y)
+        scores = scorer.scores(scorer.encode(X_val, "cpu"), np.arange(20))
+        assert_allclose(scores, alone.decision_function(X_val), atol=2e-3)
+        other = linear(loss="focal", threshold=0.5, weight_decay=0.02)
+        other.fit(documents.X, documents.Y)  # what the share of the documents would make of it
+        assert abs(scores - other.decision_function(X_val)).max() > 0.1
+
+
+@pytest.mark.parametrize("make", [linear, network])
+def test_nothing_is_trained_for_a_threshold_that_is_not_learned(make, documents, recorded):
+    model = recorded(**make(max_epochs=1).get_params(deep=False))
+    for threshold in ("tuned", 0.5):  # one class per document: the best is predicted
+        clone(model).set_params(threshold=threshold).fit(documents.X, np.arange(300) % 3)
+    model.set_params(threshold=0.5).fit(documents.X, documents.Y)
+    assert not recorded.folds
+    model.set_params(threshold="tuned").fit(documents.X, documents.Y)
+    assert len(recorded.folds) == 3
 
 
 def test_callbacks_and_verbose_reach_the_training(documents, capsys):
@@ -365,8 +502,11 @@ def test_callbacks_and_verbose_reach_the_training(documents, capsys):
     assert epochs == [epoch["train_loss"] for epoch in model.history_] and len(epochs) == 4
     assert "train_loss" in capsys.readouterr().out
     linear(verbose=1).fit(documents.X, documents.Y)
+    once_more = [f"Training once more, without part {k} of 3" for k in (1, 2, 3)]
+    assert capsys.readouterr().out.splitlines() == ["labels: 12 of 12", *once_more]
+    linear(verbose=1, weight_decay="auto").fit(documents.X, documents.Y)
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["labels scored out of fold: 12 of 12"] * 3 + ["labels: 12 of 12"]
+    assert lines == ["labels tried: 12 of 12"] * 3 + ["labels: 12 of 12"]
     linear().fit(documents.X, documents.Y)
     assert capsys.readouterr().out == ""
 
@@ -474,27 +614,38 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
+@contextmanager
+def traced_memory():
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("make", [linear, network])
-def test_nothing_as_large_as_documents_times_labels_is_dense(make, monkeypatch):
-    n_samples, n_labels = 12000, 200
+def test_nothing_as_large_as_documents_times_labels_is_dense(make):
+    n_samples, n_labels, n_new = 6000, 400, 120_000
     rng = np.random.RandomState(0)
     Y = sparse.random_array((n_samples, n_labels), density=0.001, rng=rng, format="csr") > 0
     X = Y @ sparse.random_array((n_labels, 100), density=0.1, rng=rng, format="csr")
-    monkeypatch.setattr(_linear, "_BLOCK_ELEMENTS", 2**16)
-    monkeypatch.setattr(base, "_SCORES_AT_A_TIME", 2**16)
-    monkeypatch.setattr(balanced_loss, "_MAX_ITER", 4)
-    model = make(max_epochs=1, batch_size=1000, early_stopping=False, logit_adjustment=0.0)
-    with LargestTensor() as largest:
-        clone(model).fit(X[:20], np.ones((20, 2)))  # a first fit loads half of torch
-        tracemalloc.start()
-        predicted = model.fit(X, Y).predict(X)
-        top = model.predict_topk(X, 3)
+    X_new = sparse.vstack(n_new // n_samples * [X], format="csr")
+    fast = {"loss": "bce", "weight_decay": 30.0} if make is linear else {"batch_size": 1000}
+    fast |= {"threshold": "tuned", "logit_adjustment": 0.0}
+    model = make(max_epochs=1, early_stopping=False, **fast)
+    clone(model).fit(X[:20], np.ones((20, 2)))  # a first fit loads half of torch
+    with LargestTensor() as largest, traced_memory():
+        model.fit(X, Y)
         _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert isinstance(predicted, sparse.csr_array) and predicted.shape == Y.shape
-    assert top.nnz == 3 * n_samples and 0 < predicted.nnz < 2 * n_samples
-    assert largest.elements < n_samples * n_labels / 5
-    assert peak < 4 * n_samples * n_labels
+        assert largest.elements < n_samples * n_labels / 5
+        assert peak < 4 * n_samples * n_labels
+        tracemalloc.reset_peak()
+        predicted, top = model.predict(X_new), model.predict_topk(X_new, 3)
+        _, peak = tracemalloc.get_traced_memory()
+    assert largest.elements < n_new * n_labels / 5
+    assert peak < 4 * n_new * n_labels
+    assert isinstance(predicted, sparse.csr_array) and predicted.shape == (n_new, n_labels)
+    assert top.nnz == 3 * n_new and 0 < predicted.nnz < 2 * n_new
 
 
 # ----------------------------------------------------------------------------------- real text

@@ -1,5 +1,6 @@
 """The contract that all estimators share, on the linear model and on small networks."""
 
+import linecache
 import os
 import pickle
 import subprocess
@@ -20,13 +21,26 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
-from skmltc import BalancedLossClassifier, base
-from skmltc._validation import LabelWarning
-from skmltc.decision import MultilabelVotingClassifier
-from skmltc.decision._rules import THRESHOLD_RULES
-from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
+from skmltc import (
+    BalancedLossClassifier,
+    HeadToTailClassifier,
+    HybridSiameseClassifier,
+    TReaderXMLClassifier,
+    base,
+)
+from skmltc.decision import RULES, MultilabelVotingClassifier
+from skmltc.encoders import (
+    BagEncoder,
+    BiLSTMAttention,
+    Encoder,
+    TextCNN,
+    Training,
+    WordEmbedding,
+)
 from skmltc.encoders._token_modules import ConvolutionalEncoder
+from skmltc.labels import LabelWarning
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
+from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1, random_state=0)
@@ -34,6 +48,23 @@ NETWORK = BalancedLossClassifier(
     encoder=BagEncoder(hidden_dims=(8,)), max_epochs=3, early_stopping=False, random_state=0
 )
 BOTH = pytest.mark.parametrize("model", [LINEAR, NETWORK], ids=["linear", "network"])
+SMALL = {
+    "encoder": BagEncoder(hidden_dims=(8,)),
+    "max_epochs": 2,
+    "early_stopping": False,
+    "random_state": 0,
+}
+SIAMESE = HybridSiameseClassifier(n_phi=20, n_triplets=64, **SMALL)
+TRANSFERRED = HeadToTailClassifier(n_ensembles=2, **SMALL)
+READ = TReaderXMLClassifier(n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL)
+ALL = {
+    "linear": LINEAR,
+    "network": NETWORK,
+    "siamese": SIAMESE,
+    "transferred": TRANSFERRED,
+    "read": READ,
+}
+EACH = pytest.mark.parametrize("model", ALL.values(), ids=ALL)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +89,30 @@ def weights(model):
 def assert_same_model(model, other):
     for mine, others in zip(weights(model), weights(other), strict=True):
         assert_array_equal(mine, others)
+
+
+def assert_same_scores(model, other, X):
+    assert_array_equal(model.decision_function(X), other.decision_function(X))
+    assert_array_equal(model.threshold_, other.threshold_)
+
+
+def in_hooks(model, before):
+    """A copy of a class of its own that calls ``before(name)`` at each step of `fit`."""
+
+    class Watched(type(model)):
+        def _train(self, *arguments, **further):
+            before("_train")
+            return super()._train(*arguments, **further)
+
+        def _retrain(self, *arguments):
+            before("_retrain")
+            return super()._retrain(*arguments)
+
+        def _decide(self, *arguments):
+            before("_decide")
+            return super()._decide(*arguments)
+
+    return Watched(**clone(model).get_params(deep=False))
 
 
 # ---------------------------------------------------------------------------------- bad input
@@ -123,7 +178,7 @@ def test_bad_data(model, case, X, y):
         clone(model).fit(*make(X, y))
 
 
-CHOICES = ", ".join(map(repr, THRESHOLD_RULES))
+CHOICES = ", ".join(map(repr, RULES))
 BAD_PARAMETERS = [
     ({"loss": "focl"}, "loss must be one of 'auto', 'bce', .* Got 'focl' instead. Did you mean"),
     ({"loss": "db"}, "loss must be one of .* Got 'db' instead"),
@@ -131,7 +186,10 @@ BAD_PARAMETERS = [
     ({"loss": LINEAR}, "loss must be a name or a spec with a build method. Got Balanced"),
     ({"loss": FocalLoss(gamma=-1)}, r"gamma of FocalLoss must be .* Got -1 instead"),
     ({"encoder": "bga"}, "encoder must be one of 'auto', 'bag', 'cnn', .* Did you mean 'bag'"),
-    ({"encoder": LINEAR}, "encoder must be a name or a spec with a build method"),
+    *(
+        ({"encoder": value}, "encoder must be a name or a spec .* Subclass skmltc.encoders.Encoder")
+        for value in (LINEAR, DistributionBalancedLoss(), BagEncoder, torch.nn.Linear(6, 3), 3)
+    ),
     ({"encoder": BagEncoder(dropout=2)}, r"dropout must be a number in \[0, 1\). Got 2 instead"),
     ({"encoder": BagEncoder(hidden_dims=8)}, "hidden_dims must be a tuple of positive integers"),
     ({"threshold": "tund"}, f"threshold must be one of {CHOICES}. Got 'tund' instead. Did you"),
@@ -213,6 +271,16 @@ def test_a_label_without_documents_is_never_predicted(model, threshold, X, y):
     assert np.isfinite(proba).all() and proba[:, 1].max() < 1e-12
     assert_array_equal(model.predict(X), np.tile([1, 0, 1, 1], (60, 1)))
     assert_array_equal(np.bincount(model.predict_topk(X, 4).indices), [60, 0, 60, 60])
+
+
+@EACH
+def test_labels_without_documents_are_warned_of_at_the_users_line(model, X, y):
+    y = np.insert(y, 1, 0, axis=1)
+    with pytest.warns(LabelWarning, match="1 of 4 labels have no training document") as caught:
+        clone(model).fit(X, y)  # the user's line
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert "# the user's line" in linecache.getline(warning.filename, warning.lineno)
 
 
 @BOTH
@@ -361,7 +429,7 @@ def test_attributes_describe_the_training_data(model, X):
 @BOTH
 def test_classes_of_a_multiclass_target_are_given_back(model, X):
     y = np.array(["low", "middle", "top"])[(3 * X[:, 0]).astype(int)]
-    model = clone(model).set_params(max_epochs=40).fit(X, y)
+    model = clone(model).set_params(max_epochs=160).fit(X, y)
     assert model.classes_.tolist() == ["low", "middle", "top"]
     proba, scores = model.predict_proba(X), model.decision_function(X)
     assert proba.shape == scores.shape == (60, 3)
@@ -374,7 +442,7 @@ def test_classes_of_a_multiclass_target_are_given_back(model, X):
 @BOTH
 def test_classes_of_a_binary_target_are_given_back(model, X):
     y = np.where(X[:, 1] > 0.5, "yes", "no")
-    model = clone(model).set_params(max_epochs=40).fit(X, y)
+    model = clone(model).set_params(max_epochs=160).fit(X, y)
     proba, scores = model.predict_proba(X), model.decision_function(X)
     assert model.classes_.tolist() == ["no", "yes"]
     assert scores.shape == (60,) and proba.shape == (60, 2)
@@ -449,6 +517,94 @@ def test_min_labels_gives_every_document_its_best_labels(model, documents):
     assert (predicted.sum(axis=1) == 2).any()
 
 
+@EACH
+def test_a_number_as_threshold_is_read_when_predict_is_called(model, X, y):
+    model = clone(model).set_params(threshold="tuned").fit(X, y)
+    learned, scores, predicted = model.threshold_, model.decision_function(X), model.predict(X)
+    for probability in (0.3, 0.9):
+        model.set_params(threshold=probability)
+        assert_allclose(model.threshold_, logit(probability))
+        assert_array_equal(model.predict(X), scores > logit(probability))
+    assert_array_equal(model.decision_function(X), scores)
+    model.set_params(threshold="tuned")
+    assert_array_equal(model.threshold_, learned)
+    assert_array_equal(model.predict(X), predicted)
+
+
+@EACH
+def test_the_number_of_labels_is_read_when_predict_is_called(model, X, y):
+    model = clone(model).set_params(threshold=0.999).fit(X, y)
+    few = model.predict(X)
+    at_least_two = model.set_params(min_labels=2).predict(X)
+    assert few.sum(axis=1).min() < 2 == at_least_two.sum(axis=1).min()
+    assert (at_least_two >= few).all()
+
+
+@BOTH
+def test_the_threshold_in_force_cannot_be_set(model, X, y):
+    model = clone(model).set_params(threshold="tuned")
+    assert not hasattr(model, "threshold_")
+    model.fit(X, y)
+    with pytest.raises(AttributeError, match="threshold_"):
+        model.threshold_ = np.zeros(3)
+
+
+# ------------------------------------------------------------------------ what decides
+
+
+def counting_folds(model):
+    """A copy, and a list that grows by one with each training on a fold."""
+    folds = []
+    return in_hooks(model, lambda step: folds.append(step) if step == "_retrain" else None), folds
+
+
+def unseen(n_assignments):
+    """Documents with one of three labels each."""
+    X = np.random.RandomState(1).rand(n_assignments, 6).astype(np.float32)
+    return X, np.eye(3, dtype=int)[np.arange(n_assignments) % 3]
+
+
+@EACH
+@pytest.mark.parametrize("n_assignments, n_folds", [(499, 3), (500, 0)])
+def test_a_validation_part_decides_if_it_has_500_labels_on_its_documents(
+    model, n_assignments, n_folds, X, y
+):
+    model, folds = counting_folds(model)
+    model.set_params(threshold="tuned", max_epochs=1).fit(X, y, *unseen(n_assignments))
+    assert len(folds) == n_folds
+
+
+@pytest.mark.parametrize("weight_decay", [0.1, "auto"])
+@BOTH
+def test_a_smaller_part_leaves_it_to_the_folds_and_a_larger_one_decides(model, weight_decay, X, y):
+    model = clone(model).set_params(threshold="tuned", loss="bce", weight_decay=weight_decay)
+    alone = clone(model).fit(X, y)
+    smaller = clone(model).fit(X, y, *unseen(499))
+    assert_same_model(smaller, alone)
+    X_val, y_val = unseen(500)
+    larger = clone(model).fit(X, y, X_val, y_val)
+    assert (larger.threshold_ != alone.threshold_).all()
+    is_true, scores = y_val > 0, larger.decision_function(X_val)
+    f1 = [
+        2 * (is_true & (scores > cut_off)).sum() / (500 + (scores > cut_off).sum())
+        for cut_off in (*larger.threshold_[:1], *np.unique(scores))
+    ]
+    assert_allclose(f1[0], max(f1), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["network", "siamese", "transferred", "read"])
+@pytest.mark.parametrize("fraction, n_folds", [(0.25, 3), (0.5, 0)])
+def test_a_part_that_is_split_off_decides_if_it_is_large_enough(name, fraction, n_folds):
+    rng = np.random.RandomState(0)
+    X, y = rng.rand(400, 6).astype(np.float32), (rng.rand(400, 3) < 0.9).astype(int)
+    model, folds = counting_folds(ALL[name])
+    model.set_params(early_stopping=True, validation_fraction=fraction, threshold="tuned")
+    if name == "siamese":
+        model.set_params(n_phi=380)
+    model.set_params(max_epochs=1).fit(X, y)
+    assert len(folds) == n_folds
+
+
 # ---------------------------------------------------------------------------------- parameters
 
 
@@ -511,6 +667,150 @@ def test_a_second_fit_forgets_the_first(first, second, X, y):
     assert_array_equal(model.predict_proba(X[:, :5]), fresh.predict_proba(X[:, :5]))
 
 
+FAILURES = {
+    "features": lambda model, X, y: model.fit(with_value(X[:, :4], np.nan), y),
+    "labels": lambda model, X, y: model.fit(X[:, :4], y[:, :2] * 2),
+    "validation part": lambda model, X, y: model.fit(X[:, :4], y[:, :2], X, y[:, :2]),
+    "loss": lambda model, X, y: model.set_params(loss=FocalLoss(gamma=-1)).fit(X[:, :4], y[:, :2]),
+}
+
+
+def assert_whole(model, fitted, X, predicted):
+    """Whether it is the model that was there, attribute by attribute."""
+    now = vars(model)
+    assert now.keys() == fitted.keys()
+    assert all(now[name] is value for name, value in fitted.items() if name.endswith("_"))
+    assert model.n_features_in_ == 6 and model.n_labels_ == len(model.threshold_) == 3
+    for method, expected in predicted.items():
+        assert_array_equal(getattr(model, method)(X), expected)
+
+
+def predictions(model, X):
+    return {name: getattr(model, name)(X) for name in ("predict", "decision_function")}
+
+
+@EACH
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_a_fit_that_is_refused_leaves_the_model_that_was_there(model, failure, X, y):
+    model = clone(model).set_params(threshold=0.5).fit(X, y)
+    fitted, predicted = dict(vars(model)), predictions(model, X)
+    with pytest.raises(ValueError):
+        failure(model, X, y)
+    assert_whole(model, fitted, X, predicted)
+
+
+@EACH
+@pytest.mark.parametrize("step, n_done", [("_train", 0), ("_retrain", 2), ("_decide", 0)])
+def test_a_fit_that_fails_midway_leaves_the_model_that_was_there(model, step, n_done, X, y):
+    left = {step: np.inf}
+
+    def fail_in_time(name):
+        left[name] = left.get(name, np.inf) - 1
+        if left[name] < 0:
+            raise ZeroDivisionError
+
+    model = in_hooks(model, fail_in_time).set_params(threshold="tuned").fit(X, y)
+    fitted, predicted = dict(vars(model)), predictions(model, X)
+    left[step] = n_done
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X[:, :4], y[:, :2])
+    assert_whole(model, fitted, X, predicted)
+    left[step] = np.inf
+    assert model.fit(X[:, :4], y[:, :2]).predict(X[:, :4]).shape == (60, 2)
+
+
+# ------------------------------------------------------------------- arguments are left alone
+
+
+def held_by(argument):
+    """All that an argument holds, copied, to be compared after a call."""
+    if isinstance(argument, list | tuple):
+        return [id(argument), *argument]
+    if sparse.issparse(argument):
+        names = "row col data" if argument.format == "coo" else "indptr indices data"
+        parts = [getattr(argument, name) for name in names.split()]
+        return [argument.format, argument.shape, *map(held_by, parts)]
+    if isinstance(argument, np.ndarray):
+        return [argument.dtype.str, argument.copy()]
+    if hasattr(argument, "get_params"):  # vars are more than parameters if it was fitted
+        parameters = argument.get_params(deep=False).values()
+        return [id(argument), sorted(vars(argument)), *map(held_by, parameters)]
+    return argument
+
+
+def assert_left_alone(call, *arguments, **named):
+    given = [*arguments, *named.values()]
+    before = [held_by(argument) for argument in given]
+    returned = call(*arguments, **named)
+    np.testing.assert_equal([held_by(argument) for argument in given], before)
+    return returned
+
+
+def messy(matrix):
+    """The same in CSR, each row backwards, its last number in two halves, and a stored zero."""
+    rows = [[(j, row[j]) for j in np.flatnonzero(row)[::-1]] for row in np.asarray(matrix)]
+    rows = [[*row, (0, 0)] for row in rows]
+    indptr = np.cumsum([0, *map(len, rows)])
+    columns, values = (np.array([pair[k] for row in rows for pair in row]) for k in (0, 1))
+    return sparse.csr_matrix((values.astype(np.float32), columns, indptr), matrix.shape)
+
+
+class Listener(Callback):
+    """A callback of the user's that does nothing."""
+
+
+def with_arguments(model):
+    """A copy with whatever of its parameters is an object: specs, lists, arrays."""
+    model = clone(model).set_params(loss=DistributionBalancedLoss(kappa=0.2), threshold="tuned")
+    if isinstance(model, TReaderXMLClassifier):
+        model.set_params(retrieval=CosineNeighbors(), label_parents=np.array([-1, 0, 3, -1]))
+    return model.set_params(callbacks=[Listener()])
+
+
+@EACH
+@pytest.mark.parametrize("form", ["csr", "dense", "tokens"])
+def test_arguments_stay_as_they_are(model, form, X, y):
+    model = with_arguments(model)
+    tokens = ((9 * X + 1) * (np.arange(6) < 7 * X[:, :1])).astype(np.int32)
+    X = {"csr": messy(X * (X > 0.4)), "dense": X.copy(), "tokens": tokens}[form]
+    if form == "tokens":
+        model.set_params(encoder=WordEmbedding(embedding_dim=8), max_epochs=1)
+    texts = {"label_tokens": X[:4]} if isinstance(model, TReaderXMLClassifier) else {}
+    parts = [part.copy() for part in (X, messy(y), X[:30], messy(y[:30]))]
+    parameters = held_by(model)[2:]
+    assert_left_alone(model.fit, *parts, **texts)
+    np.testing.assert_equal(held_by(model)[2:], parameters)
+    fitted = dict(vars(model))
+    for method in ("predict", "predict_proba", "decision_function", "predict_topk"):
+        assert_left_alone(getattr(model, method), X)
+    assert vars(model).keys() == fitted.keys()
+    assert all(vars(model)[name] is value for name, value in fitted.items())
+    if isinstance(model, HeadToTailClassifier):
+        assert_left_alone(model.add_labels, X, messy(y[:, :1]))
+
+
+FORMS_OF_Y = {
+    "integers": lambda y: y,
+    "floats": lambda y: y.astype(np.float32),
+    "truth values": lambda y: y.astype(bool),
+    "CSR": messy,
+    "CSC": sparse.csc_array,
+    "COO": lambda y: sparse.coo_array(messy(y)),
+    "classes": lambda y: np.array(["a", "b", "c", "d"])[y.sum(axis=1)],
+    "two classes": lambda y: y[:, 1],
+}
+
+
+@EACH
+@pytest.mark.parametrize("form", FORMS_OF_Y.values(), ids=FORMS_OF_Y)
+def test_y_stays_as_it_is(model, form, X, y):
+    model = clone(model).set_params(threshold=0.5, max_epochs=1)
+    y = form(y).copy()
+    if isinstance(model, HybridSiameseClassifier) and not sparse.issparse(y) and y.ndim == 1:
+        model.set_params(n_phi=40)
+    assert_left_alone(model.fit, X, y, X, y)
+
+
 # --------------------------------------------------------------------------------- determinism
 
 
@@ -524,6 +824,23 @@ def test_the_same_seed_gives_the_same_model_whatever_the_global_state(model, doc
     np.random.seed(2)
     assert_same_model(clone(model).fit(documents.X, documents.Y), first)
     assert_same_model(first.fit(documents.X, documents.Y), clone(model).fit(X, Y))
+
+
+@EACH
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_what_is_drawn_between_two_fits_changes_no_bit(model, early_stopping, X, y):
+    model = clone(model).set_params(early_stopping=early_stopping, validation_fraction=0.3)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = clone(model).fit(X, y)
+    torch.rand(7), np.random.rand(7), clone(NETWORK).fit(X, y)
+    state = torch.random.get_rng_state()
+    second = clone(model).fit(X, y)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert_same_scores(second, first, X)
+    assert_same_scores(second.fit(X, y), first, X)
+    other = clone(model).set_params(random_state=1).fit(X, y)
+    assert (other.threshold_ != first.threshold_).any()  # of other folds at least
 
 
 def test_another_seed_gives_another_network(documents):
@@ -545,11 +862,10 @@ def test_a_random_state_moves_on(model, documents):
     assert random_state.get_state()[2] != before
 
 
-@BOTH
-def test_global_random_states_are_left_alone(model, documents):
+@EACH
+def test_global_random_states_are_left_alone(model, X, y):
     torch_state, numpy_state = torch.random.get_rng_state(), np.random.get_state()
-    fitted = clone(model).fit(documents.X, documents.Y)
-    fitted.predict(documents.X)
+    clone(model).fit(X, y).predict(X)
     assert torch.equal(torch.random.get_rng_state(), torch_state)
     for mine, before in zip(np.random.get_state(), numpy_state, strict=True):
         assert_array_equal(mine, before)
@@ -733,6 +1049,64 @@ def test_tags_follow_the_encoder():
     for encoder, tokens in {"auto": False, "bag": False, "cnn": True, SMALL_LSTM: True}.items():
         tags = get_tags(BalancedLossClassifier(encoder=encoder)).input_tags
         assert tags.categorical == tags.positive_only == tokens != tags.sparse
+
+
+class Layer(Encoder):
+    """An encoder of the user's own, of features."""
+
+    training = Training(lr=0.05, weight_decay=0.0, max_epochs=60)
+
+    def __init__(self, dim=4):
+        self.dim = dim
+
+    def build(self, n_inputs, X=None):
+        return LayerModule(n_inputs, self.dim)
+
+
+class LayerModule(torch.nn.Module):
+    def __init__(self, n_inputs, dim):
+        super().__init__()
+        self.layer, self.output_dim = torch.nn.Linear(n_inputs, dim), dim
+
+    def forward(self, batch):
+        return self.layer(batch if batch.layout == torch.strided else batch.to_dense())
+
+
+class MeanOfWords(Encoder):
+    """An encoder of the user's own, of tokens."""
+
+    kind = "tokens"
+    training = Training(lr=0.05, weight_decay=0.0, max_epochs=20)
+
+    def __init__(self, dim=4):
+        self.dim = dim
+
+    def build(self, n_inputs, X=None):
+        module = torch.nn.EmbeddingBag(n_inputs, self.dim, mode="mean", padding_idx=0)
+        module.output_dim = self.dim
+        return module
+
+
+def test_an_encoder_of_features_of_ones_own(X, y):
+    model = BalancedLossClassifier(encoder=Layer(), loss="bce", threshold=0.5, random_state=0)
+    model.set_params(encoder__dim=3)
+    dense = clone(model).set_params(threshold="tuned").fit(X, y)
+    assert dense.module_[0].layer.weight.shape == (3, 6)
+    assert (dense.net_.lr, dense.n_iter_) == (0.05, 200)  # 60 epochs are fewer than 200 steps
+    assert (dense.predict(X) == y).mean() > 0.85
+    csr = clone(model).fit(sparse.csr_array(X), y)
+    assert_allclose(csr.decision_function(X), dense.decision_function(X), atol=0.02)
+
+
+def test_an_encoder_of_tokens_of_ones_own(token_ids):
+    y = np.stack([(token_ids == word).any(axis=1) for word in (2, 3, 4)], axis=1).astype(int)
+    model = BalancedLossClassifier(encoder=MeanOfWords(dim=6), random_state=0).fit(token_ids, y)
+    assert model.inputs_.kind == "tokens"
+    assert model.module_[0].weight.shape == (token_ids.max() + 1, 6)
+    assert (model.predict(token_ids) == y).mean() > 0.9
+    unknown = np.where(token_ids == 5, 1, token_ids)
+    new = np.where(token_ids == 5, 10**6, token_ids)
+    assert_array_equal(model.decision_function(new), model.decision_function(unknown))
 
 
 def test_decision_function_of_a_token_encoder_comes_with_fit(token_ids, y):

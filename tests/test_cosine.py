@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
 
-from skmltc import _cosine as neighbors
+from skmltc import _cosine
 from skmltc.neighbors import CosineNeighbors
 
 UNHURRIED = settings(deadline=None, max_examples=50)
@@ -50,7 +50,7 @@ def find(X, Q=None, k=3, **parameters):
 def small_blocks(monkeypatch):
     """Blocks that a few rows fill, so that everything is found in several of them."""
     for name, size in {"_QUERIES": 3, "_ROWS": 8, "_CHUNK": 4, "_PAIRS": 40}.items():
-        monkeypatch.setattr(neighbors, name, size)
+        monkeypatch.setattr(_cosine, name, size)
 
 
 class TestKneighbors:
@@ -144,7 +144,7 @@ class TestKneighbors:
     def test_coarse_products_change_nothing(self, form, monkeypatch):
         X = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
         expected = find(form(X))
-        kind = neighbors._DenseRows if form is np.asarray else neighbors._SparseRows
+        kind = _cosine._DenseRows if form is np.asarray else _cosine._SparseRows
         exact = kind.products
         monkeypatch.setattr(kind, "products", lambda *a: exact(*a).bfloat16().float())
         for ours, theirs in zip(find(form(X)), expected, strict=True):
@@ -258,4 +258,4 @@ def test_memory_does_not_grow_with_the_pairs(exclude_duplicates):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6
-    assert neighbors._DenseRows(model._units, "cpu").buffer.shape == (256, 3104)
+    assert _cosine._DenseRows(model._units, "cpu").buffer.shape == (256, 3104)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from skmltc._validation import LabelWarning
 from skmltc.labels import (
     LabelStatistics,
+    LabelWarning,
     check_label_parents,
     inverse_propensities,
     label_groups,

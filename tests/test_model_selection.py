@@ -19,9 +19,12 @@ from sklearn.svm import LinearSVC
 
 from skmltc import model_selection
 from skmltc.datasets import make_long_tailed_corpus
+from skmltc.decision import MultilabelThresholdClassifierCV
+from skmltc.metrics import RankingScorer, precision_at_k
 from skmltc.model_selection import (
     MultilabelStratifiedKFold,
     assign_folds,
+    list_held_out,
     multilabel_cross_val_predict,
     multilabel_train_test_split,
 )
@@ -117,7 +120,7 @@ def test_sizes_stay_even_where_the_labels_alone_would_not_have_it(rows, seed):
     n_splits=st.integers(2, 5),
     seed=seeds,
 )
-def test_one_label_a_document_makes_counts_differ_by_one_at_most(label, n_splits, seed):
+def test_one_label_per_document_makes_counts_differ_by_one_at_most(label, n_splits, seed):
     y = np.eye(7, dtype=int)[label][:, :6]  # label 6 stands for none
     counts = fold_counts(y, assign_folds(y, n_splits, random_state=seed), n_splits)
     assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
@@ -448,3 +451,138 @@ def test_options_that_make_no_sense_are_refused(options, message):
     y = np.tile(np.eye(4, dtype=int), (3, 1))
     with pytest.raises(ValueError, match=message):
         multilabel_cross_val_predict(Narrow(), np.ones((12, 2)), y, **options)
+
+
+# ---------------------------------------------------- scores of any classifier, whatever their form
+
+
+def as_lists(probabilities):
+    """One array of two columns per label, as multi-output forests return them."""
+    return [np.column_stack([1 - p, p]) for p in probabilities.T]
+
+
+class Answers(ClassifierMixin, BaseEstimator):
+    """The features are the probabilities, in a form that is given; it has nothing else."""
+
+    def __init__(self, form=np.asarray):
+        self.form = form
+
+    def fit(self, X, y):
+        classes = np.array([0, 1])
+        self.classes_ = [classes] * y.shape[1] if self.form is as_lists else np.arange(y.shape[1])
+        return self
+
+    def predict_proba(self, X):
+        return self.form(X)
+
+
+FORMS = [as_lists, sparse.csr_matrix, sparse.csr_array, sparse.lil_matrix, sparse.lil_array]
+FORMS += [sparse.coo_array, np.float32]
+
+
+@pytest.fixture
+def answers():
+    """Probabilities, many of them 0, and labels that follow them by and large."""
+    rng = np.random.RandomState(0)
+    X = np.maximum(rng.random_sample((90, 4)) - 0.4, 0)
+    return X, (X + 0.1 * rng.normal(size=X.shape) > 0.3).astype(int)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_thresholds_are_learned_from_scores_of_any_form(form, answers):
+    X, y = answers
+    found, expected = (
+        MultilabelThresholdClassifierCV(Answers(f), threshold="per_label", random_state=0).fit(X, y)
+        for f in (form, np.asarray)
+    )
+    assert found.response_method_ == "predict_proba"
+    assert (expected.threshold_ > 0.1).all()
+    assert_allclose(found.threshold_, expected.threshold_, rtol=1e-6)
+    assert_array_equal(found.predict(X), X > expected.threshold_)
+    assert_allclose(found.predict_proba(X), X, atol=1e-7)
+
+
+@pytest.mark.parametrize("top_k", [None, 4])
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_of_any_form_are_given_out_of_fold(form, top_k, answers):
+    X, y = answers
+    how = {"method": "predict_proba", "random_state": 0, "top_k": top_k}
+    scores = multilabel_cross_val_predict(Answers(form), X, y, **how)
+    assert_allclose(scores if top_k is None else scores.toarray(), X, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_of_any_form_are_ranked(form, answers):
+    X, y = answers
+    model = Answers(form).fit(X, y)
+    expected = precision_at_k(y, X.astype(np.float32), k=2)
+    assert RankingScorer("precision", k=2)(model, X, y) == expected
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        np.asarray,
+        np.ravel,
+        as_lists,
+        sparse.csr_matrix,
+        lambda p: np.hstack([1 - p, p]),
+        lambda p: sparse.lil_array(np.hstack([1 - p, p])),
+    ],
+)
+def test_scores_of_a_single_label_are_those_of_its_presence(form, answers):
+    X, y = (array[:, :1] for array in answers)
+    how = {"method": "predict_proba", "random_state": 0}
+    scores = multilabel_cross_val_predict(Answers(form), X, y, **how)
+    assert_allclose(scores, X, atol=1e-7)
+    tuned = MultilabelThresholdClassifierCV(Answers(form), random_state=0).fit(X, y)
+    assert_array_equal(tuned.predict_proba(X), scores)
+    assert_array_equal(tuned.predict(X), scores > tuned.threshold_)
+    ranked = RankingScorer("precision", k=1)(Answers(form).fit(X, y), X, y)
+    assert ranked == precision_at_k(y, X, k=1)
+
+
+# --------------------------------------------------------------- documents that decisions are for
+
+
+def columns(n_samples, n_labels):
+    """Sparse indicators of a label or two per document."""
+    rng = np.random.RandomState(n_labels)
+    rows = np.repeat(np.arange(n_samples), 2)
+    Y = sparse.csr_array(
+        (np.ones(len(rows)), (rows, rng.randint(n_labels, size=len(rows)))),
+        shape=(n_samples, n_labels),
+        dtype=np.float32,
+    )
+    Y.data[:] = 1
+    return Y
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("n_labels", [4, 5000])
+def test_three_folds_are_held_out_in_turn(n_labels, seed):
+    Y = columns(40, n_labels)
+    splitter = MultilabelStratifiedKFold(3, keep_only_documents=False, random_state=seed)
+    held_out, folds = list_held_out(Y, seed), list(splitter.split(Y, Y))
+    assert len(held_out) == len(folds) == 3
+    for (fit, held), (train, test) in zip(held_out, folds, strict=True):
+        assert_array_equal(fit, train)
+        assert_array_equal(held, test)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_of_more_than_5000_labels_one_sixth_of_the_documents_is_held_out(seed):
+    Y = columns(60, 5001)
+    ((fit, held),) = list_held_out(Y, seed)
+    splitter = MultilabelStratifiedKFold(6, keep_only_documents=False, random_state=seed)
+    train, test = next(splitter.split(Y, Y))
+    assert len(held) == 10
+    assert_array_equal(fit, train)
+    assert_array_equal(held, test)
+
+
+@pytest.mark.parametrize("n_labels", [3, 5001])
+def test_fewer_than_ten_documents_are_too_few_to_hold_any_out(n_labels):
+    assert list_held_out(columns(9, n_labels), 0) == []
+    assert list_held_out(columns(0, n_labels), 0) == []
+    assert len(list_held_out(columns(10, n_labels), 0)) == (3 if n_labels == 3 else 1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from skmltc._ranking import check_k, top_labels, top_of_dense, top_of_sparse
+from skmltc._ranking import check_k, keep_top, top_labels, top_of_dense, top_of_sparse
 
 SCORES = arrays(np.float64, (3, 5), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]))
 
@@ -29,6 +29,19 @@ def test_dense_and_sparse_scores_rank_as_in_loops(scores, k):
     rows, columns = np.nonzero(scores > -np.inf)
     stored = sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)
     assert top_of_sparse(stored, k).tolist() == expected
+
+
+@given(scores=SCORES, k=st.integers(1, 7))
+def test_the_scores_that_are_kept_are_those_of_the_ranking(scores, k):
+    given_as = scores.copy()
+    best = keep_top(scores, k)
+    assert isinstance(best, sparse.csr_array) and best.shape == scores.shape
+    for row, ranked in enumerate(top_in_loops(scores, k)):
+        columns = sorted(column for column in ranked if column >= 0)
+        stored = slice(*best.indptr[row : row + 2])
+        assert best.indices[stored].tolist() == columns
+        assert best.data[stored].tolist() == scores[row, columns].tolist()
+    np.testing.assert_array_equal(scores, given_as)
 
 
 def test_a_narrow_array_of_integers_is_a_ranking():

@@ -1,12 +1,17 @@
 """The shared checks: what they accept, what they refuse, and in which words."""
 
+import inspect
+import sys
+import warnings
+
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.pipeline import Pipeline
 
-from skmltc._inputs import check_token_ids, input_kind, known_tokens, warn_of_counts
-from skmltc._validation import check_choice, check_label_matrix, must_be
+from skmltc import BalancedLossClassifier, TReaderXMLClassifier
+from skmltc._validation import check_choice, check_consistent_rows, check_label_matrix, must_be
+from skmltc.labels import LabelWarning, parents_from_edges
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 CONTAINERS = [
@@ -91,66 +96,56 @@ class TestCheckLabelMatrix:
             check_label_matrix(DENSE, n_labels=2)
 
 
-# ------------------------------------------------------------------------------------ tokens
+def test_rows_of_another_number_than_those_of_X_are_refused():
+    check_consistent_rows(sparse.csr_array((3, 7)), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="y_val must be of 3 rows, as X. Got 2 instead"):
+        check_consistent_rows(np.zeros((3, 7)), sparse.csr_array((2, 2)), name="y_val")
+
+
+# ---------------------------------------------------------------------------------- warnings
+
+
+def lines_of(caught):
+    return {(warning.filename, warning.lineno) for warning in caught}
+
+
+def test_a_warning_is_of_the_line_outside_the_package():
+    with pytest.warns() as caught:
+        line = sys._getframe().f_lineno + 1
+        parents_from_edges(["cat"], [("dog", "pet")])
+    assert lines_of(caught) == {(__file__, line)}
+    assert LabelWarning in [warning.category for warning in caught]
 
 
 @pytest.mark.parametrize(
-    "X, expected",
+    "model",
     [
-        (np.array([[3, 0]]), "tokens"),
-        (np.array([[3, 0]], dtype=np.uint8), "tokens"),
-        ([[3, 0], [1, 1]], "tokens"),
-        (np.array([[3.0, 0.0]]), "features"),
-        (np.array([[True, False]]), "features"),
-        (np.array([[3, 0]], dtype=object), "features"),
-        (sparse.csr_array([[3, 0]]), "features"),
-        (sparse.csc_matrix([[3, 0]]), "features"),
+        BalancedLossClassifier(weight_decay=0.1, threshold=0.5),
+        TReaderXMLClassifier(max_epochs=1, threshold=0.5),  # its fit takes more than others
     ],
 )
-def test_dense_integers_are_tokens(X, expected):
-    assert input_kind(X) == expected
+def test_so_is_one_that_comes_from_deep_in_the_package(model):
+    X, y = np.eye(12), np.eye(12, 4, dtype=int)
+    y[:, 2] = 0
+    with pytest.warns() as caught:
+        line = sys._getframe().f_lineno + 1
+        model.fit(X, y)
+    assert lines_of(caught) == {(__file__, line)}
+    assert LabelWarning in [warning.category for warning in caught]
 
 
-def test_integers_below_zero_are_features_with_a_warning():
-    with pytest.warns(UserWarning, match="Got integers and -4 among them instead: they are taken"):
-        assert input_kind(np.array([[3, -4]])) == "features"
+def test_a_warning_by_way_of_another_package_is_of_its_line():
+    with pytest.warns() as caught:
+        Pipeline([("model", BalancedLossClassifier(lr=0.1, weight_decay=0.1))]).fit(
+            np.eye(12), np.eye(12, 2, dtype=int)
+        )
+    assert [file for file, _ in lines_of(caught)] == [inspect.getsourcefile(Pipeline)]
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, np.float32, bool])
-def test_token_ids_of_any_type(dtype):
-    X = np.array([[1, 1, 0], [1, 0, 0]], dtype=dtype)
-    token_ids = check_token_ids(X, "Classifier")
-    assert token_ids.dtype == np.int32
-    assert_array_equal(token_ids, X)
-
-
-@pytest.mark.parametrize(
-    "X, message",
-    [
-        ([[3, -1]], "Got -1 instead. Negative values in data passed to Classifier."),
-        ([[3, 1.5]], "whole numbers from 0 to 2147483647. Got 1.5 instead. TokenSequence"),
-        ([[3, 2.0**31]], "whole numbers from 0 to 2147483647. Got 2.14748e"),
-    ],
-)
-def test_what_is_no_token_id(X, message):
-    with pytest.raises(ValueError, match=f"X must be token ids, .*{message}"):
-        check_token_ids(np.array(X), "Classifier")
-
-
-def test_known_tokens_begin_each_text_and_none_is_empty():
-    X = np.array([[3, 0, 2, 9], [0, 0, 5, 4], [0, 0, 0, 0], [6, 1, 7, 2]], dtype=np.int32)
-    before = X.copy()
-    expected = [[3, 2, 1, 0], [5, 4, 0, 0], [1, 0, 0, 0], [1, 1, 1, 2]]
-    assert_array_equal(known_tokens(X, 6), expected)
-    assert_array_equal(X, before)
-
-
-@pytest.mark.parametrize("X", [[[3, 0, 0], [0, 0, 0], [0, 2, 1]], [[1, 2, 3]], [[0]]])
-def test_padding_at_one_end_is_no_count(X):
-    warn_of_counts(np.array(X))
-
-
-def test_zeros_between_other_numbers_look_like_counts():
-    X = np.array([[3, 0, 2, 0], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
-    with pytest.warns(UserWarning, match="Got zeros between other numbers in 2 rows instead"):
-        warn_of_counts(X)
+def test_a_warning_is_shown_once_per_line_of_the_user():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            parents_from_edges(["cat"], [("dog", "pet")])
+        parents_from_edges(["cat"], [("dog", "pet")])
+    assert len(caught) == 2

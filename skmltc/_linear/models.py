@@ -1,204 +1,317 @@
-"""Linear models of many labels: fitted in blocks, scored out of fold, tuned."""
+"""Linear models of many labels: fitted in blocks, and the choice of their weight decay."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from scipy import sparse
 
-from ..decision import ScoredPairs, select_for_tail
-from ..labels import log_odds_against
+from .._products import csr_dot, csr_tensors, dense_dot
+from .._targets import count_labels
+from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
+from ..labels import NEVER_LOGIT, log_odds_against
 from .products import DesignMatrix
 from .solver import BlockLBFGS, BlockObjective
 
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**21  # of one work array: several of them then share the cache
+_BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 
 
-def fit_path(features, Y, loss, columns, decays, max_iter):
-    """Solve a block for each weight decay in turn, each from the solution of the one before.
+class Solver(NamedTuple):
+    """How linear models are solved.
 
-    Yields
-    ------
-    W : tensor of shape (n_weights, n_block)
-    n_iter : int
+    Parameters
+    ----------
+    loss : loss spec
+        Built from the documents fitted on.
+    weight_decay : float or None
+        Factor of half the squared weights against the loss summed over documents.
+    logit_adjustment : float, default=0.0
+        tau: scores are raised by tau log(N/n - 1).
+    device : str, default="cpu"
+    max_iter : int, default=200
+        Of L-BFGS; a label needs ten to sixty.
+    n_jobs : int, default=None
+        Blocks of labels at a time; by default as many as torch has threads, up to eight.
+    verbose : int, default=0
     """
-    W = torch.zeros(features.n_weights, len(columns), device=features.device)
-    for decay in decays:
-        objective = BlockObjective(features, Y, loss, columns, decay)
-        W, n_iter = BlockLBFGS(objective, W).minimise(max_iter)
-        yield W, n_iter
+
+    loss: object
+    weight_decay: float | None = None
+    logit_adjustment: float = 0.0
+    device: str = "cpu"
+    max_iter: int = 200
+    n_jobs: int | None = None
+    verbose: int = 0
+
+    def run(self, task, blocks, what):
+        """Yield what the task makes of every block of labels, several at a time.
+
+        Blocks in parallel beat torch's own threads inside a block, whose many short operations
+        would wait for each other; and the result does not depend on how many there are.
+        """
+        n_done, n_labels = 0, sum(map(len, blocks))
+        for start in range(0, len(blocks), _BLOCKS_AT_A_TIME):
+            some = blocks[start : start + _BLOCKS_AT_A_TIME]
+            parallel = Parallel(self.jobs(), prefer="threads")
+            yield from zip(some, parallel(delayed(task)(block) for block in some), strict=True)
+            n_done += sum(map(len, some))
+            if self.verbose:
+                print(f"{what}: {n_done} of {n_labels}", flush=True)
+
+    def jobs(self):
+        """Blocks of labels at a time."""
+        on_gpu = torch.device(self.device).type == "cuda"
+        return self.n_jobs or (1 if on_gpu else min(torch.get_num_threads(), 8))
 
 
-@torch.no_grad()
-def fit_linear(X, Y, loss, weight_decay, *, device="cpu", max_iter=200, n_jobs=None, verbose=0):
+_threads = threading.RLock()
+_one_thread_users, _n_threads_before = 0, 1
+
+
+@contextmanager
+def one_torch_thread():
+    """Let torch use one thread for the work of the thread that asks; do not nest it."""
+    global _one_thread_users, _n_threads_before
+    with _threads:
+        n_threads = torch.get_num_threads()  # a new thread keeps what is set after it has asked
+        if not _one_thread_users:
+            _n_threads_before = n_threads
+        _one_thread_users += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _threads:
+            _one_thread_users -= 1
+            torch.set_num_threads(_n_threads_before)
+
+
+# ------------------------------------------------------------------------------------ scorers
+
+
+@dataclass(frozen=True, eq=False)
+class LinearScorer:
+    """Linear models of all labels.
+
+    Parameters
+    ----------
+    weights : array of float32 of shape (n_features, n_labels)
+    intercepts : array of float32 of shape (n_labels,)
+    """
+
+    weights: np.ndarray
+    intercepts: np.ndarray
+
+    def raised(self, by_label):
+        """Add a number to the logits of each label."""
+        return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
+
+    def encode(self, X, device):
+        """Documents as they are: to move the weights would cost more than the products."""
+        return sparse.csr_array(X) if sparse.issparse(X) else X
+
+    @torch.no_grad()
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        weights = self.weights if labels is None else self.weights[:, labels]
+        intercepts = self.intercepts if labels is None else self.intercepts[labels]
+        weights = torch.from_numpy(weights)
+        if sparse.issparse(encoded):
+            return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts
+        dense = torch.from_numpy(np.require(encoded, requirements="W"))  # X may be read-only
+        return dense_dot(dense, weights).numpy() + intercepts
+
+
+class LazyLinearScorer:
+    """Linear models that are solved when they are asked for, and not kept.
+
+    So the folds of many labels take the memory of a block.
+
+    Parameters
+    ----------
+    X : CSR matrix or float array of shape (n_samples, n_features)
+    Y : csr_array of shape (n_samples, n_labels)
+    solver : Solver
+    """
+
+    def __init__(self, X, Y, solver):
+        self.features, self.Y, self.solver = DesignMatrix(X, solver.device), Y, solver
+        self.loss = solver.loss.build(Y).to(solver.device)
+        self.size = block_size(X.shape)
+
+    def encode(self, X, device):
+        """Documents as they are."""
+        return sparse.csr_array(X) if sparse.issparse(X) else X
+
+    def scores(self, encoded, labels):
+        """Logits (n_samples, n_block) of an array of labels."""
+        parts = [labels[i : i + self.size] for i in range(0, len(labels), self.size)]
+        return np.concatenate([self._scores(encoded, part) for part in parts], axis=1)
+
+    def _scores(self, encoded, labels):
+        decays = [self.solver.weight_decay]
+        ((weights, _),) = solve_block(self.features, self.Y, self.loss, decays, self.solver, labels)
+        return _scorer(weights, self.Y, self.solver, labels).scores(encoded)
+
+
+def block_size(shape):
+    """Labels that are solved together, so that their work arrays fit the cache.
+
+    A power of two: the blocks of a scorer that is asked for 64 labels at a time are then those of
+    a fit, and their weights are equal to the last bit.
+    """
+    wanted = _BLOCK_ELEMENTS // max(*shape, 1)
+    return next((size for size in (64, 32) if size <= wanted), 16)
+
+
+def fit_linear(X, Y, solver):
     """Fit one linear model per label.
 
     Parameters
     ----------
     X : CSR matrix or float array of shape (n_samples, n_features)
     Y : csr_array of shape (n_samples, n_labels)
-    loss : loss spec
-        Built from Y.
-    weight_decay : float
-        L2 strength against the loss summed over documents.
+    solver : Solver
 
     Returns
     -------
-    coef : array of float32 of shape (n_labels, n_features)
-        Zeros for a label without documents.
-    intercept : array of float32 of shape (n_labels,)
+    scorer : LinearScorer
+        Of a label without documents the weights are zeros and the intercept is `NEVER_LOGIT`.
     n_iter : int
         Most iterations of any label.
     """
-    features, loss = DesignMatrix(X, device), loss.build(Y).to(device)
-    weights = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32)
-
-    def fit_block(columns):
-        W, n_iter = next(fit_path(features, Y, loss, columns, [weight_decay], max_iter))
-        weights[:, columns] = W.cpu().numpy()
-        return n_iter
-
-    n_iters = map_blocks(
-        fit_block, label_blocks(Y, max(X.shape)), device, n_jobs, verbose, "labels"
-    )
-    return weights[:-1].T, weights[-1].copy(), max(n_iters, default=0)
+    features, loss = DesignMatrix(X, solver.device), solver.loss.build(Y).to(solver.device)
+    weights, n_iter = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0
+    task = partial(solve_block, features, Y, loss, [solver.weight_decay], solver)
+    blocks = label_blocks(count_labels(Y), block_size(X.shape))
+    for block, ((solved, n),) in solver.run(task, blocks, "labels"):
+        weights[:, block], n_iter = solved, max(n_iter, n)
+    return _scorer(weights, Y, solver), n_iter
 
 
 @torch.no_grad()
-def score_held_out(X, Y, loss, held_out, decays, *, labels, device, max_iter, n_jobs, verbose):
-    """Score documents by models fitted on the others, for each weight decay.
+def solve_block(features, Y, loss, decays, solver, labels):
+    """Solve a block of labels for each weight decay in turn, each from the solution before it.
 
     Parameters
     ----------
-    X, Y, loss
-        As in :func:`fit_linear`; the loss is built from the documents fitted on.
-    held_out : array of bool of shape (n_samples,)
-        The documents to score.
+    features : DesignMatrix
+    Y : csr_array of shape (n_samples, n_labels)
+    loss : BalancedLoss
+        Of all labels.
     decays : list of float
-        Strong to weak: each solution starts the next.
-    labels : array of bool of shape (n_labels,)
-        Which labels to score; those without a document to fit on are left out.
+        Strong to weak.
+    solver : Solver
+    labels : array of int of shape (n_block,)
 
     Returns
     -------
-    list of ScoredPairs
-        One a weight decay.
+    list of (array of float32 of shape (n_weights, n_block), int)
+        Weights, the intercepts last, and iterations.
     """
-    Y_fit, truth = Y[np.flatnonzero(~held_out)], Y[np.flatnonzero(held_out)]
-    features = DesignMatrix(X[np.flatnonzero(~held_out)], device)
-    unseen = DesignMatrix(X[np.flatnonzero(held_out)], device, transpose=False)
-    loss = loss.build(Y_fit).to(device)
-
-    def score_block(columns):
-        path = fit_path(features, Y_fit, loss, columns, decays, max_iter)
-        scores = (unseen.dot(W).cpu().numpy() for W, _ in path)
-        return [ScoredPairs.from_columns(s, truth[:, columns], columns, Y.shape[1]) for s in scores]
-
-    blocks = label_blocks(Y_fit, max(X.shape), labels)
-    if not blocks:
-        return [ScoredPairs.empty(Y.shape[1])] * len(decays)
-    by_block = map_blocks(score_block, blocks, device, n_jobs, verbose, "labels scored out of fold")
-    return [ScoredPairs.concatenate(parts) for parts in zip(*by_block, strict=True)]
+    W = torch.zeros(features.n_weights, len(labels), device=features.device)
+    solved = []
+    with one_torch_thread():
+        for decay in decays:
+            objective = BlockObjective(features, Y, loss, labels, decay)
+            W, n_iter = BlockLBFGS(objective, W).minimise(solver.max_iter)
+            solved.append((W.cpu().numpy(), n_iter))
+    return solved
 
 
-def select_weight_decay(X, Y, loss, parts, decays, shifts, *, every_label=False, **settings):
-    """Choose weight decay and logit adjustment on documents that a model has not seen.
+def _scorer(weights, Y, solver, labels=slice(None)):
+    """Take the weights (n_features + 1, n_block) of some labels for a scorer of these."""
+    counts = count_labels(Y)[labels]
+    raised = solver.logit_adjustment * log_odds_against(counts, Y.shape[0])
+    intercepts = np.where(counts > 0, weights[-1] + raised, NEVER_LOGIT)
+    return LinearScorer(weights[:-1], intercepts.astype(np.float32))
+
+
+# ------------------------------------------------------------------------------- weight decay
+
+
+def select_weight_decay(parts, label_counts, n_samples, solver, decays, *, every_label=False):
+    """Choose the weight decay on documents that a model has not seen.
+
+    The models of parts are penalised as much per document as the one of all documents. By the
+    criterion of the rule "frequency", whatever rule will be used: the best macro-F1 over
+    all decays and logit adjustments, within a margin of the best micro-F1.
 
     Parameters
     ----------
-    X, Y, loss
-        As in :func:`fit_linear`.
-    parts : list of array of bool of shape (n_samples,)
-        The documents held out from each model.
+    parts : list of (Documents, Documents)
+        Those to fit on, and those to score.
+    label_counts : array of int of shape (n_labels,)
+        Training documents of each label.
+    n_samples : int
+        Training documents in all.
+    solver : Solver
     decays : list of float
         To choose from, strong to weak; searched on some hundred labels of all frequencies.
-    shifts : list of float
-        Multiples of log(N/n - 1) to choose from.
     every_label : bool, default=False
-        Whether every label's scores are wanted, or enough of them for a common cut-off.
-    **settings
-        device, max_iter, n_jobs and verbose of :func:`fit_linear`.
+        Whether pairs of all labels are wanted, or enough of them for a common cut-off.
 
     Returns
     -------
-    weight_decay, shift : float
+    weight_decay : float
     pairs : ScoredPairs
-        Scores at that weight decay and shift.
-    best : float
-        Micro-F1 of the best of all shifts, from which the choice keeps within a margin.
+        Of the held-out documents at that weight decay.
     """
-    fitted = np.flatnonzero(~np.all(parts, axis=0))  # an official validation part never is
-    counts = np.bincount(Y[fitted].indices, minlength=Y.shape[1])
-    rare = log_odds_against(counts, len(fitted))
-    searched = sample_labels(counts, _SEARCH_LABELS)
-    wanted = sample_labels(counts, len(counts) if every_label else _DECISION_LABELS)
-
-    def score_part(part, decays, labels):
-        # The loss is a sum over documents: fewer of them want less decay, or scores shrink.
-        share = np.count_nonzero(~part) / len(fitted)
-        fold_decays = [decay * share for decay in decays]
-        return score_held_out(X, Y, loss, part, fold_decays, labels=labels, **settings)
-
-    def score(decays, labels):
-        scored = [score_part(part, decays, labels) for part in parts]
-        pairs = [ScoredPairs.concatenate(folds) for folds in zip(*scored, strict=True)]
-        return dict(zip(decays, pairs, strict=True))
-
-    def choose(by_decay):
-        options = {(d, s): p.shifted(s * rare) for d, p in by_decay.items() for s in shifts}
-        chosen, _, best = select_for_tail(options)
-        return *chosen, options[chosen], best
-
-    chosen = choose(score(decays, searched))
-    return chosen if (searched >= wanted).all() else choose(score(chosen[:1], wanted))
+    against = log_odds_against(label_counts, n_samples)
+    searched = sample_labels(label_counts, _SEARCH_LABELS)
+    by_part = [_score_path(*part, searched, n_samples, solver, decays) for part in parts]
+    by_decay = {
+        decay: ScoredPairs.concatenate(pairs)
+        for decay, pairs in zip(decays, zip(*by_part, strict=True), strict=True)
+    }
+    options = {decay: adjusted(pairs, against) for decay, pairs in by_decay.items()}
+    keys = [(decay, tau) for decay, taus in options.items() for tau in taus]
+    (decay, _), _ = select_for_tail(Candidates(lambda key: options[key[0]][key[1]], keys))
+    n_wanted = len(label_counts) if every_label else _DECISION_LABELS
+    wanted = sample_labels(label_counts, n_wanted)
+    if (searched >= wanted).all():
+        return decay, by_decay[decay]
+    held_out = (_fit_lazily(*part, n_samples, solver, decay) for part in parts)
+    return decay, ScoredPairs.collect(held_out, wanted, n_jobs=solver.jobs())
 
 
-def map_blocks(function, blocks, device, n_jobs, verbose, what):
-    """Call the function on every block of labels, several at a time.
-
-    Blocks in parallel beat torch's own threads inside a block, whose many short operations would
-    wait for each other; and the result does not depend on how many there are.
-    """
-    sizes = np.cumsum([len(block) for block in blocks])
-    if n_jobs is None:
-        n_jobs = 1 if torch.device(device).type == "cuda" else min(torch.get_num_threads(), 8)
-
-    def step(block, done):
-        result = function(block)
-        if verbose:
-            print(f"{what}: {done} of {sizes[-1]}", flush=True)
-        return result
-
-    with _one_torch_thread():
-        run = Parallel(n_jobs=n_jobs, require="sharedmem")  # blocks write into shared arrays
-        return run(delayed(step)(block, done) for block, done in zip(blocks, sizes, strict=True))
+def _fit_lazily(fit, held, n_samples, solver, decay):
+    (scaled,) = _per_document([decay], fit, n_samples)
+    scorer = LazyLinearScorer(fit.X, fit.Y, solver._replace(weight_decay=scaled))
+    return HeldOut(scorer, fit.Y, held)
 
 
-@contextmanager
-def _one_torch_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+def _per_document(decays, fit, n_samples):
+    """The loss is a sum over documents: fewer of them want less decay, or scores shrink."""
+    return [decay * len(fit) / n_samples for decay in decays]
 
 
-def label_blocks(Y, n_rows, labels=None):
-    """Labels with documents, the frequent first, in blocks that fit the cache.
+def _score_path(fit, held, labels, n_samples, solver, decays):
+    """Pairs of held-out documents for each weight decay."""
+    decays = _per_document(decays, fit, n_samples)
+    features, loss = DesignMatrix(fit.X, solver.device), solver.loss.build(fit.Y).to(solver.device)
+    task = partial(_score_block_path, features, fit.Y, loss, decays, solver, held.X)
+    counts = np.where(labels, count_labels(fit.Y), 0)
+    scored = list(solver.run(task, label_blocks(counts, block_size(fit.X.shape)), "labels tried"))
+    return [
+        ScoredPairs.collect_blocks(((b, path[k]) for b, path in scored), fit.Y, held.Y, labels)
+        for k in range(len(decays))
+    ]
 
-    Labels of like frequency take alike many iterations.
-    """
-    counts = np.bincount(Y.indices, minlength=Y.shape[1])
-    if labels is not None:
-        counts = np.where(labels, counts, 0)
-    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    size = int(np.clip(_BLOCK_ELEMENTS // max(n_rows, 1), 16, 64))
-    return [order[start : start + size] for start in range(0, len(order), size)]
+
+def _score_block_path(features, Y, loss, decays, solver, X, labels):
+    solved = solve_block(features, Y, loss, decays, solver, labels)
+    return [_scorer(weights, Y, solver, labels).scores(X) for weights, _ in solved]
 
 
 def sample_labels(label_counts, n_wanted):

@@ -5,14 +5,12 @@ matrix products with X, and each label has its own curvature, step and end: most
 done after a dozen iterations, where one optimiser over the block would wait for the slowest.
 """
 
-from __future__ import annotations
-
 import torch
 
 _HISTORY = 5  # pairs of L-BFGS
-_TOLERANCE = 1e-3  # relative fall of the objective that counts as calm
+_TOLERANCE = 1e-3  # a step whose relative decrease of the objective is smaller is a small step
 _CONVERGED_AFTER = 3
-_NO_LOSS = 1e-8  # a document; a label on all of them approaches 0, and would never be calm
+_NO_LOSS = 1e-8  # per document: the loss of a label on all of them approaches 0
 _ARMIJO, _WOLFE = 1e-4, 0.9
 
 
@@ -21,7 +19,7 @@ class BlockObjective:
 
     Parameters
     ----------
-    features : Features
+    features : DesignMatrix
         Of the training documents.
     Y : csr_array of shape (n_samples, n_labels)
         All labels.
@@ -56,7 +54,7 @@ class BlockObjective:
         return gradient
 
     def keep(self, columns):
-        """Forget the other labels of the block."""
+        """Leave out the other labels of the block."""
         self.targets = self.targets[:, columns]
         self.loss = self.loss.select(columns)
         if self.weight is not None:
@@ -68,7 +66,7 @@ def _dots(A, B):
 
 
 class BlockLBFGS:
-    """L-BFGS of every column of W at once, each with its own step; calm columns drop out.
+    """L-BFGS of every column of W at once, each with its own step, until it converges.
 
     Parameters
     ----------
@@ -91,7 +89,7 @@ class BlockLBFGS:
         self.pairs = []  # (step, change of gradient, 1 / <step, change>) of the last iterations
 
     def minimise(self, max_iter):
-        """Iterate until every column is calm.
+        """Iterate until every column has converged.
 
         Returns
         -------

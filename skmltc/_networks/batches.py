@@ -1,7 +1,5 @@
 """Documents and labels as batches of tensors."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np
@@ -12,7 +10,7 @@ _TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
 _BUCKET = 20  # batches whose texts are sorted by length together
 
 
-class Documents(torch.utils.data.Dataset):
+class DocumentDataset(torch.utils.data.Dataset):
     """Documents and labels, sliced a batch at a time.
 
     Parameters
@@ -21,7 +19,7 @@ class Documents(torch.utils.data.Dataset):
         Features, or token ids of an integer type, padded with zeros at the end.
     Y : csr_array of shape (n_samples, n_labels)
     side_inputs : csr_array of shape (n_samples, n_columns), default=None
-        What the network takes beside each document.
+        A second input of the network, one row per document.
 
     Attributes
     ----------
@@ -55,7 +53,7 @@ class Batches:
 
     Parameters
     ----------
-    dataset : Documents
+    dataset : DocumentDataset
     batch_size : int
     shuffle : bool, default=False
         Draw a new order from torch's generator at every pass. Texts of some length then share
@@ -121,9 +119,10 @@ def as_tensor(matrix):
         )
 
 
-def sorted_by_length(X, Y, side_inputs=None):
-    """Documents in the order of their lengths, so that few batches are long."""
-    if not holds_tokens(X):
-        return Documents(X, Y, side_inputs)
-    order = np.argsort(text_lengths(X), kind="stable")
-    return Documents(X[order], Y[order], None if side_inputs is None else side_inputs[order])
+def sorted_by_length(documents, side_inputs=None):
+    """A data set of documents in the order of their lengths, so that few batches are long."""
+    if not holds_tokens(documents.X):
+        return DocumentDataset(documents.X, documents.Y, side_inputs)
+    order = np.argsort(text_lengths(documents.X), kind="stable")
+    sides = None if side_inputs is None else side_inputs[order]
+    return DocumentDataset(documents.X[order], documents.Y[order], sides)

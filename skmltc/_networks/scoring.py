@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 from scipy import sparse
+from torch import nn
 
-from .._linear import DesignMatrix, label_blocks
-from ..decision import ScoredPairs
+from .._products import csr_dot, csr_tensors, dense_dot
 from ..encoders import padded_length, split_head
 from .batches import as_tensor, holds_tokens, text_lengths
 
@@ -26,13 +29,13 @@ def network_scores(network, X, device="cpu", side_inputs=None):
     X : CSR matrix or array of shape (n_samples, n_inputs)
         Features, or token ids of an integer type, padded with zeros at the end.
     side_inputs : csr_array of shape (n_samples, n_columns), default=None
-        What the network takes beside each document.
+        A second input of the network, one row per document.
 
     Returns
     -------
     array of float32 of shape (n_samples, n_labels)
     """
-    network = network.to(device).eval()
+    network = network.to(device)
     rows, logits = [], []
     with torch.no_grad():
         for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
@@ -74,40 +77,70 @@ def _padded(block, n_rows):
     return sparse.csr_array((block.data, block.indices, indptr), shape=(n_rows, block.shape[1]))
 
 
-class HeadScorer:
-    """A network of `build_network`, for scores of blocks of labels.
+class NetworkScorer:
+    """Base of scorers that hold networks: they are stored for the CPU."""
+
+    def __getstate__(self):
+        return {
+            name: copy.deepcopy(value).cpu() if isinstance(value, nn.Module) else value
+            for name, value in vars(self).items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class HeadScorer(NetworkScorer):
+    """A network of `build_network`.
 
     Parameters
     ----------
     network : nn.Module
-    device : str
+        In evaluation mode.
+    offsets : array of float32 of shape (n_labels,), default=None
+        Added to the logits.
     """
 
-    def __init__(self, network, device):
-        self.device = device
-        self.encoder, self.weights = split_head(network)
+    network: nn.Module
+    offsets: np.ndarray | None = None
 
-    def encode(self, X):
+    def raised(self, by_label):
+        """Add a number to the logits of each label."""
+        offsets = by_label if self.offsets is None else self.offsets + by_label
+        return replace(self, offsets=offsets.astype(np.float32))
+
+    def encode(self, X, device):
         """Vectors of documents; of a linear network the documents themselves."""
-        vectors = X if self.encoder is None else network_scores(self.encoder, X, self.device)
-        return DesignMatrix(vectors, self.device, transpose=False)
+        encoder, _ = split_head(self.network)
+        return network_vectors(encoder, X, device) if encoder else sparse_or_tensor(X, device)
 
     @torch.no_grad()
-    def scores(self, encoded, labels):
-        """Logits (n_samples, n_block) of some labels."""
-        return encoded.dot(self.weights[:, labels]).cpu().numpy()
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        _, weights = split_head(self.network)
+        labels = slice(None) if labels is None else labels
+        logits = head_scores(encoded, weights[:, labels])
+        return logits if self.offsets is None else logits + self.offsets[labels]
 
 
-def score_pairs(scorer, X, Y, Y_fit, labels=None):
-    """Scores of documents, by blocks of the labels that the scorer was trained on.
+def network_vectors(network, X, device, side_inputs=None):
+    """Vectors of documents, as a tensor (n_samples, dim) on the device."""
+    return torch.from_numpy(network_scores(network, X, device, side_inputs)).to(device)
+
+
+def sparse_or_tensor(X, device):
+    return sparse.csr_array(X) if sparse.issparse(X) else torch.from_numpy(X).to(device)
+
+
+def head_scores(encoded, weights):
+    """Logits of documents, as an array.
 
     Parameters
     ----------
-    labels : array of bool of shape (n_labels,), default=None
-        Leave the others out.
+    encoded : tensor of shape (n_samples, dim) or csr_array
+    weights : tensor of shape (dim + 1, n_block)
+        The biases last.
     """
-    encoded, parts = scorer.encode(X), []
-    for block in label_blocks(Y_fit, X.shape[0], labels):
-        scores = scorer.scores(encoded, block)
-        parts.append(ScoredPairs.from_columns(scores, Y[:, block], block, Y.shape[1]))
-    return ScoredPairs.concatenate([ScoredPairs.empty(Y.shape[1]), *parts])
+    if sparse.issparse(encoded):
+        products = csr_dot(*csr_tensors(encoded, weights.device), weights[:-1].contiguous())
+    else:
+        products = dense_dot(encoded, weights[:-1].to(encoded.device))
+    return (products + weights[-1].to(products.device)).cpu().numpy()

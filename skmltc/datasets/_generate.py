@@ -1,7 +1,5 @@
 """A made-up corpus with a long tail of labels."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 

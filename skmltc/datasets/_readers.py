@@ -1,11 +1,8 @@
 """Corpora in files: JSON lines, and the format of the extreme classification repository."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
-import warnings
 from itertools import chain, islice
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch
 
-from .._validation import check_choice, must_be
+from .._validation import check_choice, must_be, warn
+from ..labels import parents_from_edges
 
 SUBSETS = ("train", "test", "all")
 
@@ -118,11 +116,10 @@ def _target(label_lists, target_names):
     if not known.all():
         unknown = sorted({labels[place] for place in np.flatnonzero(~known)})
         n_bare = np.count_nonzero(np.diff(target.indptr)[np.unique(rows[~known])] == 0)
-        warnings.warn(
+        warn(
             f"{len(unknown)} labels, {np.count_nonzero(~known)} assignments in all, are not among "
             f"target_names and were dropped (the first: {', '.join(unknown[:3])}); "
             f"{n_bare} documents have no label left.",
-            stacklevel=3,
         )
     return target
 
@@ -141,16 +138,12 @@ def _add_label_files(bunch, folder):
 
 def _label_parents(edges, target_names):
     """Parent column of each label or -1; a sparse matrix where a label has several parents."""
-    column_of = {label: column for column, label in enumerate(target_names)}
-    known = {
-        (column_of[child], column_of[parent])
-        for child, parent in edges
-        if child in column_of and parent in column_of
-    }
-    children, parents = np.array(sorted(known), dtype=np.int64).reshape(-1, 2).T
+    n_labels = len(target_names)
+    matrix = parents_from_edges(target_names, edges)[0][:n_labels, :n_labels]
+    children, parents = matrix.nonzero()
     if len(np.unique(children)) < len(children):
-        return indicator(children, parents, (len(target_names), len(target_names)))
-    label_parents = np.full(len(target_names), -1)
+        return matrix
+    label_parents = np.full(n_labels, -1)
     label_parents[children] = parents
     return label_parents
 

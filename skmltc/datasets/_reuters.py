@@ -1,7 +1,5 @@
 """Reuters-21578, from its source."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import html
@@ -34,12 +32,12 @@ def fetch_reuters21578(*, data_home=None, subset="train", download_if_missing=Tr
     each kind. Stories without such a topic are left out. Text is the headline, a line break and
     the body.
 
-    ==================   ====================
+    ===================  ====================
     Documents, train                     7770
     Documents, test                      3019
     Labels                                 90
-    Labels per document                    1.24
-    ==================   ====================
+    Labels per document                  1.24
+    ===================  ====================
 
     Parameters
     ----------

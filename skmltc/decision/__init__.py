@@ -1,15 +1,9 @@
-"""Decisions for any multi-label classifier: learned cut-offs, and voting."""
+"""From scores to decisions: learned cut-offs for any multi-label classifier, and voting."""
 
-from ._decision import decide, fixed_threshold, top_scores
-from ._pairs import ScoredPairs
-from ._rules import (
-    LOGIT_ADJUSTMENTS,
-    THRESHOLD_RULES,
-    check_threshold,
-    learn_threshold,
-    select_for_tail,
-)
+from ._decision import Decision, check_min_labels
+from ._pairs import Documents, HeldOut, ScoredPairs, label_blocks
+from ._rules import RULES, Candidates, adjusted, check_threshold, select_for_tail
 from ._threshold import MultilabelThresholdClassifierCV
 from ._voting import MultilabelVotingClassifier
 
-__all__ = ["MultilabelThresholdClassifierCV", "MultilabelVotingClassifier"]
+__all__ = ["Decision", "MultilabelThresholdClassifierCV", "MultilabelVotingClassifier"]

@@ -1,76 +1,135 @@
-"""From scores and cut-offs to predictions."""
+"""From scores to decisions: a cut-off for each label, and what is done with it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from scipy.special import logit
 
-from .._ranking import top_of_dense
+from .._ranking import keep_top
 from .._validation import must_be
+from ._rules import learn_cut_offs
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What is predicted from the scores of a document.
+
+    Parameters
+    ----------
+    thresholds : array of shape (n_labels,)
+        In the units of the scores; a label at +inf is never predicted.
+    min_labels : int, default=0
+        Fill every document up to this number with the labels that fall least short of their
+        thresholds.
+    rule : str, default=None
+        The rule that the thresholds were learned by; None where they were given.
+    one_per_row : bool, default=False
+        Predict the best label alone, whatever the thresholds: a 1-D y of several classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmltc.decision import Decision
+    >>> decision = Decision.at(0.5, label_counts=np.array([9, 2, 0]))
+    >>> decision.thresholds
+    array([0.5, 0.5, inf])
+    >>> decision.predict(np.array([[0.7, 0.2, 0.9]])).toarray()
+    array([[1, 0, 0]])
+    """
+
+    thresholds: np.ndarray
+    min_labels: int = 0
+    rule: str | None = None
+    one_per_row: bool = False
+
+    @classmethod
+    def at(cls, cut_off, label_counts):
+        """Cut every label at one number, those without documents at +inf."""
+        return cls(np.where(np.asarray(label_counts) > 0, float(cut_off), np.inf))
+
+    @classmethod
+    def at_probability(cls, probability, label_counts):
+        """Cut logits where their logistic function is a probability."""
+        return cls.at(logit(float(probability)), label_counts)
+
+    @classmethod
+    def learn(cls, rule, pairs, label_counts, n_samples, default=0.0):
+        """Learn the thresholds from the scores of held-out documents.
+
+        Parameters
+        ----------
+        rule : str
+            A rule of :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
+        pairs : ScoredPairs
+        label_counts : array of shape (n_labels,)
+            Training documents of each label. A label without any is left out of the learning.
+        n_samples : int
+            Training documents in all.
+        default : float, default=0.0
+            The cut-off if no pair is true: there is nothing to learn from.
+
+        Returns
+        -------
+        Decision
+        """
+        return cls(learn_cut_offs(rule, pairs, label_counts, n_samples, default), rule=rule)
+
+    @classmethod
+    def where(cls, mask, chosen, other):
+        """Take the thresholds of one decision where the mask is, those of another elsewhere."""
+        return replace(chosen, thresholds=np.where(mask, chosen.thresholds, other.thresholds))
+
+    @classmethod
+    def best(cls, n_labels):
+        """Predict the best class of a 1-D y; of a single column whether it is above 0."""
+        return cls(np.zeros(n_labels), one_per_row=n_labels > 1)
+
+    def predict(self, scores):
+        """Predict labels from a block of scores (n_samples, n_labels), as a csr_array of int64."""
+        if self.one_per_row:
+            best, ends = scores.argmax(axis=1), np.arange(len(scores) + 1)
+            return sparse.csr_array((np.ones_like(best), best, ends), shape=scores.shape)
+        chosen = scores > self.thresholds
+        if self.min_labels:
+            filled = keep_top(scores - self.thresholds, self.min_labels)
+            chosen[_stored(filled)] = True
+        return sparse.csr_array(chosen, dtype=np.int64)
+
+    def topk(self, scores, k):
+        """Keep the best k scores of each row; a label that is never predicted is none of them."""
+        return keep_top(np.where(np.isposinf(self.thresholds), -np.inf, scores), k)
+
+    def margins(self, scores):
+        """Scores less their thresholds; of a label that is never predicted the scores."""
+        return scores - np.where(np.isfinite(self.thresholds), self.thresholds, 0.0)
+
+    def extend(self, label_counts, new_counts):
+        """Cut new labels where known labels of the most similar frequency are.
+
+        Parameters
+        ----------
+        label_counts : array of shape (n_labels,)
+            Documents of the known labels.
+        new_counts : array of shape (n_new,)
+            Documents of the new ones, at least one each.
+        """
+        known = np.flatnonzero(np.isfinite(self.thresholds))
+        distances = np.abs(np.subtract.outer(np.log(new_counts), np.log(label_counts[known])))
+        nearest = distances == distances.min(axis=1, keepdims=True)
+        thresholds = nearest @ self.thresholds[known] / nearest.sum(axis=1)
+        return replace(self, thresholds=np.append(self.thresholds, thresholds))
+
+
+def _stored(matrix):
+    """Rows and columns of the stored entries of a CSR matrix, zeros too."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
 
 
 def check_min_labels(min_labels):
     """Refuse what is not a count."""
     if not isinstance(min_labels, Integral) or isinstance(min_labels, bool) or min_labels < 0:
         raise must_be("min_labels", "0 or a positive integer", repr(min_labels))
-
-
-def fixed_threshold(probability, label_counts):
-    """Make the logit of a probability every label's cut-off, +inf where it has no document."""
-    return np.where(np.asarray(label_counts) > 0, logit(float(probability)), np.inf)
-
-
-def decide(scores, threshold, min_labels=0):
-    """Predict the labels that score above their threshold.
-
-    Parameters
-    ----------
-    scores : array of shape (n_samples, n_labels)
-        A block of documents.
-    threshold : array of shape (n_labels,)
-        In the units of the scores; a label at +inf is never predicted.
-    min_labels : int, default=0
-        Fill every document up to this number with the labels that fall least short of their
-        threshold.
-
-    Returns
-    -------
-    csr_array of int64 of shape (n_samples, n_labels)
-    """
-    chosen = scores > threshold
-    if min_labels:
-        chosen[_best(scores - threshold, min_labels)] = True
-    return sparse.csr_array(chosen, dtype=np.int64)
-
-
-def top_scores(scores, threshold, k):
-    """Keep the best scores of each document.
-
-    Parameters
-    ----------
-    scores : array of shape (n_samples, n_labels)
-        A block of documents.
-    threshold : array of shape (n_labels,)
-        Only where it is +inf counts: such a label is left out.
-    k : int
-        How many labels per document at most.
-
-    Returns
-    -------
-    csr_array of shape (n_samples, n_labels)
-        Of equal scores the lower columns are kept.
-    """
-    rows, columns = _best(np.where(np.isposinf(threshold), -np.inf, scores), k)
-    best = sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)
-    best.sort_indices()
-    return best
-
-
-def _best(scores, k):
-    """Rows and columns of the k best scores of each row; one of -inf is none."""
-    ranking = top_of_dense(scores, min(k, scores.shape[1]))
-    rows, ranks = np.nonzero(ranking >= 0)
-    return rows, ranking[rows, ranks]

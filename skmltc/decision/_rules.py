@@ -1,20 +1,23 @@
-"""The rules that learn a cut-off."""
+"""The rules that learn cut-offs from the scores of held-out documents."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
 from .._validation import check_choice, must_be
 from ..labels import label_groups, log_odds_against
-from ._pairs import _PAIR_FIELDS, ScoredPairs
+from ._pairs import ScoredPairs
 
-SLACK = 0.003  # micro-F1 that a more generous decision may cost
-_SHRINKAGE = 10.0  # positives at which a label's own cut-off counts half
-LOGIT_ADJUSTMENTS = np.array(
+_SLACK = 0.003  # micro-F1 that a choice may give up for macro-F1
+_PRIOR_POSITIVES = 10.0  # at which a cut-off of a label's own counts half
+LOGIT_ADJUSTMENTS = sorted(
     [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
-    + [0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
+    + [0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0],
+    key=abs,
 )
 
 
@@ -32,7 +35,7 @@ def best_cut_off(pairs, slack=0.0, best=None):
     Returns
     -------
     cut_off, micro_f1 : float
-        Cut-off 0 where no pair is a hit: there is nothing to learn from.
+        Cut-off 0 where no pair is true: there is nothing to learn from.
     """
     if not pairs.is_true.any():
         return 0.0, 0.0
@@ -42,126 +45,156 @@ def best_cut_off(pairs, slack=0.0, best=None):
     return float(cut_offs[chosen]), float(f1[chosen])
 
 
-def select_for_tail(options, slack=SLACK):
-    """Choose the kindest to rare labels of the options within `slack` of the best micro-F1.
-
-    Micro-F1 hardly feels the tail, and its maximum is flat: inside the margin macro-F1 decides,
-    each option taken at its lowest cut-off there.
+class Candidates(Mapping):
+    """Pairs by key, made when they are looked at: so one candidate is in memory at a time.
 
     Parameters
     ----------
-    options : dict of key to ScoredPairs
-    slack : float, default=SLACK
-        Margin of micro-F1.
+    make : callable
+        From a key to ScoredPairs.
+    keys : list
+    """
+
+    def __init__(self, make, keys):
+        self.make, self.keys_ = make, keys
+
+    def __getitem__(self, key):
+        return self.make(key)
+
+    def __iter__(self):
+        return iter(self.keys_)
+
+    def __len__(self):
+        return len(self.keys_)
+
+
+class Selected(NamedTuple):
+    """The candidate that was chosen, and where it is cut."""
+
+    key: object
+    cut_off: float
+
+
+def select_for_tail(candidates, margin=_SLACK):
+    """Of the candidates whose micro-F1 is within `margin` of the best, take the best macro-F1.
+
+    Micro-F1 hardly feels the tail, and its maximum is flat. Each candidate is taken at its lowest
+    cut-off within the margin.
+
+    Parameters
+    ----------
+    candidates : mapping of key to ScoredPairs
+    margin : float, default=0.003
 
     Returns
     -------
-    key
+    Selected
         Of equals the first.
-    cut_off : float
-        The option's lowest within the margin.
-    best : float
-        The micro-F1 that the margin was measured from.
     """
-    micro = {key: best_cut_off(pairs)[1] for key, pairs in options.items()}
+    micro = {key: best_cut_off(pairs)[1] for key, pairs in candidates.items()}
     best = max(micro.values())
-    good = [key for key in options if micro[key] >= best - slack]
-    cut_offs = {key: best_cut_off(options[key], slack, best)[0] for key in good}
-    chosen = max(good, key=lambda key: options[key].macro_f1(cut_offs[key]))
-    return chosen, cut_offs[chosen], best
+    cut_offs = {
+        key: best_cut_off(pairs, margin, best)[0]
+        for key, pairs in candidates.items()
+        if micro[key] >= best - margin
+    }
+    key = max(cut_offs, key=lambda key: candidates[key].macro_f1(cut_offs[key]))
+    return Selected(key, cut_offs[key])
 
 
-def learn_threshold(rule, pairs, label_counts, n_samples, *, default=0.0, best=None):
-    """Learn one cut-off per label from out-of-fold scores.
-
-    Parameters
-    ----------
-    rule : {"tuned", "tuned_low", "frequency", "per_group", "per_label"}
-        "tuned": one cut-off, of the best micro-F1. "tuned_low": the lowest one within 0.3
-        points of it. "frequency": one cut-off for score + tau log(N/n - 1), tau the best for
-        macro-F1 within 0.3 points of micro-F1. "per_group": one for each of head, medium and
-        tail. "per_label": one per label. The last two are drawn towards the common cut-off where
-        positives are few: with ten of them half-way.
-    pairs : ScoredPairs
-        Out-of-fold scores.
-    label_counts : array of shape (n_labels,)
-        Training documents of each label. A label without any is left out of the learning.
-    n_samples : int
-        Training documents in all.
-    default : float, default=0.0
-        The cut-off if no pair is a hit: there is nothing to learn from.
-    best : float, optional
-        The micro-F1 that "tuned_low" measures its margin from, where the scores were chosen among
-        others; the best of these scores by default.
-
-    Returns
-    -------
-    array of float of shape (n_labels,)
-        In the units of the scores; +inf for a label without documents.
-    """
-    check_choice("threshold", rule, THRESHOLD_RULES)
-    label_counts = np.asarray(label_counts)
-    pairs = pairs.select(label_counts > 0)
-    if not pairs.is_true.any():
-        threshold = default
-    elif rule == "tuned_low":
-        threshold = best_cut_off(pairs, SLACK, best)[0]
-    else:
-        threshold = _RULES[rule](pairs, label_counts, n_samples)
-    return np.where(label_counts > 0, threshold, np.inf)
+def adjusted(pairs, against):
+    """The candidates of the rule "frequency": by tau, scores raised by tau log(N/n - 1)."""
+    return Candidates(lambda tau: pairs.shifted(tau * against), LOGIT_ADJUSTMENTS)
 
 
 def _tuned(pairs, label_counts, n_samples):
     return best_cut_off(pairs)[0]
 
 
+def _tuned_low(pairs, label_counts, n_samples):
+    return best_cut_off(pairs, _SLACK)[0]
+
+
 def _frequency(pairs, label_counts, n_samples):
-    rare = log_odds_against(label_counts, n_samples)
-    options = {shift: pairs.shifted(shift * rare) for shift in sorted(LOGIT_ADJUSTMENTS, key=abs)}
-    shift, cut_off, _ = select_for_tail(options, SLACK)
-    return cut_off - shift * rare
+    against = log_odds_against(label_counts, n_samples)
+    tau, cut_off = select_for_tail(adjusted(pairs, against))
+    return cut_off - tau * against
 
 
 def _per_group(pairs, label_counts, n_samples):
     common = best_cut_off(pairs)[0]
-    threshold = np.empty(len(label_counts))
+    cut_offs = np.empty(len(label_counts))
     for mask in label_groups(label_counts).values():
-        threshold[mask] = _shrunken_cut_off(pairs.select(mask), common)
-    return threshold
+        cut_offs[mask] = _shrunken_cut_off(pairs.select(mask), common)
+    return cut_offs
 
 
 def _per_label(pairs, label_counts, n_samples):
     common = best_cut_off(pairs)[0]
     by_label = np.argsort(pairs.labels, kind="stable")
     ends = np.cumsum(np.bincount(pairs.labels, minlength=len(label_counts)))
-    rows_of = np.split(by_label, ends[:-1])
     own = [
-        ScoredPairs(*(getattr(pairs, field)[rows] for field in _PAIR_FIELDS), n_positives)
-        for rows, n_positives in zip(rows_of, pairs.n_positives[:, None], strict=True)
+        ScoredPairs(pairs.labels[rows], pairs.scores[rows], pairs.is_true[rows], n_positives)
+        for rows, n_positives in zip(
+            np.split(by_label, ends[:-1]), pairs.n_positives[:, None], strict=True
+        )
     ]
     return np.array([_shrunken_cut_off(one, common) for one in own])
 
 
 def _shrunken_cut_off(pairs, common):
-    """Draw the best cut-off of some labels towards the common one, by imagined positives."""
+    """Mean of the best cut-off and the common one, weighted by positives and prior ones."""
     n_positives = np.count_nonzero(pairs.is_true)
-    total = n_positives * best_cut_off(pairs)[0] + _SHRINKAGE * common
-    return total / (n_positives + _SHRINKAGE)
+    total = n_positives * best_cut_off(pairs)[0] + _PRIOR_POSITIVES * common
+    return total / (n_positives + _PRIOR_POSITIVES)
 
 
-_RULES = {
-    "tuned": _tuned,
+# From pairs, label counts and the number of documents to a cut-off, or one for each label.
+RULES = {
     "frequency": _frequency,
+    "tuned": _tuned,
+    "tuned_low": _tuned_low,
     "per_group": _per_group,
     "per_label": _per_label,
 }
-THRESHOLD_RULES = ("tuned_low", *_RULES)
+
+
+def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
+    """Learn one cut-off per label from the scores of held-out documents.
+
+    Parameters
+    ----------
+    rule : str
+        "frequency": one cut-off for score + tau log(N/n - 1), tau the best for macro-F1 within
+        0.3 points of the best micro-F1. "tuned": one cut-off, of the best micro-F1. "tuned_low":
+        the lowest one within 0.3 points of it. "per_group": one for each of head, medium and
+        tail. "per_label": one per label. The last two are drawn towards the common cut-off
+        where positives are few: with ten of them half-way.
+    pairs : ScoredPairs
+    label_counts : array of shape (n_labels,)
+        Training documents of each label. A label without any is left out of the learning.
+    n_samples : int
+        Training documents in all.
+    default : float, default=0.0
+        The cut-off if no pair is true.
+
+    Returns
+    -------
+    array of float of shape (n_labels,)
+        In the units of the scores; +inf for a label without documents.
+    """
+    check_choice("threshold", rule, RULES)
+    label_counts = np.asarray(label_counts)
+    pairs = pairs.select(label_counts > 0)
+    found = pairs.is_true.any()
+    cut_offs = RULES[rule](pairs, label_counts, n_samples) if found else default
+    return np.where(label_counts > 0, cut_offs, np.inf)
 
 
 def check_threshold(threshold):
     """Refuse what is neither a probability nor the name of a rule."""
     if isinstance(threshold, str):
-        check_choice("threshold", threshold, THRESHOLD_RULES)
+        check_choice("threshold", threshold, RULES)
     elif not isinstance(threshold, Real) or not 0 < threshold < 1:
-        rules = ", ".join(map(repr, THRESHOLD_RULES))
+        rules = ", ".join(map(repr, RULES))
         raise must_be("threshold", f"a probability in (0, 1) or one of {rules}", repr(threshold))

@@ -1,25 +1,20 @@
 """MultilabelVotingClassifier: the mean decision of several classifiers."""
 
-from __future__ import annotations
-
 import numpy as np
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.pipeline import Pipeline
+from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from .._targets import in_form
-from .._validation import must_be
-from ..model_selection import label_scores
-from ._decision import decide, fixed_threshold
-from ._threshold import _LabelColumns
+from .._targets import count_labels, label_scores
+from .._validation import check_label_matrix, must_be
+from ..metrics import last_step
+from ._decision import Decision
+from ._meta import MultilabelMetaClassifier, for_estimators
 
 
-class MultilabelVotingClassifier(
-    _LabelColumns, ClassifierMixin, MetaEstimatorMixin, _BaseComposition
-):
+class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
     """Average the decision values of several multi-label classifiers.
 
     Members may be pipelines with features of their own. A member that has learned cut-offs (a
@@ -89,12 +84,13 @@ class MultilabelVotingClassifier(
         self
         """
         self._check_members()
-        y, _ = self._read_labels(y)
-        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(clone(member).fit)(X, y) for _, member in self.estimators
+        Y = check_label_matrix(y)
+        y_fit = for_estimators(y, Y)
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(clone(member).fit)(X, y_fit) for _, member in self.estimators
         )
-        self._check_responses(self.estimators_, "decision_function")
-        self.threshold_ = fixed_threshold(0.5, self.label_counts_)
+        self._check_responses(fitted, "decision_function")
+        self._set_fitted(y, Y, Decision.at(0.0, count_labels(Y)), estimators_=fitted)
         return self
 
     def _check_members(self):
@@ -129,7 +125,7 @@ class MultilabelVotingClassifier(
         -------
         array of shape (n_samples, n_labels)
         """
-        check_is_fitted(self, "threshold_")
+        check_is_fitted(self, "decision_")
         weights = self._member_weights()
         return sum(
             weight * self._votes(member, X)
@@ -137,36 +133,15 @@ class MultilabelVotingClassifier(
         )
 
     def _votes(self, member, X):
-        scores = label_scores(member, "decision_function", X, len(self.classes_))
-        classifier = member[-1] if isinstance(member, Pipeline) else member
-        cuts_decisions = getattr(classifier, "response_method_", None) in (
-            None,
-            "decision_function",
-        )
-        cut_offs = np.asarray(getattr(classifier, "threshold_", 0.0) if cuts_decisions else 0.0)
-        return scores - np.where(np.isfinite(cut_offs), cut_offs, 0.0)
+        inner, X = last_step(member, X)
+        scores = label_scores(inner, "decision_function", X, len(self.classes_))
+        response = getattr(inner, "response_method_", "decision_function")
+        if response != "decision_function" or not hasattr(inner, "decision_"):
+            return scores
+        return Decision(inner.threshold_).margins(scores)  # those in force now
 
     def _score_block(self, X):
         return self.decision_function(X)
 
-    def predict(self, X):
-        """Predict the labels whose mean decision value is above 0.
-
-        Parameters
-        ----------
-        X : list, array or sparse matrix of n_samples documents
-
-        Returns
-        -------
-        array or sparse matrix of shape (n_samples, n_labels)
-            Sparse where y was.
-        """
-        chosen = self._in_blocks(X, lambda scores: decide(scores, self.threshold_))
-        return in_form(chosen, self._form)
-
-    def __sklearn_tags__(self):
-        """Say that it is multi-label, and takes what its first member takes."""
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.input_tags = get_tags(self.estimators[0][1]).input_tags
-        return tags
+    def _inner_tags(self):
+        return get_tags(self.estimators[0][1])

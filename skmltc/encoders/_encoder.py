@@ -1,4 +1,4 @@
-"""What all encoders share."""
+"""Encoder: the base class of what makes vectors of documents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import NamedTuple
 
+from sklearn.base import BaseEstimator
+from torch import nn
+from torch.nn.functional import normalize
+
 from .._validation import must_be
 
 
 class Training(NamedTuple):
-    """Settings of AdamW that suit an encoder; what an estimator's "auto" stands for.
+    """Settings of AdamW that an encoder recommends: an estimator's "auto".
 
     Parameters
     ----------
@@ -29,6 +33,117 @@ class Training(NamedTuple):
     max_epochs: int = 15
     linear_decay: bool = True
     lr_factors: Mapping = MappingProxyType({})
+
+
+class Encoder(BaseEstimator):
+    """Base of all encoders: hyperparameters that make a torch module once the data is known.
+
+    A subclass has the hyperparameters in its constructor, as scikit-learn's estimators have, and
+    `build`. What it says of itself by the attributes below may be an attribute or a property.
+
+    Attributes
+    ----------
+    kind : {"features", "tokens"}, default="features"
+        What it reads: features, dense or sparse; or token ids, integers with 0 for padding at the
+        end.
+    training : Training
+        Settings of AdamW that it recommends.
+    is_linear : bool, default=False
+        Whether it leaves features as they are, so that a model on it is linear.
+    head_scale : float or None, default=None
+        Start of one learned factor of the vectors in front of a head; for vectors of norm 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc import BalancedLossClassifier
+    >>> from skmltc.encoders import Encoder
+    >>> class FirstFeatures(Encoder):
+    ...     def __init__(self, n=2):
+    ...         self.n = n
+    ...     def build(self, n_inputs, X=None):
+    ...         module = torch.nn.Linear(n_inputs, self.n)
+    ...         module.output_dim = self.n
+    ...         return module
+    >>> BalancedLossClassifier(encoder=FirstFeatures(n=3)).get_params()["encoder__n"]
+    3
+    """
+
+    kind = "features"
+    training = Training()
+    is_linear = False
+    head_scale = None
+
+    def n_embeddings(self, largest_id):
+        """Rows of the table of word vectors; of encoders of tokens.
+
+        Parameters
+        ----------
+        largest_id : int
+            The largest token id among the training documents.
+
+        Returns
+        -------
+        int
+            Ids from here on become 1, the unknown word.
+        """
+        return max(largest_id + 1, 2)
+
+    def build(self, n_inputs, X=None):
+        """Make the torch module.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Features, or token ids with 0 (padding) and 1 (unknown word).
+        X : array or CSR matrix, default=None
+            Training documents, for encoders that begin with what these say.
+
+        Returns
+        -------
+        nn.Module
+            ``forward(batch) -> (n_samples, output_dim)`` with an attribute `output_dim`. For
+            :class:`~skmltc.TReaderXMLClassifier` one of tokens also has
+            ``encode_tokens(token_ids) -> (states, mask)`` and `token_dim`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must have a method build.")
+
+
+class UnitEncoder(Encoder):
+    """An encoder whose vectors get the norm 1.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    """
+
+    head_scale = 10.0
+
+    def __init__(self, encoder):
+        self.encoder = encoder
+
+    @property
+    def kind(self):
+        """What the encoder reads."""
+        return self.encoder.kind
+
+    @property
+    def training(self):
+        """Settings that the encoder recommends."""
+        return self.encoder.training
+
+    def build(self, n_inputs, X=None):
+        """Make the torch module."""
+        return _UnitVectors(self.encoder.build(n_inputs, X))
+
+
+class _UnitVectors(nn.Module):
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder, self.output_dim = encoder, encoder.output_dim
+
+    def forward(self, batch):
+        return normalize(self.encoder(batch), dim=1)  # (batch, output_dim)
 
 
 def _check_sizes(spec, *names):

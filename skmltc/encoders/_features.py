@@ -1,19 +1,17 @@
 """Encoders of features."""
 
-from __future__ import annotations
-
 import math
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
-from torch.nn.functional import embedding_bag, linear
+from torch.nn.functional import linear
 
+from .._products import csr_dot
 from .._validation import must_be
-from ._encoder import Training, _check_dropouts, _check_widths
+from ._encoder import Encoder, _check_dropouts, _check_widths
 
 
-class BagEncoder(BaseEstimator):
+class BagEncoder(Encoder):
     """Linear or hidden layers on features, sparse or dense.
 
     Parameters
@@ -33,9 +31,6 @@ class BagEncoder(BaseEstimator):
     >>> encoder(torch.rand(3, 100)).shape, encoder.output_dim
     (torch.Size([3, 16]), 16)
     """
-
-    kind = "features"
-    training = Training()
 
     def __init__(self, hidden_dims=(), activation="identity", dropout=0.2):
         self.hidden_dims = hidden_dims
@@ -92,7 +87,7 @@ class FeatureLinear(nn.Module):
     """A linear layer that also takes CSR tensors, started small.
 
     The rows of a TF-IDF matrix have norm 1, so weights of size 1 / sqrt(n_outputs) make outputs
-    of norm about 1; torch's start for embeddings, N(0, 1), would drown what the words say.
+    of norm about 1. Torch's start for embeddings, N(0, 1), would be many times larger than that.
     """
 
     def __init__(self, n_inputs, n_outputs):
@@ -105,11 +100,5 @@ class FeatureLinear(nn.Module):
         """Map (n_samples, n_inputs) to (n_samples, n_outputs)."""
         if batch.layout == torch.strided:
             return linear(batch, self.weight.T, self.bias)  # (n_samples, n_outputs)
-        return self.bias + embedding_bag(
-            batch.col_indices(),
-            self.weight,
-            batch.crow_indices(),
-            mode="sum",
-            per_sample_weights=batch.values(),
-            include_last_offset=True,
-        )
+        csr = batch.crow_indices(), batch.col_indices(), batch.values()
+        return self.bias + csr_dot(*csr, self.weight)

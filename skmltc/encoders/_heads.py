@@ -1,7 +1,5 @@
 """From vectors to logits: linear heads, and networks of an encoder and a head."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
@@ -13,8 +11,8 @@ def build_network(encoder, n_inputs, n_outputs, X=None):
 
     Parameters
     ----------
-    encoder : encoder spec
-        `BagEncoder`, say. If it has a `head_scale`, the head is a `ScaledLinear`.
+    encoder : Encoder
+        If it has a `head_scale`, the head is a `ScaledLinear`.
     n_inputs : int
         What the encoder is built for.
     n_outputs : int
@@ -26,11 +24,10 @@ def build_network(encoder, n_inputs, n_outputs, X=None):
     -------
     nn.Module
     """
-    if getattr(encoder, "is_linear", False):
+    if encoder.is_linear:
         return FeatureLinear(n_inputs, n_outputs)
     body = encoder.build(n_inputs, X)
-    scale = getattr(encoder, "head_scale", None)
-    sizes = body.output_dim, n_outputs
+    scale, sizes = encoder.head_scale, (body.output_dim, n_outputs)
     return nn.Sequential(body, nn.Linear(*sizes) if scale is None else ScaledLinear(*sizes, scale))
 
 
@@ -44,11 +41,16 @@ def split_head(network):
     weights : tensor of shape (output_dim + 1, n_outputs)
         Of the head, its biases last.
     """
-    if isinstance(network, FeatureLinear):
-        return None, torch.vstack([network.weight, network.bias])
-    head = network[-1]
+    head = head_of(network)
+    if isinstance(head, FeatureLinear):
+        return None, torch.vstack([head.weight, head.bias])
     scale = head.scale if isinstance(head, ScaledLinear) else 1.0
     return network[:-1], torch.vstack([scale * head.weight.T, head.bias])
+
+
+def head_of(network):
+    """The last layer of a network of `build_network`."""
+    return network if isinstance(network, FeatureLinear) else network[-1]
 
 
 class ScaledLinear(nn.Linear):

@@ -1,7 +1,5 @@
 """Two operations that are written out for speed."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable

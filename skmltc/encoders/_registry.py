@@ -1,7 +1,5 @@
 """Encoders by name."""
 
-from __future__ import annotations
-
 from ._features import BagEncoder
 from ._tokens import BiLSTMAttention, TextCNN, WordEmbedding
 

@@ -5,8 +5,6 @@ filled up to `padded_length` of its longest text before anything is computed. In
 batches are drawn anyway, it is cut to that text.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn.functional import normalize, pad, relu

@@ -1,20 +1,17 @@
 """Encoders of token ids: their hyperparameters."""
 
-from __future__ import annotations
-
 from numbers import Real
 from types import MappingProxyType
 
 import torch
-from sklearn.base import BaseEstimator
 
 from .._validation import must_be
-from ._encoder import Training, _check_dropouts, _check_sizes, _check_widths
+from ._encoder import Encoder, Training, _check_dropouts, _check_sizes, _check_widths
 from ._token_modules import ConvolutionalEncoder, EmbeddingEncoder, RecurrentEncoder
 from ._word_vectors import learn_vectors
 
 
-class _TokenSpec(BaseEstimator):
+class _TokenEncoderSpec(Encoder):
     """What the encoders of token ids share: their table of word vectors.
 
     A subclass has `_init_std`, the standard deviation of the numbers in word vectors that
@@ -37,8 +34,9 @@ class _TokenSpec(BaseEstimator):
             One row for each id, from 0 (padding) and 1 (unknown word) up; with pretrained
             vectors a row for each of them, whether its word was seen or not.
         """
-        by_name = isinstance(self.embeddings, str)
-        return max(largest_id + 1, 2) if by_name else len(self.embeddings) + 2
+        if isinstance(self.embeddings, str):
+            return super().n_embeddings(largest_id)
+        return len(self.embeddings) + 2
 
     def _table(self, n_inputs, token_ids):
         """Start of the word vectors, float32 of shape (n_inputs, dim); padding is zero."""
@@ -72,7 +70,7 @@ class _TokenSpec(BaseEstimator):
 _WORD_BOUND = 0.25  # of random word vectors
 
 
-class TextCNN(_TokenSpec):
+class TextCNN(_TokenEncoderSpec):
     """Convolutions over token ids, with the maximum of each filter over the text.
 
     The single CNN of Yang et al. (HSCNN, EMNLP 2020, section 2.1), after Kim (2014).
@@ -163,7 +161,7 @@ class TextCNN(_TokenSpec):
         )
 
 
-class BiLSTMAttention(_TokenSpec):
+class BiLSTMAttention(_TokenEncoderSpec):
     """An LSTM in both directions over token ids, and attention over its states.
 
     The head classifier of Xiao et al. (HTTN, AAAI 2021, section 3.2), with what the released
@@ -265,7 +263,7 @@ class BiLSTMAttention(_TokenSpec):
         )
 
 
-class WordEmbedding(_TokenSpec):
+class WordEmbedding(_TokenEncoderSpec):
     """Word vectors alone: a document's vector is their mean, and a sequence of them its reading.
 
     What :class:`~skmltc.TReaderXMLClassifier` reads, as in Wang et al. (arXiv 2205.11973,

@@ -5,14 +5,12 @@ skip-gram learns is close to a factorisation of pointwise mutual information. Fa
 outright takes a second or a few for ten thousand documents.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 _WINDOW = 10  # words on each side; near ones count more
-_SMOOTHING = 0.75  # of context frequencies: tames the information that rare words seem to carry
+_SMOOTHING = 0.75  # of context frequencies: else rare words seem to carry much information
 _MAX_CONTEXTS = 20_000  # the most frequent words; vectors are made for all
 _MAX_TOKENS = 4_000_000  # enough to learn from, and some hundred MB
 

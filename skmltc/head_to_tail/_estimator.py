@@ -1,36 +1,78 @@
-"""HeadToTailClassifier: classifiers of tail labels computed from what head labels teach."""
+"""HeadToTailClassifier: classifiers of tail labels computed from those of head labels."""
 
 from __future__ import annotations
 
 import copy
-import warnings
+from dataclasses import replace
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
-from torch.nn.functional import normalize
 
-from .._network import NetworkClassifier
-from .._networks import best_epoch, fit_network, network_scores
-from .._validation import LabelWarning, check_consistent_rows, check_label_matrix, must_be
-from ..encoders import BagEncoder, BiLSTMAttention, Training, split_head
+from .._inputs import Inputs
+from .._networks import (
+    DocumentDataset,
+    SparseTargets,
+    Trainer,
+    best_epoch,
+    fitted_by,
+    network_scores,
+    seeded_torch,
+)
+from .._sampling import draw_documents
+from .._targets import count_labels
+from .._validation import (
+    LabelWarning,
+    check_consistent_rows,
+    check_label_matrix,
+    must_be,
+    warn,
+)
+from ..base import BaseLongTailClassifier, Trained, decides, draw_seed
+from ..decision import Documents
+from ..encoders import (
+    BagEncoder,
+    BiLSTMAttention,
+    ScaledLinear,
+    UnitEncoder,
+    head_of,
+    split_head,
+)
 from ..labels import log_odds_against, split_head_tail
 from ..losses import BinaryCrossEntropyLoss
-from ._heads import JoinedHeads, JoinedHeadsScorer, LabelHeads, fine_tune_tail
-from ._transfer import TRANSFERS, LabelTransfer, PrototypeOptions, draw_documents
+from ._heads import JoinedHeads, LabelHeads, TransferScorer, fine_tune_tail, vectors_of_others
+from ._transfer import TRANSFERS, LabelTransfer, PrototypeOptions
 
 _MIN_HEAD_COUNT = 11  # documents; up to ten make a tail label elsewhere too
-_PAPERS_TUNING = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0}
-_KEY_DECIMALS = 4  # that two vectors of one document share
+_RELEASED_TUNING = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0}
 
 
-class HeadToTailClassifier(NetworkClassifier):
-    """Multi-label text classifier that computes its rare labels from what frequent ones teach.
+class LabelSplit(NamedTuple):
+    """Column numbers of the head and of the tail labels."""
+
+    head: np.ndarray
+    tail: np.ndarray
+
+
+class Plan(NamedTuple):
+    """What training once more needs; with the trained network and its labels."""
+
+    inputs: Inputs
+    loss: object
+    trainer: Trainer
+    labels: LabelSplit
+    network: nn.Module
+
+
+class HeadToTailClassifier(BaseLongTailClassifier):
+    """Multi-label text classifier that computes classifiers of rare labels from frequent ones.
 
     Xiao, Zhang, Jing, Huang and Song, *Does Head Label Help for Long-Tailed Multi-Label Text
     Classification* (HTTN and its ensemble EHTTN, AAAI 2021). An encoder and a classifier are
@@ -87,12 +129,12 @@ class HeadToTailClassifier(NetworkClassifier):
         Documents per step of AdamW; the paper's is 90.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
-        does so where the data can spare that part.
+        does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
-    threshold : float or str, default="tuned_low"
+    threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
     min_labels : int, default=0
@@ -118,10 +160,12 @@ class HeadToTailClassifier(NetworkClassifier):
         What was trained, and what was transferred.
     threshold_ : array of shape (n_labels,)
         Logit above which a label is predicted; +inf for a label without documents.
-    transfer_ : array of shape (dim, dim)
-        From a prototype to weights.
-    calibration_ : tuple of float
-        Slope and intercept that make log-odds of transferred scores.
+    transfer_ : object
+        What was learned of the head labels: `matrix` (dim, dim), from a prototype to weights, and
+        `calibration`, the slope and intercept that make log-odds of transferred scores.
+    training_vectors_ : array of float32 of shape (n_samples, dim) or None
+        Vectors of the training documents, which `add_labels` takes as documents without the new
+        labels; with ``fine_tune="tail"`` only. They are stored with the model.
     module_, net_, history_ : torch module, skorch net, list of dict
         The whole network; the training of the head, and its epochs.
     n_iter_ : int
@@ -145,7 +189,7 @@ class HeadToTailClassifier(NetworkClassifier):
 
     _default_encoders = {"features": BagEncoder(hidden_dims=(128,)), "tokens": BiLSTMAttention()}
     _parameter_constraints: dict = {
-        **NetworkClassifier._parameter_constraints,
+        **BaseLongTailClassifier._parameter_constraints,
         "n_tail": [None, Interval(Integral, 0, None, closed="left")],
         "min_head_count": [None, Interval(Integral, 0, None, closed="left")],
         "n_prototype_documents": [Interval(Integral, 1, None, closed="left")],
@@ -180,7 +224,7 @@ class HeadToTailClassifier(NetworkClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
-        threshold="tuned_low",
+        threshold="frequency",
         min_labels=0,
         device="auto",
         random_state=None,
@@ -213,57 +257,65 @@ class HeadToTailClassifier(NetworkClassifier):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def _fit(self, X, Y, validation, random_state):
-        loss, encoder = self._loss or BinaryCrossEntropyLoss(), self._unit_encoder()
-        self.head_labels_, self.tail_labels_ = self._split_labels()  # 1
-        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
-        self.net_ = self._train_head(X_fit, Y_fit, loss, encoder, validation)  # 2
-        self.history_ = list(self.net_.history)
-        self.n_iter_ = len(self.history_)
+    def _train(self, problem, train, given, seed):
+        loss = self._spec_of("loss") or BinaryCrossEntropyLoss()
+        inputs = replace(problem.inputs, encoder=self._encoder(problem.inputs.encoder))
+        trainer = Trainer.of(self, inputs.encoder.training, self._device())
+        fit, unseen = trainer.split(train, given, seed)
+        labels = self._split_labels(count_labels(train.Y))  # 1
+        stop_by = (unseen and _head_documents(unseen, labels)) or None
+        net = trainer.train_encoder(inputs, loss, _head_documents(fit, labels), seed, stop_by)  # 2
+        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)), labels, net.module_)
+        # Documents that decide stay unseen; those that only stopped the training do not.
+        documents = fit if decides(unseen) else train
+        scorer, attributes = self._assemble(net.module_, labels, documents, plan, seed)  # 3 to 8
+        trained = Trained(scorer, plan, documents.Y, unseen, **fitted_by(net))
+        return trained._replace(attributes={**trained.attributes, **attributes})
 
-        def assemble(net, X, Y):  # 3 to 8
-            return self._assemble(net.module_, X, Y, loss, random_state)
+    def _retrain(self, documents, plan, seed):
+        labels = self._split_labels(count_labels(documents.Y), in_fold=True)
+        head = _head_documents(documents, labels)
+        net = plan.trainer.train_encoder(plan.inputs, plan.loss, head, seed)
+        return self._assemble(net.module_, labels, documents, plan, seed)[0]
 
-        def train(X, Y):
-            n_epochs = best_epoch(self.net_)
-            net = self._train_for(n_epochs, *self._head_documents(X, Y), loss, encoder)
-            return JoinedHeadsScorer(assemble(net, X, Y), self._device())
+    def _decide(self, problem, train, trained, held_out, seed):
+        """Decide, then assemble once more with the documents that decided."""
+        decided = super()._decide(problem, train, trained, held_out, seed)
+        if trained.fitted_Y.shape == train.Y.shape:
+            return decided
+        plan = trained.plan
+        scorer, attributes = self._assemble(plan.network, plan.labels, train, plan, seed)
+        return decided._replace(scorer=scorer, attributes=attributes)
 
-        self.module_ = assemble(self.net_, X_fit, Y_fit)
-        scorer = JoinedHeadsScorer(self.module_, self._device())
-        self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
-        self.module_ = assemble(self.net_, X, Y)  # with the documents held out so far
-
-    def _unit_encoder(self):
+    def _encoder(self, encoder):
         """The encoder with vectors of norm 1, or without, as `normalize` says."""
-        encoder = self._encoder
-        if getattr(encoder, "is_linear", False):
+        if encoder.is_linear:
             remedy = "BagEncoder(hidden_dims=(128,)) has one."
             raise must_be("encoder", "with a hidden layer, to transfer from", encoder, remedy)
-        if hasattr(encoder, "normalize"):
-            return copy.copy(encoder).set_params(normalize=self.normalize)
-        return _UnitEncoder(encoder) if self.normalize else encoder
+        if "normalize" in encoder.get_params(deep=False):
+            return clone(encoder).set_params(normalize=self.normalize)
+        return UnitEncoder(encoder) if self.normalize else encoder
 
-    def _split_labels(self):
+    def _split_labels(self, counts, in_fold=False):
         """Step 1: head and tail; labels without documents are tail."""
-        counts, given = self.label_counts_, self._given_split()
-        head, tail = split_head_tail(counts, **(given or {"min_head_count": _MIN_HEAD_COUNT}))
-        if not given and not len(head):
-            head, tail = split_head_tail(counts, n_tail=len(counts) // 2)
+        given = self._given_split()
+        name, value = next(iter(given.items()), (None, None))
+        head, _ = split_head_tail(counts, **(given or {"min_head_count": _MIN_HEAD_COUNT}))
         head = head[counts[head] > 0]
-        if not len(head):
-            (name, value), *_ = given.items()
-            expected = "small enough to leave a head label, whose classifiers teach the others"
+        if not len(head) and given and not in_fold:
+            expected = "small enough to leave a head label, to compute the others from"
             raise must_be(name, expected, value)
-        if given and not counts[tail].any():
-            (name, value), *_ = given.items()
-            warnings.warn(
+        if not len(head):
+            head, _ = split_head_tail(counts, n_tail=len(counts) // 2)
+            head = head[counts[head] > 0]
+        tail = np.setdiff1d(np.arange(len(counts)), head)
+        if given and not counts[tail].any() and not in_fold:
+            warn(
                 f"{name} must make some label tail for anything to be transferred. Got {value} "
                 "instead: all labels are trained jointly.",
                 LabelWarning,
-                stacklevel=4,
             )
-        return head, np.setdiff1d(np.arange(len(counts)), head)
+        return LabelSplit(head, tail)
 
     def _given_split(self):
         split = {"n_tail": self.n_tail, "min_head_count": self.min_head_count}
@@ -272,74 +324,55 @@ class HeadToTailClassifier(NetworkClassifier):
             raise must_be("n_tail and min_head_count", "given one without the other", "both")
         return given
 
-    def _train_head(self, X, Y, loss, encoder, validation):
-        """Step 2: the encoder and the classifier of the head labels, on their documents."""
-        if validation is not None:
-            validation = self._head_documents(*validation)
-        stop_by = validation if validation and validation[1].shape[0] else None
-        return self._train(*self._head_documents(X, Y), loss, encoder, stop_by)
-
-    def _head_documents(self, X, Y):
-        """Documents without those of tail labels alone, and the columns of the head labels."""
-        Y_head = Y[:, self.head_labels_]
-        rows = np.flatnonzero((np.diff(Y_head.indptr) > 0) | (np.diff(Y.indptr) == 0))
-        return X[rows], Y_head[rows]
-
-    def _assemble(self, network, X, Y, loss, random_state):
-        """Steps 3 to 8: from the trained head to a network of all labels."""
+    def _assemble(self, network, labels, documents, plan, seed):
+        """Steps 3 to 8: from the trained head to a scorer of all labels, and what is shown."""
+        random_state, device, Y = check_random_state(seed), self._device(), documents.Y
         encoder, weights = split_head(copy.deepcopy(network))
-        vectors = network_scores(encoder, X, self._device())
-        self._label_transfer = self._learn_transfer(network[-1], vectors, Y, random_state)  # 3, 4
-        parts = [LabelHeads(self.head_labels_, weights.detach()[None].cpu())]
-        if len(self.tail_labels_):
-            rare = log_odds_against(self.label_counts_[self.tail_labels_], self.n_samples_fit_)
-            tail = self._transfer(vectors, Y[:, self.tail_labels_], rare, random_state)  # 5, 6
-            if self.fine_tune == "tail":
-                tail += fine_tune_tail(
-                    vectors, Y, loss, self.tail_labels_, tail, self._device()
-                )  # 7
-            parts.append(LabelHeads(self.tail_labels_, torch.from_numpy(tail)))
-        assembled = nn.Sequential(encoder, JoinedHeads(parts))  # 8
-        if self.fine_tune == "paper":
-            self._fine_tune_as_released(assembled, X, Y, loss, random_state)  # 7
-        self._vectors = vectors if self.fine_tune == "tail" else None
-        self.transfer_, self.calibration_ = (
-            self._label_transfer.matrix,
-            tuple(self._label_transfer.calibration),
-        )
-        return assembled.eval()
+        vectors = network_scores(encoder, documents.X, device)
+        with seeded_torch(seed):
+            transfer = self._learn_transfer(head_of(network), vectors, Y, labels.head, random_state)
+            parts = [LabelHeads(labels.head, weights.detach()[None].cpu())]
+            if len(labels.tail):  # 5, 6
+                Y_tail, n_samples = Y[:, labels.tail], len(documents)
+                tail = self._transfer(transfer, vectors, Y_tail, n_samples, random_state)
+                if self.fine_tune == "tail":
+                    tail += fine_tune_tail(vectors, Y, plan.loss, labels.tail, tail, device)  # 7
+                parts.append(LabelHeads(labels.tail, torch.from_numpy(tail)))
+            assembled = nn.Sequential(encoder, JoinedHeads(parts)).eval()  # 8
+            if self.fine_tune == "paper":
+                self._fine_tune_as_released(assembled, documents, labels, plan, random_state)  # 7
+        kept = vectors if self.fine_tune == "tail" else None
+        shown = {"head_labels_": labels.head, "tail_labels_": labels.tail}
+        shown |= {"transfer_": transfer, "training_vectors_": kept}
+        return TransferScorer(assembled), shown
 
-    def _learn_transfer(self, head, vectors, Y, random_state):
+    def _learn_transfer(self, head, vectors, Y, head_labels, random_state):
         """Steps 3 and 4: prototypes of the head labels, and what maps them to their weights."""
-        Y = Y[:, self.head_labels_]
-        options = PrototypeOptions(
-            self.transfer,
-            float(self.attention) if self.attention else None,
-            self.n_prototype_documents,
-            self.normalize,
-        )
+        against = log_odds_against(count_labels(Y), len(vectors))[head_labels]
+        Y = Y[:, head_labels]
+        t, temperature = self.n_prototype_documents, float(self.attention) or None
+        options = PrototypeOptions(self.transfer, temperature, t, self.normalize)
         prototypes = options.draw(vectors, Y, self.n_prototypes, random_state)
         weights = head.weight.detach().cpu().numpy()
-        scale = float(head.scale.detach()) if hasattr(head, "scale") else 1.0
-        transfer = LabelTransfer(prototypes, weights, scale, options)
-        if self.calibrate:
-            rare = log_odds_against(self.label_counts_[self.head_labels_], self.n_samples_fit_)
-            transfer.calibrate(vectors, Y, rare, random_state)
-        return transfer
+        scale = float(head.scale.detach()) if isinstance(head, ScaledLinear) else 1.0
+        transfer = LabelTransfer.fit(prototypes, weights, scale, options)
+        seen = vectors, Y, against, random_state
+        return transfer.calibrated(*seen) if self.calibrate else transfer
 
-    def _transfer(self, vectors, Y, log_odds_against, random_state):
-        """Steps 5 and 6: weights of labels from their prototypes, a set for each member."""
-        prototypes = self._label_transfer.options.draw(vectors, Y, self.n_ensembles, random_state)
-        return self._label_transfer.columns(prototypes, log_odds_against)
+    def _transfer(self, transfer, vectors, Y, n_samples, random_state):
+        """Steps 5 and 6: heads of labels from their prototypes, one for each member."""
+        prototypes = transfer.options.draw(vectors, Y, self.n_ensembles, random_state)
+        return transfer.heads(prototypes, log_odds_against(count_labels(Y), n_samples))
 
-    def _fine_tune_as_released(self, network, X, Y, loss, random_state):
+    def _fine_tune_as_released(self, network, documents, labels, plan, random_state):
         """Step 7, as released: two epochs of the whole network on documents drawn for the tail."""
-        Y_tail, t = Y[:, self.tail_labels_], self.n_prototype_documents
-        draws = [draw_documents(Y_tail, t, random_state) for _ in range(self.n_prototypes)]
-        rows = np.concatenate([draw.indices for draw in draws])
-        if len(rows):
-            settings = {"patience": self.patience, "device": self._device()} | _PAPERS_TUNING
-            fit_network(network, loss.build(Y[rows]), X[rows], Y[rows], **settings)
+        by_label, t = documents.Y[:, labels.tail].T.tocsr(), self.n_prototype_documents
+        draws = [draw_documents(by_label, t, random_state) for _ in range(self.n_prototypes)]
+        drawn = documents[np.concatenate([draw.indices for draw in draws])]
+        if len(drawn):
+            trainer = replace(plan.trainer, **_RELEASED_TUNING, linear_decay=False, lr_factors=None)
+            loss = SparseTargets(plan.loss.build(drawn.Y))
+            trainer.train(network, loss, DocumentDataset(drawn.X, drawn.Y))
 
     def add_labels(self, X, Y_new):
         """Learn new labels from a few documents; the others keep their scores, to the last bit.
@@ -368,70 +401,43 @@ class HeadToTailClassifier(NetworkClassifier):
             If a new label has no document, or y of `fit` was not an indicator matrix.
         """
         check_is_fitted(self)
-        if self._target != "multilabel":
-            raise must_be("y", "label indicators in fit, to add labels", f"a {self._target} target")
-        X = self._check_inputs(X)
-        Y = check_label_matrix(Y_new, name="Y_new")
+        if not self.target_.is_multilabel:
+            got = f"a {self.target_.type} target"
+            raise must_be("y", "label indicators in fit, to add labels", got)
+        X, Y = self.inputs_.read(X, self), check_label_matrix(Y_new, name="Y_new")
         check_consistent_rows(X, Y, name="Y_new")
-        counts = np.bincount(Y.indices, minlength=Y.shape[1])
+        counts = count_labels(Y)
         if not counts.all():
             empty = np.flatnonzero(counts == 0)[0]
             raise must_be("Y_new", "columns with at least one document", f"none in column {empty}")
-        labels = self.n_labels_ + np.arange(Y.shape[1])
-        columns = self._heads_of_new_labels(X, Y, log_odds_against(counts, self.n_samples_fit_))
-        self.module_[1].parts.append(LabelHeads(labels, torch.from_numpy(columns)))
-        self._append_labels(labels, counts)
-        return self
-
-    def _heads_of_new_labels(self, X, Y, log_odds_against):
-        random_state = check_random_state(self.random_state)
-        vectors = network_scores(self.module_[0], X, self._device())
-        columns = self._transfer(vectors, Y, log_odds_against, random_state)
-        if self.fine_tune != "tail":
-            return columns
-        others = self._vectors[~np.isin(_vector_keys(self._vectors), _vector_keys(vectors))]
-        Y = sparse.vstack([Y, sparse.csr_array((len(others), Y.shape[1]), dtype=Y.dtype)])
-        loss, labels = self._loss or BinaryCrossEntropyLoss(), np.arange(Y.shape[1])
-        vectors = np.vstack([vectors, others])
-        return columns + fine_tune_tail(vectors, Y.tocsr(), loss, labels, columns, self._device())
-
-    def _append_labels(self, labels, counts):
-        known = np.flatnonzero(np.isfinite(self.threshold_))
-        distances = np.abs(np.subtract.outer(np.log(counts), np.log(self.label_counts_[known])))
-        nearest = distances == distances.min(axis=1, keepdims=True)
-        threshold = nearest @ self.threshold_[known] / nearest.sum(axis=1)
-        self.threshold_ = np.append(self.threshold_, threshold)
+        labels = self.n_labels_ + np.arange(len(counts))
+        encoder, heads = self.scorer_.network
+        added = LabelHeads(labels, torch.from_numpy(self._heads_of_new_labels(encoder, X, Y)))
+        network = nn.Sequential(encoder, JoinedHeads([*heads.parts, added])).eval()
+        self.scorer_ = TransferScorer(network)
+        self.decision_ = self.decision_.extend(self.label_counts_, counts)
         self.label_counts_ = np.append(self.label_counts_, counts)
         self.tail_labels_ = np.append(self.tail_labels_, labels)
         self.n_labels_ += len(labels)
-        self.classes_ = np.arange(self.n_labels_)
+        self.target_ = replace(self.target_, classes=np.arange(self.n_labels_))
+        self.classes_ = self.target_.classes
+        return self
 
-    def _score(self, X):
-        return network_scores(self.module_, X, self._device())
-
-
-class _UnitEncoder:
-    """An encoder spec whose vectors get the norm 1."""
-
-    head_scale = 10.0
-
-    def __init__(self, encoder):
-        self.encoder, self.training = encoder, getattr(encoder, "training", Training())
-
-    def build(self, n_inputs, X=None):
-        return _UnitVectors(self.encoder.build(n_inputs, X))
-
-
-class _UnitVectors(nn.Module):
-    def __init__(self, encoder):
-        super().__init__()
-        self.encoder, self.output_dim = encoder, encoder.output_dim
-
-    def forward(self, batch):
-        return normalize(self.encoder(batch), dim=1)  # (batch, output_dim)
+    def _heads_of_new_labels(self, encoder, X, Y):
+        random_state, device = check_random_state(draw_seed(self.random_state)), self._device()
+        vectors = network_scores(encoder, X, device)
+        heads = self._transfer(self.transfer_, vectors, Y, self.n_samples_fit_, random_state)
+        if self.fine_tune != "tail":
+            return heads
+        others = vectors_of_others(self.training_vectors_, vectors)
+        Y = sparse.vstack([Y, sparse.csr_array((len(others), Y.shape[1]), dtype=Y.dtype)])
+        loss, labels = self._spec_of("loss") or BinaryCrossEntropyLoss(), np.arange(Y.shape[1])
+        vectors = np.vstack([vectors, others])
+        return heads + fine_tune_tail(vectors, Y.tocsr(), loss, labels, heads, device)
 
 
-def _vector_keys(vectors):
-    """A key for each vector, the same for all vectors of a document."""
-    rounded = np.ascontiguousarray(np.round(vectors, _KEY_DECIMALS) + 0.0)
-    return rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))).ravel()
+def _head_documents(documents, labels):
+    """Documents without those of tail labels alone, and the columns of the head labels."""
+    Y_head = documents.Y[:, labels.head]
+    rows = np.flatnonzero((np.diff(Y_head.indptr) > 0) | (np.diff(documents.Y.indptr) == 0))
+    return Documents(documents.X[rows], Y_head[rows])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, label_blocks
-from .._networks import network_scores
+from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, block_size
+from .._networks import NetworkScorer, network_vectors
+from .._products import dense_dot
+from .._targets import count_labels
+from ..decision import label_blocks
 
 _L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
 _WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
 _MAX_ITER = 200  # of L-BFGS
+_KEY_DECIMALS = 4  # that two vectors of one document share
 
 
 class LabelHeads(nn.Module):
@@ -32,25 +38,31 @@ class LabelHeads(nn.Module):
         self.weight = nn.Parameter(weights[:, :-1].clone())
         self.bias = nn.Parameter(weights[:, -1:].clone())
 
-    def forward(self, vectors, chosen=slice(None)):
-        """Logits (batch, n_labels) of documents, or of some labels only."""
+    def forward(self, vectors):
+        """Logits (batch, n_labels) of documents."""
         batches = vectors.expand(len(self.weight), *vectors.shape)
-        logits = torch.baddbmm(self.bias[..., chosen], batches, self.weight[..., chosen])
-        return logits[0] if len(logits) == 1 else logit_of_mean_probability(logits)
+        return logit_of_mean_probability(torch.baddbmm(self.bias, batches, self.weight))
+
+    def logits_of(self, vectors, chosen):
+        """Logits (batch, n_chosen) of some labels, whichever others are asked for."""
+        products = [dense_dot(vectors, weight[:, chosen]) for weight in self.weight]
+        return logit_of_mean_probability(torch.stack(products) + self.bias[..., chosen])
 
 
 def logit_of_mean_probability(logits):
-    """Logits of the mean probability over the first axis."""
+    """Logits of the mean probability over the first axis, that of the members."""
+    if len(logits) == 1:
+        return logits[0]
     present, absent = logsigmoid(logits), logsigmoid(-logits)
     return present.logsumexp(0) - absent.logsumexp(0)
 
 
 class JoinedHeads(nn.Module):
-    """The columns of head and tail in the order of the labels.
+    """The heads of head and tail labels in the order of the labels.
 
     Parameters
     ----------
-    parts : list of Columns
+    parts : list of LabelHeads
         Each label in one of them.
     """
 
@@ -68,28 +80,37 @@ class JoinedHeads(nn.Module):
         logits = torch.cat([part(vectors) for part in self.parts], dim=1)
         return logits[:, np.argsort(self.labels)]
 
-    def of(self, vectors, labels):
+    def logits_of(self, vectors, labels):
         """Logits (batch, n_block) of an array of different labels."""
         logits = vectors.new_empty(len(vectors), len(labels))
         for part in self.parts:
             _, at, chosen = np.intersect1d(labels, part.labels, return_indices=True)
-            logits[:, at] = part(vectors, chosen)
+            logits[:, at] = part.logits_of(vectors, chosen)
         return logits
 
 
-class JoinedHeadsScorer:
-    """An assembled network, for scores of blocks of labels."""
+@dataclass(frozen=True, eq=False)
+class TransferScorer(NetworkScorer):
+    """A network of all labels: some were trained, others transferred.
 
-    def __init__(self, network, device):
-        self.device = device
-        self.encoder, self.columns = network.to(device)
+    Parameters
+    ----------
+    network : nn.Sequential
+        An encoder and `JoinedHeads`, in evaluation mode.
+    """
 
-    def encode(self, X):
-        return torch.from_numpy(network_scores(self.encoder, X, self.device)).to(self.device)
+    network: nn.Sequential
+
+    def encode(self, X, device):
+        """Vectors of documents, as a tensor."""
+        return network_vectors(self.network[0], X, device)
 
     @torch.no_grad()
-    def scores(self, encoded, labels):
-        return self.columns.of(encoded, labels).cpu().numpy()
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        heads = self.network[1].to(encoded.device)
+        labels = np.arange(len(heads.labels)) if labels is None else labels
+        return heads.logits_of(encoded, labels).cpu().numpy()
 
 
 class _PulledObjective(BlockObjective):
@@ -108,7 +129,7 @@ class _PulledObjective(BlockObjective):
 
 
 @torch.no_grad()
-def fine_tune_tail(vectors, Y, loss, labels, columns, device):
+def fine_tune_tail(vectors, Y, loss, labels, heads, device, l2=_L2_TO_START):
     """Adjust linear classifiers of some labels on all documents, not far from where they are.
 
     Minimises the loss over documents plus a penalty on the change of the weights, measured by what
@@ -122,9 +143,11 @@ def fine_tune_tail(vectors, Y, loss, labels, columns, device):
     loss : loss spec
     labels : array of int of shape (n_block,)
         Ascending. Those without documents do not change.
-    columns : array of shape (n_members, dim + 1, n_block)
+    heads : array of shape (n_members, dim + 1, n_block)
         The biases last.
     device : str
+    l2 : float, default=0.3
+        Factor of half the squared change, against the loss summed over documents.
 
     Returns
     -------
@@ -132,13 +155,13 @@ def fine_tune_tail(vectors, Y, loss, labels, columns, device):
     """
     whiten, unwhiten = whitening(vectors)
     features, built = DesignMatrix(vectors @ whiten, device), loss.build(Y).to(device)
-    start, changes = columns.mean(axis=0), np.zeros(columns.shape[1:], dtype=np.float32)
+    start, changes = heads.mean(axis=0), np.zeros(heads.shape[1:], dtype=np.float32)
     start[:-1] = unwhiten @ start[:-1]
-    chosen = np.isin(np.arange(Y.shape[1]), labels)
-    for block in label_blocks(Y, max(vectors.shape), chosen):
+    counts = np.where(np.isin(np.arange(Y.shape[1]), labels), count_labels(Y), 0)
+    for block in label_blocks(counts, block_size(vectors.shape)):
         at = np.searchsorted(labels, block)
         W = torch.from_numpy(start[:, at]).to(device)
-        objective = _PulledObjective(features, Y, built, block, _L2_TO_START, W)
+        objective = _PulledObjective(features, Y, built, block, l2, W)
         change, _ = BlockLBFGS(objective, torch.zeros_like(W)).minimise(_MAX_ITER)
         changes[:, at] = change.cpu().numpy()
     changes[:-1] = whiten @ changes[:-1]
@@ -163,3 +186,25 @@ def whitening(vectors):
     deviations = np.sqrt(values.clip(0) + _WHITENING_RIDGE * max(np.trace(moment), 1e-12))
     whiten, unwhiten = basis / deviations, (basis * deviations).T
     return whiten.astype(np.float32), unwhiten.astype(np.float32)
+
+
+def vectors_of_others(known, vectors):
+    """Those of the known vectors whose documents are not among others.
+
+    Parameters
+    ----------
+    known : array of shape (n_known, dim)
+    vectors : array of shape (n_samples, dim)
+        Of the others; two vectors of one document agree to four decimals.
+
+    Returns
+    -------
+    array of shape (n_others, dim)
+    """
+    return known[~np.isin(_vector_keys(known), _vector_keys(vectors))]
+
+
+def _vector_keys(vectors):
+    """A key for each vector, the same for all vectors of a document."""
+    rounded = np.ascontiguousarray(np.round(vectors, _KEY_DECIMALS) + 0.0)
+    return rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))).ravel()

@@ -1,54 +1,27 @@
-"""From head to tail: prototypes, the transfer learner, attention, what transferred scores say.
+"""From head to tail: prototypes, the transfer learner, attention, and calibration.
 
 The formulas of Xiao et al. (HTTN, AAAI 2021), sections 3.3 to 3.5; networks are trained elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.special import expit, softmax
+from scipy.special import softmax
 from torch import nn
+
+from .._logistic import fit_logistic
+from .._sampling import draw_documents
+from ..labels import NEVER_LOGIT
 
 _RIDGES = np.logspace(-3, 3, 13)  # against the squared prototypes summed over labels and draws
 _ADAM = {"lr": 0.01, "betas": (0.9, 0.99)}
 _ADAM_PASSES = 8
-_NEWTON_STEPS = 30
 _CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000  # enough for two numbers
 _LABEL_FOLDS = 5
-NEVER_LOGIT = -50.0  # logit of a label without documents
-
-
-def draw_documents(Y, n_documents, random_state):
-    """Draw documents of each label, without replacement, as a matrix that averages them.
-
-    Parameters
-    ----------
-    Y : csr_array of shape (n_samples, n_labels)
-    n_documents : int
-        How many of each label; all of them where it has fewer.
-    random_state : RandomState
-
-    Returns
-    -------
-    csr_array of float32 of shape (n_labels, n_samples)
-        Rows that sum to 1; a label without documents has a row of zeros.
-    """
-    by_label = Y.T.tocsr()
-    counts = np.diff(by_label.indptr)
-    labels = np.repeat(np.arange(len(counts)), counts)
-    shuffled = by_label.indices[np.lexsort((random_state.random_sample(len(labels)), labels))]
-    place = np.arange(len(labels)) - by_label.indptr[labels]
-    drawn = place < n_documents
-    labels, chosen = labels[drawn], shuffled[drawn]
-    shares = (1 / np.minimum(counts, n_documents)[labels]).astype(np.float32)
-    return sparse.csr_array((shares, (labels, chosen)), shape=by_label.shape)
 
 
 def draw_prototypes(vectors, Y, n_documents, n_draws, normalize, random_state):
@@ -71,8 +44,16 @@ def draw_prototypes(vectors, Y, n_documents, n_draws, normalize, random_state):
     array of shape (n_draws, n_labels, dim)
         Zeros for a label without documents.
     """
-    draws = [draw_documents(Y, n_documents, random_state) @ vectors for _ in range(n_draws)]
-    return with_norm_1(np.stack(draws)) if normalize else np.stack(draws)
+    by_label = Y.T.tocsr()
+    draws = [draw_documents(by_label, n_documents, random_state) for _ in range(n_draws)]
+    means = np.stack([mean_vectors(drawn, vectors) for drawn in draws])
+    return with_norm_1(means) if normalize else means
+
+
+def mean_vectors(drawn, vectors):
+    """Means (n_labels, dim) of the vectors of drawn documents; zeros where there are none."""
+    n_drawn = np.maximum(np.diff(drawn.indptr), 1).astype(np.float32)
+    return drawn @ vectors / n_drawn[:, None]
 
 
 def with_norm_1(vectors):
@@ -233,8 +214,8 @@ def attention(tail, head, temperature=1.0):
     return softmax(tail @ head.T / temperature, axis=-1).astype(tail.dtype)
 
 
-class Calibration(NamedTuple):
-    """What transferred scores u say: logit = slope u + intercept - prior rarity of the label.
+class TailCalibration(NamedTuple):
+    """What transferred scores u say: logit = slope u + intercept - prior log(N / n - 1).
 
     Parameters
     ----------
@@ -263,30 +244,21 @@ def calibrate(scores, is_true, log_odds_against):
 
     Returns
     -------
-    Calibration
+    TailCalibration
         The default one where there is nothing to learn from.
     """
     if not is_true.any() or is_true.all():
-        return Calibration()
-    u = np.asarray(scores, dtype=np.float64)
+        return TailCalibration()
+    u = np.asarray(scores, dtype=np.float64).ravel()
     mean, spread = u.mean(), max(u.std(), 1e-12)
-    u = (u - mean) / spread
-    slope, intercept = 1.0, 0.0
-    for _ in range(_NEWTON_STEPS):
-        p = expit(slope * u + intercept - log_odds_against)
-        error, curvature = p - is_true, p * (1 - p)
-        gradient = np.array([(error * u).sum() + 1e-3 * slope, error.sum()])
-        cross = (curvature * u).sum()
-        hessian = np.array(
-            [[(curvature * u * u).sum() + 1e-3, cross], [cross, curvature.sum() + 1e-9]]
-        )
-        step = np.linalg.solve(hessian, gradient)
-        slope, intercept = (slope, intercept) - step / max(1, np.abs(step).max() / 2)
-    return Calibration(float(slope / spread), float(intercept - slope / spread * mean), 1.0)
+    features = np.column_stack([(u - mean) / spread, np.ones(len(u))])
+    offset = -np.broadcast_to(log_odds_against, scores.shape).ravel()
+    slope, intercept = fit_logistic(features, is_true.ravel(), offset, ridge=[1e-3, 0.0])
+    return TailCalibration(float(slope / spread), float(intercept - slope / spread * mean), 1.0)
 
 
 class PrototypeOptions(NamedTuple):
-    """How labels are described and taught.
+    """How prototypes are made, and how they become weights.
 
     Parameters
     ----------
@@ -297,27 +269,29 @@ class PrototypeOptions(NamedTuple):
         Documents of a prototype (t).
     normalize : bool
         Whether prototypes have the norm 1.
+    ridge : float, default=None
+        Of `ridge_transfer`.
     """
 
     transfer: str
     temperature: float | None
     n_documents: int
     normalize: bool
-
-    def solve(self, prototypes, weights):
-        """Choose the ridge once: a function from prototypes and weights to the matrix."""
-        if self.transfer != "ridge":
-            return TRANSFERS[self.transfer]
-        return partial(ridge_transfer, ridge=best_ridge(prototypes, weights))
+    ridge: float | None = None
 
     def draw(self, vectors, Y, n_draws, random_state):
         """Draw prototypes (n_draws, n_labels, dim) of the labels of Y."""
         return draw_prototypes(vectors, Y, self.n_documents, n_draws, self.normalize, random_state)
 
+    def solve(self, prototypes, weights):
+        """The matrix from prototypes to weights."""
+        further = {} if self.ridge is None else {"ridge": self.ridge}
+        return TRANSFERS[self.transfer](prototypes, weights, **further)
 
-@dataclass(eq=False)
+
+@dataclass(frozen=True, eq=False)
 class LabelTransfer:
-    """What the head labels teach of others, of which there are a few documents.
+    """Makes classifiers of labels of which there are a few documents, from those of head labels.
 
     Parameters
     ----------
@@ -326,21 +300,26 @@ class LabelTransfer:
     weights : array of shape (n_head, dim)
         Of the head classifier, before its scale.
     scale : float
-    options : Options
-    solve : callable, default=None
-        From prototypes and weights to the matrix; by default what the options say.
+    options : PrototypeOptions
+    matrix : array of shape (dim, dim)
+        From a prototype to weights.
+    calibration : TailCalibration
+        What transferred scores say.
     """
 
     prototypes: np.ndarray
     weights: np.ndarray
     scale: float
     options: PrototypeOptions
-    solve: Callable | None = None
-    calibration: Calibration = Calibration()
+    matrix: np.ndarray
+    calibration: TailCalibration = TailCalibration()
 
-    def __post_init__(self):
-        self.solve = self.solve or self.options.solve(self.prototypes, self.weights)
-        self.matrix = self.solve(self.prototypes, self.weights)
+    @classmethod
+    def fit(cls, prototypes, weights, scale, options):
+        """Learn the matrix; the ridge is chosen once, on all head labels."""
+        if options.transfer == "ridge" and options.ridge is None:
+            options = options._replace(ridge=best_ridge(prototypes, weights))
+        return cls(prototypes, weights, scale, options, options.solve(prototypes, weights))
 
     def transferred(self, prototypes):
         """Weights (..., n_labels, dim) of labels with such prototypes (section 3.5)."""
@@ -349,16 +328,17 @@ class LabelTransfer:
         return self.scale * prototypes @ self.matrix.T
 
     def leaving_out(self, labels):
-        """Make the teacher who does not know some of the head labels."""
+        """The transfer fitted without the given head labels."""
         others = np.delete(np.arange(len(self.weights)), labels)
         known = self.prototypes[:, others], self.weights[others]
-        return LabelTransfer(*known, self.scale, self.options, self.solve)
+        return LabelTransfer.fit(*known, self.scale, self.options)
 
-    def calibrate(self, vectors, Y, log_odds_against, random_state):
+    def calibrated(self, vectors, Y, log_odds_against, random_state):
         """Learn what transferred scores say from head labels treated as if they were rare.
 
-        Some are taken in turn, taught by the others from a prototype of a few documents, and
-        compared with their other documents: what the tail gets, where it can be checked.
+        The labels are cross-fitted: each gets its classifier by a transfer fitted without it, from
+        a prototype of a few documents, and is compared with its other documents. This is what
+        tail labels get, where it can be checked.
 
         Parameters
         ----------
@@ -366,21 +346,27 @@ class LabelTransfer:
         Y : csr_array of shape (n_samples, n_head)
         log_odds_against : array of shape (n_head,)
             log(N / n - 1) of each label.
+        random_state : RandomState
+
+        Returns
+        -------
+        LabelTransfer
         """
         if Y.shape[1] < 2:
-            return
-        chosen = random_state.permutation(Y.shape[1])[:_CALIBRATION_LABELS]
-        chosen = np.sort(chosen)
-        drawn = draw_documents(Y[:, chosen], self.options.n_documents, random_state)
-        prototypes = with_norm_1(drawn @ vectors) if self.options.normalize else drawn @ vectors
+            return self
+        chosen = np.sort(random_state.permutation(Y.shape[1])[:_CALIBRATION_LABELS])
+        drawn = draw_documents(Y[:, chosen].T.tocsr(), self.options.n_documents, random_state)
+        prototypes = mean_vectors(drawn, vectors)
+        prototypes = with_norm_1(prototypes) if self.options.normalize else prototypes
         weights = np.empty_like(prototypes)
         for fold in np.array_split(np.arange(len(chosen)), min(_LABEL_FOLDS, len(chosen))):
             weights[fold] = self.leaving_out(chosen[fold]).transferred(prototypes[fold])
         unseen = np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]
         is_true = Y[unseen][:, chosen].toarray() > 0
-        self.calibration = calibrate(vectors[unseen] @ weights.T, is_true, log_odds_against[chosen])
+        learned = calibrate(vectors[unseen] @ weights.T, is_true, log_odds_against[chosen])
+        return replace(self, calibration=learned)
 
-    def columns(self, prototypes, log_odds_against):
+    def heads(self, prototypes, log_odds_against):
         """Classifiers of labels, to be averaged over their members.
 
         Parameters

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._network import NetworkClassifier
-from .._networks import HeadScorer, best_epoch, network_scores, score_pairs, train_network
-from .._validation import LabelWarning, must_be
-from ..decision import ScoredPairs, select_for_tail
+from .._networks import HeadScorer, Plan, Trainer, best_epoch, fitted_by, seeded_torch
+from .._targets import count_labels
+from .._validation import LabelWarning, must_be, warn
+from ..base import BaseLongTailClassifier, Decided, Trained
+from ..decision import Decision, ScoredPairs, select_for_tail
 from ..encoders import BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss
 from ._similarity import (
     ACTIVATIONS,
+    HybridScorer,
     SiameseNetwork,
     SimilarityScorer,
     TripletDocuments,
     TripletLoss,
+    platt_scaling,
     support_vectors,
 )
 from ._triplets import SAMPLINGS, draw_triplets
 
-_MERGE_POINTS = (0, 5, 10, 20, 35, 50, 100, 200)  # of n_phi="auto"
+_N_PHI_OPTIONS = (0, 5, 10, 20, 35, 50, 100, 200)
 _PAPER_N_PHI = 100
 _TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30
-_COPIED_LR_FACTOR = 0.3  # learning rate of what begins trained; the similarity is new
+_COPIED_LR_FACTOR = 0.3  # of what begins trained; the similarity is new
 
 
-class HybridSiameseClassifier(NetworkClassifier):
+class HybridSiameseClassifier(BaseLongTailClassifier):
     """Multi-label text classifier with a Siamese network for labels of few documents.
 
     HSCNN of Yang, Li, Fukumoto and Ye, *HSCNN: A Hybrid-Siamese Convolutional Neural Network for
@@ -93,12 +96,12 @@ class HybridSiameseClassifier(NetworkClassifier):
         Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop the single network when the loss on a validation part no longer falls, and keep the
-        best weights. "auto" does so where the data can spare that part.
+        best weights. "auto" does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
-    threshold : float or str, default="tuned_low"
+    threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule learned from documents held out, for the
         labels of either network by themselves. The rules are those of
         :class:`~skmltc.BalancedLossClassifier`.
@@ -132,12 +135,10 @@ class HybridSiameseClassifier(NetworkClassifier):
         Logit above which a label is predicted; +inf for a label without documents.
     module_, net_, history_, n_iter_ : torch module, skorch net, list of dict, int
         The single network and its epochs.
-    siamese_ : torch module
-        The second network.
-    supports_ : array of shape (n_labels, n_comparisons, dim)
-        What documents are compared with: one mean per label, or several vectors.
-    similarity_scale_, similarity_offsets_ : float and array of shape (n_labels,)
-        Calibration: logits of similarity are multiplied by the one and shifted by the other.
+    scorer_ : object
+        What scores documents: `single` by the single network; `similar` by the second `network`,
+        with the `supports` that documents are compared with (n_labels, n_comparisons, dim), and
+        the `scale` and `offsets` of its logits.
 
     See Also
     --------
@@ -158,7 +159,7 @@ class HybridSiameseClassifier(NetworkClassifier):
 
     _default_encoders = {"features": BagEncoder(hidden_dims=(256,)), "tokens": TextCNN()}
     _parameter_constraints: dict = {
-        **NetworkClassifier._parameter_constraints,
+        **BaseLongTailClassifier._parameter_constraints,
         "n_phi": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "n_triplets": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "triplets_per_document": [Interval(Integral, 1, None, closed="left")],
@@ -193,7 +194,7 @@ class HybridSiameseClassifier(NetworkClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
-        threshold="tuned_low",
+        threshold="frequency",
         min_labels=0,
         device="auto",
         random_state=None,
@@ -226,149 +227,149 @@ class HybridSiameseClassifier(NetworkClassifier):
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def _fit(self, X, Y, validation, random_state):
-        self._check_encoder()
-        loss = self._loss or BinaryCrossEntropyLoss()
-        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
+    def _train(self, problem, train, given, seed):
+        inputs, loss = problem.inputs, self._spec_of("loss") or BinaryCrossEntropyLoss()
+        self._check_encoder(inputs.encoder)
+        trainer = Trainer.of(self, inputs.encoder.training, self._device())
+        fit, unseen = trainer.split(train, given, seed)
         # 1. The single network.
-        self.net_ = self._train(X_fit, Y_fit, loss, self._encoder, validation)
-        self.module_, self.history_ = self.net_.module_, list(self.net_.history)
-        self.n_iter_ = len(self.history_)
+        net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
         # 2. to 5. The Siamese network that begins as the single one.
-        scorers = self._scorers(self.module_, X_fit, Y_fit, loss, random_state)
+        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)))
+        scorer = self._scorer(net.module_, fit, plan, seed)
+        return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
-        def train(X, Y):
-            net = self._train_for(best_epoch(self.net_), X, Y, loss, self._encoder)
-            return self._scorers(net.module_, X, Y, loss, random_state)
+    def _retrain(self, documents, plan, seed):
+        net = plan.trainer.train_encoder(plan.inputs, plan.loss, documents, seed)
+        return self._scorer(net.module_, documents, plan, seed)
 
-        # 6. The labels with fewer than n_phi documents go to the Siamese network.
-        unseen = self._unseen(scorers, X, Y, Y_fit, validation, train, random_state)
-        single, similar = self._score_apart(unseen)
-        if similar and self.calibrate == "fit":
-            similar = scorers.similar.calibrate(similar)
-        self._merge(single, similar)
-        if len(self.siamese_labels_):
-            self.siamese_, self.supports_ = scorers.similar.network, scorers.similar.supports
-            self.similarity_scale_ = scorers.similar.scale
-            self.similarity_offsets_ = scorers.similar.offsets
-
-    def _check_encoder(self):
-        if getattr(self._encoder, "is_linear", False):
+    def _check_encoder(self, encoder):
+        if encoder.is_linear:
             remedy = "BagEncoder(hidden_dims=(256,)), say, has vectors of documents to compare."
-            raise must_be("encoder", "one with a hidden layer", repr(self._encoder), remedy)
+            raise must_be("encoder", "one with a hidden layer", repr(encoder), remedy)
 
-    def _scorers(self, single, X, Y, loss, random_state):
-        """Two scorers: the single network, and the Siamese one that is trained from it."""
-        head = HeadScorer(single, self._device())
-        if not self._candidates().any():
-            return _Scorers(head, None)
-        # 2. Its weights begin as those of the single network.
-        network = SiameseNetwork(
-            single, Y.shape[1], self.category_similarity, self.representation_activation
-        )
+    def _scorer(self, single, documents, plan, seed):
+        """Steps 2 to 5: the single network, and the Siamese one that is trained from it."""
+        head, n_labels = HeadScorer(single), documents.Y.shape[1]
+        candidates = self._candidates(count_labels(documents.Y))
+        if not candidates.any():
+            return HybridScorer(head, None, candidates)
         # 3. Triplets of two documents and a label.
+        batches = self._draw_triplets(documents.Y, seed)
+        with seeded_torch(seed):
+            # 2. Its weights begin as those of the single network.
+            activation = self.representation_activation
+            network = SiameseNetwork(single, n_labels, self.category_similarity, activation)
+            # 4. Both tasks: whether documents are similar, and what their labels are.
+            if batches:
+                self._train_siamese(network, documents, batches, plan)
+        # 5. Each label is represented by a few of its documents.
+        device = self._device()
+        settings = self.n_support, self.support, check_random_state(seed), device
+        supports = support_vectors(network, documents.X, documents.Y, *settings)
+        similar = SimilarityScorer(network, supports, np.zeros(n_labels, np.float32))
+        if self.calibrate != "none":
+            similar = similar.matching_priors(documents, candidates, device)
+        return HybridScorer(head, similar, candidates)
+
+    def _draw_triplets(self, Y, seed):
         enough = max(_TRIPLETS, _TRIPLETS_PER_LABEL * Y.shape[1])
-        batches = draw_triplets(
+        return draw_triplets(
             Y,
             enough if self.n_triplets == "auto" else self.n_triplets,
             batch_size=self.batch_size,
             per_document=self.triplets_per_document,
             sampling=self.sampling,
-            random_state=random_state,
+            random_state=check_random_state(seed),
         )
-        # 4. Both tasks: whether documents are similar, and what their labels are.
-        if batches:
-            self._train_siamese(network, X, Y, batches, loss)
-        # 5. Each label is represented by a few of its documents.
-        supports = support_vectors(
-            network, X, Y, self.n_support, self.support, random_state, self._device()
-        )
-        similar = SimilarityScorer(network, supports, self._device())
-        if self.calibrate != "none":
-            similar.match_priors(X, Y, self._candidates())
-        return _Scorers(head, similar)
 
-    def _train_siamese(self, network, X, Y, batches, loss):
-        label_loss = loss.build(Y) if self.multi_task else None
-        settings = self._settings(self._encoder)
-        settings["lr_factors"] = {**settings["lr_factors"], "similarity.*": 1 / _COPIED_LR_FACTOR}
-        settings |= {"lr": _COPIED_LR_FACTOR * settings["lr"], "linear_decay": True}
-        train_network(
+    def _train_siamese(self, network, documents, batches, plan):
+        """One pass over the triplets; what begins as a copy learns at 0.3 of the rate."""
+        slower = replace(
+            plan.trainer.for_epochs(1),
+            lr=_COPIED_LR_FACTOR * plan.trainer.lr,
+            lr_factors={**plan.trainer.lr_factors, "similarity.*": 1 / _COPIED_LR_FACTOR},
+            linear_decay=True,
+            batch_size=1,
+        )
+        label_loss = plan.loss.build(documents.Y) if self.multi_task else None
+        drawn_labels = self.multi_task == "category"
+        slower.train(
             network,
             TripletLoss(network.similarity, label_loss),
-            TripletDocuments(X, Y, batches, drawn_labels=self.multi_task == "category"),
-            max_epochs=1,
-            batch_size=1,
-            **settings,
+            TripletDocuments(documents.X, documents.Y, batches, drawn_labels=drawn_labels),
         )
 
-    def _merge_points(self):
-        """Values of n_phi to choose from."""
-        if self.n_phi != "auto":
-            return [self.n_phi]
-        return _MERGE_POINTS if self._learns_threshold() else [_PAPER_N_PHI]
+    def _n_phi_options(self):
+        return _N_PHI_OPTIONS if self.n_phi == "auto" else [self.n_phi]
 
-    def _below(self, n_phi):
-        return (self.label_counts_ > 0) & (self.label_counts_ < n_phi)
-
-    def _candidates(self):
+    def _candidates(self, label_counts):
         """Labels that may be scored by similarity."""
-        return self._below(max(self._merge_points()))
+        return _below(max(self._n_phi_options()), label_counts)
 
-    def _score_apart(self, unseen):
-        """Scores of unseen documents by the single network and by similarity, None for none."""
-        single, similar = [], []
-        for scorers, *documents in unseen:
-            single.append(score_pairs(scorers.single, *documents))
-            if scorers.similar:
-                similar.append(score_pairs(scorers.similar, *documents, self._candidates()))
-        return [ScoredPairs.concatenate(parts) if parts else None for parts in (single, similar)]
+    def _decide(self, problem, train, trained, held_out, seed):
+        """Step 6: the labels with fewer than n_phi documents go to the Siamese network."""
+        counts, scorer = count_labels(train.Y), trained.scorer
+        learns = isinstance(self.threshold, str) and problem.target.is_multilabel
+        candidates = self._candidates(counts)
+        single, similar = self._pairs_of_parts(held_out, candidates) if learns else (None, None)
+        if similar is not None and self.calibrate == "fit":
+            slope, intercept = np.float32(platt_scaling(similar))
+            similar = replace(similar, scores=slope * similar.scores + intercept)
+            scorer = replace(scorer, similar=scorer.similar.calibrated(slope, intercept))
+        n_phi = self._choose_n_phi(single, similar, train)
+        below = _below(n_phi, counts)
+        self._warn_of_no_label(n_phi, below)
+        if not learns:
+            decision = super()._decide(problem, train, trained, (), seed).decision
+        else:
+            decision = self._decision_of_parts(below, single, similar, train)
+        attributes = {"n_phi_": n_phi, "siamese_labels_": np.flatnonzero(below)}
+        return Decided(replace(scorer, below=below), decision, attributes)
 
-    def _merge(self, single, similar):
-        """Choose the merge point, and set the cut-offs of either part."""
-        points = self._merge_points()
-        if similar is None and self.n_phi == "auto":
-            points = [_PAPER_N_PHI]
-        if len(points) > 1:
-            options = {n: self._merged_pairs(n, single, similar) for n in points}
-            points = [select_for_tail(options)[0]]
-        (self.n_phi_,) = points
-        self.siamese_labels_ = np.flatnonzero(self._below(self.n_phi_))
-        self.threshold_ = self._cut_offs(self.n_phi_, single, similar)
-        if self.n_phi_ and not len(self.siamese_labels_):
-            warnings.warn(
-                f"No label has fewer than n_phi = {self.n_phi_} training documents, so all are "
-                "left to the single network.",
+    def _pairs_of_parts(self, held_out, candidates):
+        """Pairs scored by the single network and by similarity, each None where there are none."""
+        single, similar, device = [], [], self._device()
+        for part in held_out:
+            alone = part._replace(scorer=part.scorer.single)
+            single.append(ScoredPairs.collect([alone], device=device))
+            if candidates.any():  # those without a document in a fold are missed there
+                similar.append(ScoredPairs.collect([part], candidates, device))
+        return [ScoredPairs.concatenate(pairs) if pairs else None for pairs in (single, similar)]
+
+    def _choose_n_phi(self, single, similar, train):
+        if self.n_phi != "auto":
+            return self.n_phi
+        if similar is None:
+            return _PAPER_N_PHI
+        candidates = {n: self._merged(n, single, similar, train) for n in _N_PHI_OPTIONS}
+        return select_for_tail(candidates).key
+
+    def _merged(self, n_phi, single, similar, train):
+        """Pairs of the labels of either part, with scores relative to their cut-offs."""
+        counts = count_labels(train.Y)
+        below = _below(n_phi, counts)
+        decision = self._decision_of_parts(below, single, similar, train)
+        pairs = ScoredPairs.concatenate([single.select(~below), similar.select(below)])
+        return pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))
+
+    def _decision_of_parts(self, below, single, similar, train):
+        """Cut-offs learned on either part by itself."""
+        decisions = [
+            self._learn_decision(pairs and pairs.select(part), train)
+            for part, pairs in ((below, similar), (~below, single))
+        ]
+        return Decision.where(below, *decisions)
+
+    def _warn_of_no_label(self, n_phi, below):
+        if n_phi and not below.any():
+            warn(
+                f"No label has fewer than n_phi = {n_phi} training documents, so all are left to "
+                "the single network.",
                 LabelWarning,
-                stacklevel=4,
             )
 
-    def _merged_pairs(self, n_phi, single, similar):
-        """Pairs of the labels of either part, with scores relative to their cut-offs."""
-        cut_offs, rare = self._cut_offs(n_phi, single, similar), self._below(n_phi)
-        pairs = ScoredPairs.concatenate([single.select(~rare), similar.select(rare)])
-        return pairs.shifted(-np.where(self.label_counts_ > 0, cut_offs, 0))
 
-    def _cut_offs(self, n_phi, single, similar):
-        """Cut-offs (n_labels,), learned on either part by itself."""
-        rare = self._below(n_phi)
-        cut_offs = np.empty(len(rare))
-        for part, pairs in ((~rare, single), (rare, similar)):
-            self._decide(pairs.select(part) if pairs else None)
-            cut_offs[part] = self.threshold_[part]
-        return cut_offs
-
-    def _score(self, X):
-        logits, rare = network_scores(self.module_, X, self._device()), self.siamese_labels_
-        if len(rare):
-            calibration = self.similarity_offsets_, self.similarity_scale_
-            similar = SimilarityScorer(self.siamese_, self.supports_, self._device(), *calibration)
-            logits[:, rare] = similar.scores(similar.encode(X), rare)
-        return logits
-
-
-class _Scorers(NamedTuple):
-    """What scores by the single network and what scores by similarity."""
-
-    single: HeadScorer
-    similar: SimilarityScorer | None
+def _below(n_phi, label_counts):
+    """Labels with a document, and fewer than n_phi."""
+    return (label_counts > 0) & (label_counts < n_phi)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import gen_batches
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
-from .._linear import label_blocks
-from .._networks import Documents, network_scores
+from .._logistic import fit_logistic
+from .._networks import DocumentDataset, HeadScorer, NetworkScorer, network_scores
+from .._sampling import draw_documents
+from .._targets import count_labels
+from ..decision import label_blocks
 from ..encoders import ScaledLinear
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "identity": nn.Identity}
@@ -154,7 +155,8 @@ class TripletDocuments(torch.utils.data.Dataset):
     lengths = None  # a batch is put together already
 
     def __init__(self, X, Y, batches, drawn_labels=False):
-        self.documents, self.batches, self.drawn_labels = Documents(X, Y), batches, drawn_labels
+        self.documents = DocumentDataset(X, Y)
+        self.batches, self.drawn_labels = batches, drawn_labels
 
     def __len__(self):
         return len(self.batches)
@@ -184,11 +186,10 @@ def draw_supports(Y, n_support, random_state):
     array of int of shape (n_labels, n_support)
         Rows of Y; -1 where a label has fewer documents.
     """
-    by_label = sparse.csc_array(Y)
+    drawn = draw_documents(Y.T.tocsr(), n_support, random_state)
+    labels = np.repeat(np.arange(Y.shape[1]), np.diff(drawn.indptr))
     chosen = np.full((Y.shape[1], n_support), -1)
-    for label, documents in enumerate(np.split(by_label.indices, by_label.indptr[1:-1])):
-        drawn = random_state.permutation(documents)[:n_support]
-        chosen[label, : len(drawn)] = drawn
+    chosen[labels, np.arange(len(labels)) - drawn.indptr[labels]] = drawn.indices
     return chosen
 
 
@@ -212,7 +213,8 @@ def support_vectors(network, X, Y, n_support, support, random_state, device):
     return np.nansum(vectors, axis=1, keepdims=True) / np.maximum(n_drawn, 1).astype(np.float32)
 
 
-class SimilarityScorer:
+@dataclass(frozen=True, eq=False)
+class SimilarityScorer(NetworkScorer):
     """Similarities of documents with the support documents of labels.
 
     Parameters
@@ -220,74 +222,123 @@ class SimilarityScorer:
     network : SiameseNetwork
     supports : array of float32 of shape (n_labels, n_comparisons, dim)
         As of `support_vectors`.
-    device : str
-    offsets : array of float32 of shape (n_labels,), default=None
-        Added to the logits; zeros at first, `match_priors` and `calibrate` change them.
+    offsets : array of float32 of shape (n_labels,)
+        Added to the logits.
     scale : float, default=1.0
         Factor of the logits.
     """
 
-    def __init__(self, network, supports, device, offsets=None, scale=1.0):
-        self.network, self.supports, self.device = network, supports, device
-        self.offsets = np.zeros(len(supports), np.float32) if offsets is None else offsets
-        self.scale = np.float32(scale)
+    network: SiameseNetwork
+    supports: np.ndarray
+    offsets: np.ndarray
+    scale: float = 1.0
 
-    def encode(self, X):
+    def encode(self, X, device):
         """Vectors of documents, to compare with those of the supports."""
-        return torch.from_numpy(self.network.represent(X, self.device)).to(self.device)
+        return torch.from_numpy(self.network.represent(X, device)).to(device)
 
     @torch.no_grad()
     def scores(self, encoded, labels):
         """Logits (n_samples, n_block) of some labels; of several comparisons their majority's."""
-        supports = torch.from_numpy(self.supports[labels]).to(self.device)
-        similarity = self.network.similarity
-        weights = similarity.weights(torch.as_tensor(labels, device=self.device))
+        device, similarity = encoded.device, self.network.similarity
+        supports = torch.from_numpy(self.supports[labels]).to(device)
+        weights = similarity.weights(torch.as_tensor(labels, device=device))
         compared = [weighted_differences(encoded, s, weights) for s in supports.unbind(dim=1)]
         # The lower median is above a cut-off where more than half of the comparisons are.
         logits = compared[0] if len(compared) == 1 else torch.stack(compared).nanmedian(0).values
         logits = (logits + similarity.output.bias).cpu().numpy()
-        return self.scale * logits + self.offsets[labels]
+        return np.float32(self.scale) * logits + self.offsets[labels]
 
-    def match_priors(self, X, Y, labels):
+    def matching_priors(self, documents, labels, device):
         """Shift each label's logits: above 0 are as many of these documents as have the label.
 
         Parameters
         ----------
-        X, Y : checked documents and csr_array of shape (n_samples, n_labels)
+        documents : Documents
         labels : array of bool of shape (n_labels,)
             Leave the others as they are.
+        device : str
+
+        Returns
+        -------
+        SimilarityScorer
         """
-        encoded, counts = self.encode(X), np.bincount(Y.indices, minlength=Y.shape[1])
-        for block in label_blocks(Y, X.shape[0], labels):
+        encoded, counts = self.encode(documents.X, device), count_labels(documents.Y)
+        offsets = self.offsets.copy()
+        for block in label_blocks(np.where(labels, counts, 0), _BLOCK[1]):
             falling = -np.sort(-self.scores(encoded, block), axis=0)
             last = counts[block] - 1
             following = np.minimum(last + 1, len(falling) - 1)
             column = np.arange(len(block))
-            self.offsets[block] -= (falling[last, column] + falling[following, column]) / 2
+            offsets[block] -= (falling[last, column] + falling[following, column]) / 2
+        return replace(self, offsets=offsets)
 
-    def calibrate(self, pairs):
-        """Scale and shift all logits to log-odds, by a logistic regression (Platt scaling).
+    def calibrated(self, slope, intercept):
+        """Multiply all logits by a slope and add an intercept."""
+        offsets = (slope * self.offsets + intercept).astype(np.float32)
+        return replace(self, scale=slope * self.scale, offsets=offsets)
 
-        Parameters
-        ----------
-        pairs : ScoredPairs
-            Scores of unseen documents.
 
-        Returns
-        -------
-        ScoredPairs
-            With calibrated scores; the same, and nothing is changed, if higher ones are not
-            likelier.
-        """
-        if not 0 < np.count_nonzero(pairs.is_true) < len(pairs.is_true):
-            return pairs
-        spread = max(pairs.scores.std(), np.finfo(np.float32).tiny)
-        model = LogisticRegression().fit(pairs.scores[:, None] / spread, pairs.is_true)
-        slope, intercept = np.float32(model.coef_[0, 0] / spread), np.float32(model.intercept_[0])
-        if slope <= 0:
-            return pairs
-        self.scale, self.offsets = slope * self.scale, slope * self.offsets + intercept
-        return replace(pairs, scores=slope * pairs.scores + intercept)
+def platt_scaling(pairs):
+    """Slope and intercept that make log-odds of scores, by a logistic regression.
+
+    Parameters
+    ----------
+    pairs : ScoredPairs
+        Scores of unseen documents.
+
+    Returns
+    -------
+    slope, intercept : float
+        1 and 0 if higher scores are not likelier.
+    """
+    if not 0 < np.count_nonzero(pairs.is_true) < len(pairs.is_true):
+        return 1.0, 0.0
+    spread = max(float(pairs.scores.std()), np.finfo(np.float32).tiny)
+    features = np.column_stack([pairs.scores / spread, np.ones(len(pairs.scores))])
+    slope, intercept = fit_logistic(features, pairs.is_true, ridge=[1.0, 0.0])
+    return (slope / spread, intercept) if slope > 0 else (1.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class HybridScorer:
+    """Similarities for the labels of few documents, a single network for the others.
+
+    Parameters
+    ----------
+    single : HeadScorer
+    similar : SimilarityScorer or None
+        None where no label is compared.
+    below : array of bool of shape (n_labels,)
+        The labels that are scored by similarity.
+    """
+
+    single: HeadScorer
+    similar: SimilarityScorer | None
+    below: np.ndarray
+
+    @property
+    def network(self):
+        """The single network."""
+        return self.single.network
+
+    def encode(self, X, device):
+        """Vectors of documents by either network."""
+        compared = self.similar.encode(X, device) if self.below.any() else None
+        return self.single.encode(X, device), compared
+
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        vectors, compared = encoded
+        labels = np.arange(len(self.below)) if labels is None else labels
+        below = self.below[labels]
+        frequent = self.single.scores(vectors, labels[~below])
+        if not below.any():
+            return frequent
+        logits = np.empty((len(frequent), len(labels)), dtype=np.float32)
+        logits[:, ~below] = frequent
+        logits[:, below] = self.similar.scores(compared, labels[below])
+        return logits
 
 
 def weighted_differences(vectors, centres, weights):
@@ -305,12 +356,15 @@ def weighted_differences(vectors, centres, weights):
     n_rows, n_columns = _BLOCK
     sums = vectors.new_empty(len(centres), len(vectors))
     for columns in gen_batches(len(centres), n_columns):
-        centre, weight = centres[columns, None], weights[columns, :, None]
-        # Of one size, whatever the documents: the order of summation must not depend on it.
-        differences = vectors.new_zeros(len(centre), n_rows, vectors.shape[1])
+        # Of one size, whatever the documents and labels: the order of summation must not depend
+        # on them.
+        n_labels = columns.stop - columns.start
+        missing = (0, 0, 0, n_columns - n_labels)
+        centre, weight = pad(centres[columns], missing), pad(weights[columns], missing)
+        differences = vectors.new_zeros(n_columns, n_rows, vectors.shape[1])
         for rows in gen_batches(len(vectors), n_rows):
             n_filled = min(rows.stop, len(vectors)) - rows.start
-            torch.sub(vectors[None, rows], centre, out=differences[:, :n_filled])
-            compared = torch.bmm(differences.abs_(), weight).squeeze(2)  # (labels, documents)
-            sums[columns, rows] = compared[:, :n_filled]
+            torch.sub(vectors[None, rows], centre[:, None], out=differences[:, :n_filled])
+            compared = torch.bmm(differences.abs_(), weight[:, :, None]).squeeze(2)
+            sums[columns, rows] = compared[:n_labels, :n_filled]  # (labels, documents)
     return sums.T

@@ -2,7 +2,7 @@
 
 Yang et al. (HSCNN, EMNLP 2020, section 2.2). A similar pair of documents was drawn for one label
 and gives one triplet. A dissimilar pair was drawn for two labels, neither of which the other
-document has, and gives two: either document beside the label of the other.
+document has, and gives two: each document with the label of the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-SAMPLINGS = {"triplet": (3, 2), "pair": (2, 1)}  # of so many triplets, so many are dissimilar
+from .._sampling import draw_documents
+
+
+class Sampling(NamedTuple):
+    """Of so many triplets, so many are dissimilar."""
+
+    unit: int
+    n_dissimilar: int
+
+
+SAMPLINGS = {"triplet": Sampling(3, 2), "pair": Sampling(2, 1)}
 _ATTEMPTS = 20
 
 
@@ -106,29 +116,24 @@ def _label_batches(labels, n_batches, n_groups, random_state):
 
 
 class DocumentsByLabel:
-    """The documents of each label, one list after the other, and which pairs there are."""
+    """The documents of each label, those without a label last, and which pairs there are."""
 
     def __init__(self, Y, random_state):
         unlabelled = sparse.csr_array((np.diff(Y.indptr) == 0).astype(np.float32)[:, None])
-        by_label = sparse.hstack([Y, unlabelled], format="csc")
-        self.n_labels, self.random_state = Y.shape[1], random_state
-        self.documents, self.starts = by_label.indices, by_label.indptr
-        self.counts = np.diff(by_label.indptr)
-        self.labels = np.flatnonzero(self.counts)
-        self.keys = np.repeat(np.arange(self.n_labels + 1), self.counts) * Y.shape[0]
-        self.keys, self.n_samples = self.keys + self.documents, Y.shape[0]
+        self.by_label = sparse.hstack([Y, unlabelled], format="csc").T
+        self.n_labels, self.n_samples, self.random_state = Y.shape[1], Y.shape[0], random_state
+        counts = np.diff(self.by_label.indptr)
+        self.labels = np.flatnonzero(counts)
+        self.keys = np.repeat(np.arange(self.n_labels + 1), counts) * Y.shape[0]
+        self.keys = self.keys + self.by_label.indices
 
     def members(self, labels, size):
         """Up to `size` documents of each label, all different, and whose they are."""
-        sizes = self.counts[labels]
-        label_of = np.repeat(np.arange(len(labels)), sizes)
-        rank = np.arange(len(label_of)) - (np.cumsum(sizes) - sizes)[label_of]
-        order = np.lexsort((self.random_state.random_sample(len(label_of)), label_of))
-        chosen = (self.starts[labels][label_of] + rank)[order][rank < size]
-        return self.documents[chosen], label_of[rank < size]
+        drawn = draw_documents(self.by_label[labels], size, self.random_state)
+        return drawn.indices, np.repeat(np.arange(len(labels)), np.diff(drawn.indptr))
 
     def has(self, documents, labels):
-        """Whether each document has the label beside it."""
+        """Whether each document has the label at the same place."""
         wanted = labels * np.int64(self.n_samples) + documents
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return self.keys[place] == wanted

@@ -4,8 +4,6 @@
 autograd, in blocks of labels.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

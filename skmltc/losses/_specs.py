@@ -8,7 +8,6 @@ hyperparameters, with scikit-learn's ``get_params``, ``set_params`` and ``clone`
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from math import inf, isfinite
 from numbers import Real
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from .._validation import check_label_matrix, must_be
+from .._validation import check_label_matrix, must_be, warn
 from ..labels import LabelStatistics
 from ._kernel import BalancedLoss, LabelWeights, Rebalancing
 
@@ -158,11 +157,10 @@ class WeightedBinaryCrossEntropyLoss(_LossSpec):
     def _parts(self, statistics):
         frequent = np.flatnonzero(statistics.log_odds_against < 0)
         if len(frequent):
-            warnings.warn(
+            warn(
                 "weighted_bce gives no weight to labels on more than half of the documents and "
                 f"does not learn them: {len(frequent)} labels, columns {frequent[:5].tolist()} "
                 "first. Every other loss learns them.",
-                stacklevel=3,
             )
         return {"weighting": LabelWeights(_float32(np.maximum(statistics.log_odds_against, 0)))}
 

@@ -1,8 +1,5 @@
 """TokenSequenceVectorizer: texts to sequences of token ids."""
 
-from __future__ import annotations
-
-import warnings
 from array import array
 from collections import defaultdict
 from functools import partial
@@ -16,7 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_choice, must_be
+from .._validation import check_choice, must_be, warn
 from ._word_vectors import FIRST_WORD, PADDING, UNKNOWN, number_words
 
 UNKNOWN_WORD = "<unknown>"
@@ -312,12 +309,10 @@ def _known_ids(vocabulary):
 
 def _warn_if_all_unknown(token_ids):
     if not (token_ids >= FIRST_WORD).any():
-        warnings.warn(
+        warn(
             "vocabulary must hold words of the texts. Got none of them instead: every word is "
             "unknown. Are the vocabulary's words written as the analyzer gives them, say in "
             "lower case?",
-            UserWarning,
-            stacklevel=4,
         )
 
 

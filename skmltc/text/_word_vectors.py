@@ -1,7 +1,5 @@
 """Pretrained vectors of words, and the numbers that words have."""
 
-from __future__ import annotations
-
 import gzip
 import math
 from array import array

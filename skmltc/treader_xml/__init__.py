@@ -1,4 +1,4 @@
-"""TReaderXML: the labels of similar documents, read beside a text."""
+"""TReaderXML: a text is read with the labels of similar documents."""
 
 from ._estimator import TReaderXMLClassifier
 

@@ -1,9 +1,10 @@
-"""TReaderXMLClassifier: the labels of similar documents as a teacher who helps to read."""
+"""TReaderXMLClassifier: the labels of similar documents as a teacher, read beside a text."""
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,17 +14,18 @@ from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from .._cosine import CosineNeighbors
-from .._inputs import check_token_ids, known_tokens
-from .._network import NetworkClassifier
+from .._inputs import Inputs, check_token_ids, known_tokens
 from .._networks import (
-    Documents,
+    DocumentDataset,
     SparseTargets,
+    Trainer,
     best_epoch,
-    network_scores,
+    fitted_by,
+    seeded_torch,
     sorted_by_length,
-    train_network,
 )
-from .._validation import must_be
+from .._validation import must_be, warn
+from ..base import BaseLongTailClassifier, Trained
 from ..encoders import BagEncoder, WordEmbedding, initialise_biases
 from ..labels import check_label_parents
 from ..losses import BinaryCrossEntropyLoss
@@ -31,6 +33,7 @@ from ._network import (
     POOLINGS,
     READINGS,
     FeatureReader,
+    Mixture,
     ReadingEncoder,
     ReadingNetwork,
     ReadingScorer,
@@ -39,12 +42,23 @@ from ._network import (
 )
 from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest, token_tfidf
 
-# At the rate that suits features alone the tanh of the attentions would soon be flat.
+# At the rate for features alone the tanh of the attentions would soon be flat.
 _HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
 
 
-class TReaderXMLClassifier(NetworkClassifier):
-    """Multi-label text classifier that reads beside the labels of similar documents.
+class Plan(NamedTuple):
+    """What training once more needs."""
+
+    inputs: Inputs
+    loss: object
+    trainer: Trainer
+    parents: sparse.csr_array
+    label_tokens: sparse.csr_array | np.ndarray | None
+    mixture: Mixture | None = None
+
+
+class TReaderXMLClassifier(BaseLongTailClassifier):
+    """Multi-label text classifier that reads a text with the labels of similar documents.
 
     TReaderXML of Wang, Song, Huo, Xu, Yang, Chen and Zhao, *Exploiting Dynamic and Fine-grained
     Semantic Scope for Extreme Multi-label Text Classification* (arXiv 2205.11973). For each
@@ -75,8 +89,8 @@ class TReaderXMLClassifier(NetworkClassifier):
         Whether what is in the scope of a document adds to its logits, by how often the neighbours
         have it: for a label of a share p of all documents and v of the neighbours (by their
         cosines) log(1 + v / (4 p)), times one number. This is not in the paper. Where there is a
-        validation part the number is learned from it in the end: the network knows the documents
-        it was trained on by heart, and leaves little to the votes of their neighbours.
+        validation part the number is learned from it in the end: on the documents that it was
+        trained on the network needs the votes of neighbours less than on others.
     reading : {"mmhsa+residual+mhsa", "mhsa+residual+mmhsa", "mmhsa+mhsa", "mmhsa+residual", \
             "mhsa+residual"} or None, default="mmhsa+residual+mhsa"
         Layers of self-attention over text and teacher, each with its own: "mmhsa" sees the past
@@ -105,12 +119,12 @@ class TReaderXMLClassifier(NetworkClassifier):
         Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
-        does so where the data can spare that part. Its documents are nobody's neighbours.
+        does so where that part has a hundred documents at least. Its documents are no neighbours.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
-    threshold : float or str, default="tuned_low"
+    threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
     min_labels : int, default=0
@@ -136,8 +150,9 @@ class TReaderXMLClassifier(NetworkClassifier):
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
         Logit above which a label is predicted; +inf for a label without documents.
-    retriever_ : object
-        The training documents as they are looked up: `neighbors`, and `label_sets` with parents.
+    scorer_ : object
+        What scores documents: the network, and `retriever`, the training documents as they are
+        looked up, with `neighbors` and `label_sets`, these with parents.
     module_, net_, history_, n_iter_ : torch module, skorch net, list of dict, int
         The network and its epochs.
 
@@ -161,7 +176,7 @@ class TReaderXMLClassifier(NetworkClassifier):
 
     _default_encoders = {"features": BagEncoder(hidden_dims=(256,)), "tokens": WordEmbedding()}
     _parameter_constraints: dict = {
-        **NetworkClassifier._parameter_constraints,
+        **BaseLongTailClassifier._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "retrieval": [StrOptions({"embedding", "tfidf"}), HasMethods(["fit", "kneighbors"])],
         "label_parents": [None, "array-like", "sparse matrix"],
@@ -196,7 +211,7 @@ class TReaderXMLClassifier(NetworkClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
-        threshold="tuned_low",
+        threshold="frequency",
         min_labels=0,
         device="auto",
         random_state=None,
@@ -258,125 +273,100 @@ class TReaderXMLClassifier(NetworkClassifier):
         ValueError
             If X, y or a parameter is not of the form above; the message says what to give.
         """
-        self._label_texts = label_tokens
-        try:
-            return super().fit(X, y, X_val, y_val)
-        finally:
-            del self._label_texts
+        return self._fit(X, y, X_val, y_val, label_tokens=label_tokens)
 
-    def _fit(self, X, Y, validation, random_state):
-        self._check_encoder()
-        loss = self._loss or BinaryCrossEntropyLoss()
-        parents = check_label_parents(self.label_parents, Y.shape[1])
-        texts = self._check_label_texts(self._label_texts, parents.shape[0])
-        X_fit, Y_fit, validation = self._spare(X, Y, validation, random_state)
-        self._warn_of_few(Y_fit.shape[0])
+    def _train(self, problem, train, given, seed, label_tokens):
+        inputs, loss = problem.inputs, self._spec_of("loss") or BinaryCrossEntropyLoss()
+        self._check_encoder(inputs)
+        parents = check_label_parents(self.label_parents, train.Y.shape[1])
+        self._check_rows(label_tokens, parents.shape[0])
+        trainer = self._trainer(inputs.encoder.training)
+        fit, unseen = trainer.split(train, given, seed)
+        self._warn_of_few(len(fit))
+        plan = Plan(inputs, loss, trainer, parents, label_tokens)
+        net, scorer = self._read_documents(fit, plan, seed, unseen)
+        if self.votes and unseen:
+            scorer = replace(scorer, mixture=fit_mixture(scorer, unseen, self._device()))
+        plan = plan._replace(trainer=trainer.for_epochs(best_epoch(net)), mixture=scorer.mixture)
+        return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
-        def read(X, Y, n_epochs, *training):
-            return self._read(X, Y, parents, texts, loss, n_epochs, *training)
+    def _retrain(self, documents, plan, seed):
+        _, scorer = self._read_documents(documents, plan, seed)
+        return replace(scorer, mixture=plan.mixture)
 
-        n_epochs = self._epochs(self._encoder, X_fit)
-        stop_by = validation if self.early_stopping else None
-        self.net_, scorer = read(X_fit, Y_fit, n_epochs, stop_by, self.callbacks)
-        self.module_, self.retriever_ = scorer.network, scorer.retriever
-        self.history_ = list(self.net_.history)
-        self.n_iter_ = len(self.history_)
-        mixture = None
-        if self.votes and validation:
-            documents = Documents(*validation, self.retriever_.scopes(validation[0]))
-            mixture = fit_mixture(self.module_, documents, loss.build(Y_fit), self._device())
-            self.module_.set_mixture(*mixture)
-
-        def train(X, Y):
-            _, scorer = read(X, Y, best_epoch(self.net_))
-            if mixture:
-                scorer.network.set_mixture(*mixture)
-            return scorer
-
-        self._decide(self._unseen_pairs(scorer, X, Y, Y_fit, validation, train, random_state))
-
-    def _read(self, X, Y, parents, texts, loss, n_epochs, validation=None, callbacks=None):
+    def _read_documents(self, documents, plan, seed, stop_by=None):
         """The paper's steps; returns the skorch net and what scores documents."""
-        encoder, loss = self._encoder.build(self._n_inputs, X), loss.build(Y)
-        # 1. and 2. The neighbours of each document, and their labels with parents.
-        retriever = self._retriever(encoder).fit(X, Y, parents)
-        # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
-        words = self._describe(texts, X, retriever.label_sets) if self.teacher else None
-        network = self._network(encoder, words, Y.shape[1])
-        initialise_biases(network.head, loss, Y)
-        if validation:
-            validation = sorted_by_length(*validation, retriever.scopes(validation[0]))
-        net = train_network(
-            network,
-            SparseTargets(loss),
-            Documents(X, Y, retriever.training_scopes),
-            validation=validation,
-            max_epochs=n_epochs,
-            batch_size=self.batch_size,
-            callbacks=callbacks,
-            **self._settings(self._encoder),
-        )
-        return net, ReadingScorer(network, retriever, self._device())
+        X, Y, loss = documents.X, documents.Y, plan.loss.build(documents.Y)
+        with seeded_torch(seed):
+            encoder = plan.inputs.encoder.build(plan.inputs.n_inputs, X)
+            # 1. and 2. The neighbours of each document, and their labels with parents.
+            retrieval = self._retrieval(encoder, plan.inputs)
+            retriever, scopes = ScopeRetriever.fit(*retrieval, documents, plan.parents)
+            # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
+            words = self._describe(plan, X, retriever.label_sets) if self.teacher else None
+            network = self._network(encoder, plan.inputs, words, Y.shape[1])
+            initialise_biases(network.head, loss, Y)
+            held = stop_by and sorted_by_length(stop_by, retriever.scopes(stop_by.X))
+            net = plan.trainer.train(
+                network, SparseTargets(loss), DocumentDataset(X, Y, scopes), held
+            )
+        return net, ReadingScorer(network, retriever)
 
-    def _check_encoder(self):
-        if getattr(self._encoder, "is_linear", False):
+    def _check_encoder(self, inputs):
+        if inputs.encoder.is_linear:
             remedy = "BagEncoder(hidden_dims=(256,)), say, has vectors to read."
-            raise must_be("encoder", "one with a hidden layer", repr(self._encoder), remedy)
-        if self._kind == "features" and self.retrieval == "embedding":
+            raise must_be("encoder", "one with a hidden layer", repr(inputs.encoder), remedy)
+        if inputs.kind == "features" and self.retrieval == "embedding":
             remedy = "Word vectors belong to tokens, of TokenSequenceVectorizer."
             raise must_be("retrieval", "'tfidf' on features", "'embedding'", remedy)
 
     def _warn_of_few(self, n_samples):
         if self.n_neighbors >= n_samples and (self.teacher or self.votes):
-            warnings.warn(
+            warn(
                 f"n_neighbors must be less than the number of training documents, {n_samples}. "
-                f"Got {self.n_neighbors} instead: all others are the neighbours of each.",
-                UserWarning,
-                stacklevel=4,
+                f"Got {self.n_neighbors} instead: all others are the neighbours of each."
             )
 
-    def _check_label_texts(self, texts, n_rows):
+    def _check_further(self, problem, texts, checker):
         """Descriptions as token ids of words that are known, or as features."""
         if texts is None:
             return None
-        if self._kind == "features":
-            texts = sparse.csr_array(self._check_inputs(texts))
-        else:
-            texts = check_token_ids(check_array(texts), type(self).__name__)
-            texts = known_tokens(texts, self._n_inputs)
-        if texts.shape[0] != n_rows:
+        if problem.inputs.kind == "features":
+            return sparse.csr_array(problem.inputs.read(texts, checker))
+        texts = check_token_ids(check_array(texts), type(self).__name__)
+        return known_tokens(texts, problem.inputs.n_inputs)
+
+    def _check_rows(self, texts, n_rows):
+        if texts is not None and texts.shape[0] != n_rows:
             remedy = "One for each label, and for each further row of label_parents."
             raise must_be("label_tokens", f"of {n_rows} rows", texts.shape[0], remedy)
-        return texts
 
-    def _retriever(self, encoder):
-        """Where the neighbours of documents are looked up."""
-        if self._kind == "features":
+    def _retrieval(self, encoder, inputs):
+        """What makes vectors of documents to compare, what compares them, and how many."""
+        if inputs.kind == "features":
             vectorizer = FunctionTransformer()
         elif self.retrieval == "embedding":
             vectorizer = MeanEmbedding(encoder.embedding.weight.detach().numpy().copy())
         else:
-            vectorizer = token_tfidf(self._n_inputs)
+            vectorizer = token_tfidf(inputs.n_inputs)
         exact = isinstance(self.retrieval, str)
         neighbors = CosineNeighbors(device=self.device) if exact else clone(self.retrieval)
-        wanted = self.teacher or self.votes
-        return ScopeRetriever(vectorizer, neighbors, self.n_neighbors if wanted else 0)
+        return vectorizer, neighbors, self.n_neighbors if self.teacher or self.votes else 0
 
-    def _describe(self, texts, X, label_sets):
+    def _describe(self, plan, X, label_sets):
         """Words (n_rows, description_length) of the labels; 0 is padding."""
-        length, lowest = self.description_length, 1
-        if self._kind == "tokens":
-            X, lowest = token_tfidf(self._n_inputs).fit_transform(X), 2
+        length, lowest, on_tokens = self.description_length, 1, plan.inputs.kind == "tokens"
+        if on_tokens:
+            X, lowest = token_tfidf(plan.inputs.n_inputs).fit_transform(X), 2
         words = heaviest(sparse.csr_array(label_sets.T @ sparse.csr_array(X)), length)
-        if texts is None:
+        if plan.label_tokens is None:
             return words
-        select = first_words if self._kind == "tokens" else heaviest
-        given = select(texts, length)
+        given = (first_words if on_tokens else heaviest)(plan.label_tokens, length)
         return np.where((given >= lowest).any(axis=1, keepdims=True), given, words)
 
-    def _network(self, encoder, words, n_labels):
-        features = self._kind == "features"
-        reader = FeatureReader(encoder, self._n_inputs) if features else TokenReader(encoder)
+    def _network(self, encoder, inputs, words, n_labels):
+        features = inputs.kind == "features"
+        reader = FeatureReader(encoder, inputs.n_inputs) if features else TokenReader(encoder)
         if self.n_heads > reader.dim:
             expected = f"at most {reader.dim}, the length of the vectors"
             raise must_be("n_heads", expected, self.n_heads)
@@ -390,16 +380,12 @@ class TReaderXMLClassifier(NetworkClassifier):
         )
         return ReadingNetwork(body, n_labels, self.votes)
 
-    def _settings(self, encoder):
-        settings = super()._settings(encoder) | {"lr_factors": {}}
+    def _trainer(self, training):
+        """The encoder's settings, at a rate at which attention learns too."""
+        trainer = Trainer.of(self, training, self._device())
         if self.lr != "auto":
-            return settings
-        lr = min(settings["lr"], _HIGHEST_LR)
+            return replace(trainer, lr_factors={})
+        lr = min(trainer.lr, _HIGHEST_LR)
         slower = min(1.0, _ATTENTION_LR / lr)
         factors = {"body.read_*": slower, "body.interaction.*": slower}
-        return settings | {"lr": lr, "lr_factors": factors}
-
-    def _score(self, X):
-        return network_scores(
-            self.module_, X, self._device(), side_inputs=self.retriever_.scopes(X)
-        )
+        return replace(trainer, lr=lr, lr_factors=factors)

@@ -1,4 +1,4 @@
-"""The network of TReaderXML: a text is read beside what the labels of similar documents say.
+"""The network of TReaderXML: a text is read with the labels of similar documents.
 
 Wang et al. (arXiv 2205.11973): teacher and student are sequences of vectors, read by multi-head
 self-attention, joined, read again, pooled and classified.
@@ -6,14 +6,18 @@ self-attention, joined, read again, pooled and classified.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from scipy import sparse
 from torch import nn
 from torch.nn.functional import embedding_bag, pad, scaled_dot_product_attention
 
-from .._linear import DesignMatrix
-from .._networks import as_tensor, network_scores
+from .._logistic import fit_logistic
+from .._networks import NetworkScorer, as_tensor, head_scores, network_vectors
+from ._scopes import ScopeRetriever
 
 READINGS = (
     "mmhsa+residual+mhsa",
@@ -22,7 +26,7 @@ READINGS = (
     "mmhsa+residual",
     "mhsa+residual",
 )
-_FEWEST_MIXED, _CELLS_MIXED = 200, 2**24  # documents, and documents times labels
+_FEWEST_MIXED, _CELLS_MIXED = 200, 2**22  # documents, and documents times labels
 _DESCRIBED_AT_A_TIME = 256  # labels, when scores must not depend on which others there are
 
 
@@ -281,80 +285,84 @@ class ReadingNetwork(nn.Module):
             return logits
         return logits + self.vote_weight * batch[1].to_dense()[:, : logits.shape[1]]
 
-    @torch.no_grad()
-    def set_mixture(self, scale, vote_weight, offset):
-        """Scale and shift what was read, and set the weight of the votes."""
-        self.head.weight.mul_(scale)
-        self.head.bias.mul_(scale).add_(offset)
-        self.vote_weight.fill_(vote_weight)
+
+class Mixture(NamedTuple):
+    """How what was read and the votes of the neighbours make a logit."""
+
+    scale: float
+    vote_weight: float
+    offset: float
 
 
-def fit_mixture(network, documents, loss, device):
-    """The mixture of votes and reading that suits unseen documents best.
+def fit_mixture(scorer, documents, device):
+    """The mixture of votes and reading that is best on unseen documents: a logistic fit.
 
     Parameters
     ----------
-    network : TReader
-        With votes.
+    scorer : ReadingScorer
+        Of a network with votes.
     documents : Documents
-        With scope sets, and some thousand at most are looked at.
-    loss : BalancedLoss
+        Some thousand at most are looked at.
     device : str
 
     Returns
     -------
-    scale, vote_weight, offset : float
-        For `TReader.set_mixture`; those of the network as it is where the best are of no use.
+    Mixture or None
+        None where the best is of no use.
     """
-    n_looked_at = min(len(documents), max(_FEWEST_MIXED, _CELLS_MIXED // documents.Y.shape[1]))
+    n_labels = documents.Y.shape[1]
+    n_looked_at = min(len(documents), max(_FEWEST_MIXED, _CELLS_MIXED // n_labels))
     rows = np.linspace(0, len(documents) - 1, n_looked_at).astype(int)
-    X, truth, scopes = documents.X[rows], documents.Y[rows], documents.side_inputs[rows]
-    with torch.no_grad():
-        vectors = network_scores(network.body, X, device, side_inputs=scopes)
-        read = network.head(torch.from_numpy(vectors).to(device))  # (n_looked_at, n_labels)
-    votes = as_tensor(scopes[:, : truth.shape[1]].toarray()).to(device)
-    truth, loss = as_tensor(truth.toarray().astype(np.float32)).to(device), loss.to(device)
-    start = torch.stack([torch.tensor(1.0), network.vote_weight.detach().cpu(), torch.tensor(0.0)])
-    mixture = start.clone().to(device).requires_grad_()
-    solver = torch.optim.LBFGS([mixture], max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure():
-        solver.zero_grad()
-        scale, weight, offset = mixture
-        value = 1000 * loss(scale * read + weight * votes + offset, truth)  # not to end too early
-        value.backward()
-        return value
-
-    solver.step(closure)
-    useful = mixture.isfinite().all() and mixture[0] > 0 and mixture[1] >= 0
-    return (mixture if useful else start).tolist()
+    read, votes = scorer.evidence(scorer.encode(documents.X[rows], device), np.arange(n_labels))
+    spread = float(read.std()) or 1.0
+    features = np.column_stack([read.ravel() / spread, votes.ravel(), np.ones(read.size)])
+    is_true = documents.Y[rows].toarray().ravel() > 0
+    scale, weight, offset = fit_logistic(features, is_true)
+    useful = np.isfinite([scale, weight, offset]).all() and scale > 0 and weight >= 0
+    return Mixture(scale / spread, weight, offset) if useful else None
 
 
-class ReadingScorer:
-    """A trained network and where it finds scope sets, for scores of blocks of labels.
+def weights_of(head):
+    """Weights of a linear layer, (dim + 1, n_outputs), its biases last."""
+    return torch.vstack([head.weight.T, head.bias])
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingScorer(NetworkScorer):
+    """A trained network, and where it finds scope sets.
 
     Parameters
     ----------
-    network : TReader
-    retriever : Library
-    device : str
+    network : ReadingNetwork
+        In evaluation mode.
+    retriever : ScopeRetriever
+    mixture : Mixture, default=None
+        None is what the network learned in training.
     """
 
-    def __init__(self, network, retriever, device):
-        self.network, self.retriever, self.device = network, retriever, device
+    network: ReadingNetwork
+    retriever: ScopeRetriever
+    mixture: Mixture | None = None
 
-    def encode(self, X):
+    def encode(self, X, device):
         """Vectors and scope sets of documents."""
         scopes = self.retriever.scopes(X)
-        vectors = network_scores(self.network.body, X, self.device, side_inputs=scopes)
-        return DesignMatrix(vectors, self.device, transpose=False), scopes.tocsc()
+        return network_vectors(self.network.body, X, device, scopes), scopes.tocsc()
 
     @torch.no_grad()
-    def scores(self, encoded, labels):
-        """Logits (n_samples, n_block) of an array of labels."""
-        (vectors, scopes), head = encoded, self.network.head
-        weights = torch.vstack([head.weight[labels].T, head.bias[labels]])
-        logits = vectors.dot(weights).cpu().numpy()
-        if self.network.vote_weight is not None:
-            logits += self.network.vote_weight.item() * scopes[:, labels].toarray()
-        return logits
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        labels = np.arange(self.network.head.out_features) if labels is None else labels
+        read, votes = self.evidence(encoded, labels)
+        if self.mixture is not None:
+            scale, weight, offset = np.array(self.mixture, dtype=np.float32)
+            return scale * read + weight * votes + offset
+        weight = self.network.vote_weight
+        return read if weight is None else read + np.float32(weight.item()) * votes
+
+    @torch.no_grad()
+    def evidence(self, encoded, labels):
+        """What was read, and the votes of the neighbours, both (n_samples, n_block)."""
+        vectors, scopes = encoded
+        read = head_scores(vectors, weights_of(self.network.head)[:, labels])
+        return read, scopes[:, labels].toarray()

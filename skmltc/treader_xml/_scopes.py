@@ -3,15 +3,15 @@
 Wang et al. (arXiv 2205.11973), sections 3.1 and 3.2: retrieval by cosine, and Algorithm 1.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.pipeline import make_pipeline
 
-_SMOOTHING = 4.0  # times that the prior counts as much as the neighbours
+from .._ranking import top_of_sparse
+from .._targets import count_labels
+from .._votes import vote_evidence
 
 
 class TokenCounts(TransformerMixin, BaseEstimator):
@@ -67,43 +67,49 @@ def token_tfidf(n_ids):
 
 
 class ScopeRetriever:
-    """Documents with labels, in which the neighbours of others are looked up.
+    """Finds the scope set of a document: the labels of its nearest training documents.
 
     Parameters
     ----------
-    vectorizer : transformer
+    vectorizer : fitted transformer
         From documents to the vectors whose cosines are compared.
-    neighbors : estimator with `fit` and `kneighbors`
+    neighbors : fitted estimator with `kneighbors`
         Its distances are 1 - cosine.
     n_neighbors : int
         With 0 nothing is looked up, and all scope sets are empty.
+    label_sets : csr_array of shape (n_samples, n_rows)
+        Labels of the training documents, with parents.
     """
 
-    def __init__(self, vectorizer, neighbors, n_neighbors):
-        self.vectorizer, self.neighbors, self.n_neighbors = vectorizer, neighbors, n_neighbors
+    def __init__(self, vectorizer, neighbors, n_neighbors, label_sets):
+        self.vectorizer, self.neighbors = vectorizer, neighbors
+        self.n_neighbors, self.label_sets = n_neighbors, label_sets
+        self.priors = count_labels(label_sets) / label_sets.shape[0]
 
-    def fit(self, X, Y, parents):
+    @classmethod
+    def fit(cls, vectorizer, neighbors, n_neighbors, documents, parents):
         """Take in documents, and look up the neighbours of each among the others.
 
         Parameters
         ----------
-        X : CSR matrix or array of shape (n_samples, n_inputs)
-        Y : csr_array of shape (n_samples, n_labels)
+        vectorizer, neighbors, n_neighbors
+            As of the class, unfitted.
+        documents : Documents
         parents : csr_array of shape (n_rows, n_rows)
             With an entry at (label, parent); rows from n_labels on are parents alone.
 
         Returns
         -------
-        self
+        retriever : ScopeRetriever
+        training_scopes : csr_array of float32 of shape (n_samples, n_rows)
+            Scope sets of the documents themselves.
         """
-        vectors = self.vectorizer.fit_transform(X)
-        self.neighbors.fit(vectors)
-        self.label_sets = with_parents(Y, parents)
-        self.priors = np.bincount(self.label_sets.indices, minlength=parents.shape[0]) / X.shape[0]
-        cosines, indices = self._neighbors_of(vectors, self.n_neighbors + 1)
-        cosines[indices == np.arange(len(indices))[:, None]] = 0  # itself
-        self.training_scopes = self._scopes(keep_first_positive(cosines, self.n_neighbors), indices)
-        return self
+        vectors = vectorizer.fit_transform(documents.X)
+        label_sets = with_parents(documents.Y, parents)
+        retriever = cls(vectorizer, neighbors.fit(vectors), n_neighbors, label_sets)
+        cosines, indices = retriever._neighbors_of(vectors, n_neighbors + 1)
+        cosines[indices == np.arange(len(indices))[:, None]] = 0  # a document itself
+        return retriever, retriever._scopes(keep_first_positive(cosines, n_neighbors), indices)
 
     def scopes(self, X):
         """Scope sets of other documents, with the evidence for each label.
@@ -134,10 +140,7 @@ class ScopeRetriever:
             (cosines[rows, places], (rows, indices[rows, places])),
             shape=(len(indices), self.label_sets.shape[0]),
         )
-        shares = sparse.csr_array(near @ self.label_sets)
-        priors = _SMOOTHING * self.priors[shares.indices]
-        shares.data = np.log1p(shares.data / priors).astype(np.float32)
-        return shares
+        return vote_evidence(sparse.csr_array(near @ self.label_sets), self.priors)
 
 
 def keep_first_positive(cosines, n):
@@ -177,13 +180,7 @@ def heaviest(weights, length):
     array of int of shape (n_rows, length)
         0 where a row has fewer entries.
     """
-    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
-    order = np.lexsort((weights.indices, -weights.data, rows))
-    place = np.arange(len(order)) - weights.indptr[rows]
-    top = place < length
-    columns = np.zeros((weights.shape[0], length), dtype=np.int64)
-    columns[rows[top], place[top]] = weights.indices[order[top]] + 1
-    return columns
+    return top_of_sparse(weights, length) + 1
 
 
 def first_words(token_ids, length):

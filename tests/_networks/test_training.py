@@ -1,166 +1,196 @@
-"""Training of networks: batches, a naive loop of AdamW, early stopping, scores."""
+"""Training of networks: settings, parts held out, a naive loop of AdamW, seeds, interruptions."""
 
-import copy
+import threading
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skmltc._networks import batches
-from skmltc._networks.batches import Batches, Documents, as_tensor, sorted_by_length, text_lengths
-from skmltc._networks.scoring import network_scores
-from skmltc._networks.training import SparseTargets, best_epoch, fit_network, was_interrupted
-from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
-from skmltc.losses import BinaryCrossEntropyLoss, FocalLoss
+from skmltc import BalancedLossClassifier
+from skmltc._inputs import Inputs
+from skmltc._networks.batches import Batches, DocumentDataset, as_tensor, sorted_by_length
+from skmltc._networks.training import (
+    SparseTargets,
+    Trainer,
+    best_epoch,
+    fitted_by,
+    seeded_torch,
+    was_interrupted,
+)
+from skmltc._targets import count_labels
+from skmltc.decision import Documents
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, Training, build_network
+from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 
 SETTINGS = {
     "lr": 0.02,
     "weight_decay": 0.1,
     "max_epochs": 4,
+    "recommended_epochs": 15,
     "batch_size": 32,
     "patience": 2,
+    "validation_fraction": 0.1,
+    "early_stopping": True,
     "device": "cpu",
+    "linear_decay": False,
 }
 
 
-@pytest.fixture(scope="module")
-def problem():
-    """Sixty-seven documents of three labels that follow the features, and a validation part."""
-    rng = np.random.RandomState(0)
-    X = sparse.csr_array((rng.rand(90, 12) * (rng.rand(90, 12) < 0.4)).astype(np.float32))
-    Y = X @ rng.randn(12, 3) > 0.5
-    Y = sparse.csr_array(Y.astype(np.float32))
-    return X[:67], Y[:67], (X[67:], Y[67:])
+def train(network, loss, documents, unseen=None, **settings):
+    """Train on documents, and stop by others where they are given."""
+    trainer, dataset = Trainer(**SETTINGS | settings), DocumentDataset(documents.X, documents.Y)
+    held_out = None if unseen is None else sorted_by_length(unseen)
+    return trainer.train(network, SparseTargets(loss), dataset, held_out)
 
 
-def make_network(seed=0, **parameters):
-    torch.manual_seed(seed)
-    return build_network(BagEncoder(**{"hidden_dims": (5,), "dropout": 0.0} | parameters), 12, 3)
-
-
-def mean_loss(loss, network, X, Y):
+def mean_loss(loss, network, documents):
     with torch.no_grad():
-        return loss(network(as_tensor(X)), torch.from_numpy(Y.toarray())).item()
+        return loss(network(as_tensor(documents.X)), torch.from_numpy(documents.Y.toarray())).item()
 
 
-# ------------------------------------------------------------------------------------ batches
+def same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csr_matrix, lambda X: X])
-def test_as_tensor_keeps_values_and_sparsity(make):
-    X = np.array([[0, 1.5, 0], [0, 0, 0], [2, 0, -1]], dtype=np.float32)
-    tensor = as_tensor(make(X))
-    assert tensor.layout == (torch.strided if make(X) is X else torch.sparse_csr)
-    assert tensor.dtype == torch.float32
-    assert_array_equal(tensor.to_dense(), X)
+# ----------------------------------------------------------------------------------- settings
 
 
-def test_as_tensor_takes_any_slice_of_an_array():
-    X = np.arange(24, dtype=np.float32).reshape(4, 6)
-    assert_array_equal(as_tensor(X.T[::2]), X.T[::2])
+def test_a_trainer_takes_where_auto_stands_what_suits_the_encoder():
+    suits = Training(lr=0.5, weight_decay=0.25, max_epochs=7, linear_decay=False)
+    suits = suits._replace(lr_factors={"0.*": 2.0})
+    trainer = Trainer.of(BalancedLossClassifier(), suits, "cpu")
+    assert (trainer.lr, trainer.weight_decay) == (0.5, 0.25)
+    assert (trainer.max_epochs, trainer.recommended_epochs) == (None, 7)
+    assert trainer.linear_decay is False and trainer.lr_factors == {"0.*": 2.0}
+    assert (trainer.batch_size, trainer.patience, trainer.validation_fraction) == (64, 5, 0.1)
+    assert trainer.early_stopping == "auto" and trainer.device == "cpu"
+    assert trainer.verbose == 0 and trainer.callbacks is None
 
 
-def rows_seen(batches):
-    return [X.to_dense()[:, 0].int().tolist() for X, _ in batches]
+def test_a_trainer_takes_the_settings_that_are_given():
+    given = {"lr": 0.1, "weight_decay": 0.0, "max_epochs": 3, "batch_size": 9, "patience": 4}
+    given |= {"validation_fraction": 0.3, "early_stopping": False, "verbose": 2}
+    suits = Training(lr=0.5, weight_decay=0.25, max_epochs=7)
+    callbacks = [Callback()]
+    trainer = Trainer.of(BalancedLossClassifier(**given, callbacks=callbacks), suits, "meta")
+    assert {name: getattr(trainer, name) for name in given} == given
+    assert trainer.callbacks == callbacks and trainer.device == "meta"
+    assert trainer.linear_decay is True and trainer.n_epochs(10**6) == 3
 
 
-def test_batches_in_order():
-    dataset = Documents(np.arange(7, dtype=np.float32)[:, None], sparse.csr_array(np.eye(7)))
-    assert len(dataset) == 7
-    assert rows_seen(Batches(dataset, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    for X, Y in Batches(dataset, 3):
-        assert_array_equal(Y.to_dense().argmax(1), X[:, 0])
+def test_a_trainer_for_so_many_epochs_is_another_one_without_callbacks():
+    trainer = Trainer(**SETTINGS, callbacks=[Callback()])
+    again = trainer.for_epochs(9)
+    assert (again.max_epochs, again.callbacks, again.n_epochs(5)) == (9, None, 9)
+    others = SETTINGS.keys() - {"max_epochs"}
+    assert all(getattr(again, name) == SETTINGS[name] for name in others)
+    assert trainer.max_epochs == 4 and len(trainer.callbacks) == 1
+    with pytest.raises(FrozenInstanceError):
+        trainer.max_epochs = 9
 
 
-def test_shuffled_batches_hold_every_document_once_in_a_new_order_each_time():
-    X = sparse.csr_array(np.arange(40, dtype=np.float32)[:, None])
-    batches = Batches(Documents(X, sparse.csr_array(np.ones((40, 1)))), 16, shuffle=True)
-    torch.manual_seed(0)
-    first, second = sum(rows_seen(batches), []), sum(rows_seen(batches), [])
-    torch.manual_seed(0)
-    again = sum(rows_seen(batches), [])
-    assert sorted(first) == sorted(second) == list(range(40))
-    assert first == again != second
+@pytest.mark.parametrize(
+    "n_samples, batch_size, n_epochs", [(60, 100, 200), (60, 30, 100), (60, 5, 17), (10**6, 64, 15)]
+)
+def test_few_documents_have_enough_epochs_for_two_hundred_steps(n_samples, batch_size, n_epochs):
+    model = BalancedLossClassifier(batch_size=batch_size)
+    trainer = Trainer.of(model, BagEncoder(hidden_dims=(2,)).training, "cpu")
+    assert trainer.n_epochs(n_samples) == n_epochs
 
 
-def test_batches_of_very_long_texts_are_halved(monkeypatch):
-    monkeypatch.setattr(batches, "_TRAINED_AT_A_TIME", 60)
-    lengths = np.array([3, 3, 3, 3, 3, 3, 3, 30, 100])
-    token_ids = np.where(np.arange(100) < lengths[:, None], np.arange(1, 10)[:, None], 0)
-    dataset = Documents(token_ids.astype(np.int32), sparse.csr_array(np.eye(9, dtype=np.float32)))
-    shapes = [tuple(X.shape) for X, _ in Batches(dataset, 9)]
-    assert shapes == [(4, 3), (2, 3), (1, 3), (1, 30), (1, 100)]
-    torch.manual_seed(0)
-    assert sorted(sum(rows_seen(Batches(dataset, 9, shuffle=True)), [])) == list(range(1, 10))
+# -------------------------------------------------------------------------------------- parts
 
 
-def test_targets_become_dense_in_the_loss(problem):
-    _, Y, _ = problem
-    loss, logits = FocalLoss().build(Y), torch.randn(67, 3)
-    dense = loss(logits, torch.from_numpy(Y.toarray()))
-    assert_array_equal(SparseTargets(loss)(logits, as_tensor(Y)), dense)
+def random_documents(n_samples, n_labels=4, share=0.3):
+    rng = np.random.RandomState(0)
+    Y = sparse.csr_array((rng.rand(n_samples, n_labels) < share).astype(np.float32))
+    return Documents(rng.rand(n_samples, 3), Y)
 
 
-class Beside(nn.Module):
-    """Logits of a document, by another network, times what stands beside it."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch):
-        inputs, side_inputs = batch
-        return self.network(inputs) * side_inputs.to_dense()
-
-
-def numbered_sides(n_samples):
-    """Three columns with the number of the document, from 1 up; some have none."""
-    numbers = np.arange(1, n_samples + 1, dtype=np.float32) * (np.arange(n_samples) % 4 > 0)
-    return sparse.csr_array(np.tile(numbers[:, None], 3))
+def test_documents_spared_for_validation_are_not_trained_on():
+    documents = random_documents(100)
+    trainer = Trainer(**SETTINGS | {"validation_fraction": 0.2})
+    fit, unseen = trainer.split(documents, None, 0)
+    assert fit.X.shape[0] == len(fit) == 80 and unseen.X.shape[0] == len(unseen) == 20
+    together, Y = np.vstack([fit.X, unseen.X]), sparse.vstack([fit.Y, unseen.Y]).toarray()
+    mine, theirs = np.lexsort(together.T), np.lexsort(documents.X.T)
+    assert_array_equal(together[mine], documents.X[theirs])
+    assert_array_equal(Y[mine], documents.Y.toarray()[theirs])
+    again, other = trainer.split(documents, None, 0), trainer.split(documents, None, 1)
+    assert_array_equal(again[1].X, unseen.X)
+    assert not np.array_equal(other[1].X, unseen.X)
 
 
-@pytest.mark.parametrize("form", [sparse.csr_array, np.asarray])
-def test_what_stands_beside_documents_stays_there(form):
-    X = form(np.arange(1, 41, dtype=np.float32)[:, None])
-    dataset = Documents(X, sparse.csr_array(np.ones((40, 1))), numbered_sides(40))
-    torch.manual_seed(0)
-    batches = list(Batches(dataset, 16, shuffle=True))
-    seen = [int(x) for (inputs, _), _ in batches for x in inputs.to_dense()[:, 0]]
-    assert sorted(seen) == list(range(1, 41))
-    for (inputs, side_inputs), _ in batches:
-        numbers = inputs.to_dense()
-        assert_array_equal(side_inputs.to_dense(), numbers * (numbers % 4 != 1) * torch.ones(1, 3))
+@pytest.mark.parametrize("early_stopping", [True, False, "auto"])
+def test_a_part_that_is_given_is_the_one(early_stopping):
+    documents, given = random_documents(2000), random_documents(7)
+    trainer = Trainer(**SETTINGS | {"early_stopping": early_stopping})
+    assert trainer.split(documents, given, 0) == (documents, given)
 
 
-def test_texts_by_length_keep_what_stands_beside_them():
-    dataset = numbered_texts(30)
-    ordered = sorted_by_length(dataset.X, dataset.Y, numbered_sides(30))
-    assert (np.diff(ordered.lengths) >= 0).all() and ordered.lengths[0] < ordered.lengths[-1]
-    numbers = ordered.X[:, 0]
-    assert_array_equal(ordered.Y.toarray().argmax(axis=1) + 1, numbers)
-    assert_array_equal(ordered.side_inputs.toarray()[:, 0], numbers * (numbers % 4 != 1))
-    assert sorted_by_length(dataset.X, dataset.Y).side_inputs is None
-    features = sorted_by_length(np.eye(3, dtype=np.float32), None, "beside")
-    assert features.side_inputs == "beside"
+@pytest.mark.parametrize(
+    "early_stopping, n_samples, n_unseen",
+    [(False, 2000, None), (True, 20, 2), ("auto", 990, None), ("auto", 1000, 100)],
+)
+def test_documents_are_spared_where_there_are_a_hundred_to_stop_by(
+    early_stopping, n_samples, n_unseen
+):
+    documents = random_documents(n_samples)
+    trainer = Trainer(**SETTINGS | {"early_stopping": early_stopping})
+    fit, unseen = trainer.split(documents, None, 0)
+    if n_unseen is None:
+        assert fit is documents and unseen is None
+    else:
+        assert (len(fit), len(unseen)) == (n_samples - n_unseen, n_unseen)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_split_never_takes_the_only_document_of_a_label(seed):
+    documents = random_documents(60, n_labels=40, share=0.03)
+    counts = count_labels(documents.Y)
+    assert np.count_nonzero(counts == 1) >= 10
+    trainer = Trainer(**SETTINGS | {"validation_fraction": 0.4})
+    fit, unseen = trainer.split(documents, None, seed)
+    assert len(unseen) == 24
+    assert_array_equal(count_labels(fit.Y) > 0, counts > 0)
+
+
+def test_where_too_many_documents_are_the_only_ones_none_is_spared():
+    Y = sparse.csr_array(np.eye(200, dtype=np.float32))
+    documents, settings = Documents(np.zeros((200, 1)), Y), SETTINGS | {"validation_fraction": 0.6}
+    fit, unseen = Trainer(**settings | {"early_stopping": "auto"}).split(documents, None, 0)
+    assert fit is documents and unseen is None
+    with pytest.raises(ValueError, match="validation_fraction must be small enough .* Got 0.6"):
+        Trainer(**settings).split(documents, None, 0)
 
 
 # ----------------------------------------------------------------------------------- training
 
 
+def test_targets_become_dense_in_the_loss(problem):
+    Y = problem[0].Y
+    loss, logits = FocalLoss().build(Y), torch.randn(67, 3)
+    dense = loss(logits, torch.from_numpy(Y.toarray()))
+    assert_array_equal(SparseTargets(loss)(logits, as_tensor(Y)), dense)
+
+
 @pytest.mark.parametrize("form, reduction", [("csr", "mean"), ("dense", "mean"), ("csr", "sum")])
-def test_training_equals_a_loop_of_adamw(problem, form, reduction):
+def test_training_equals_a_loop_of_adamw(problem, make_network, form, reduction):
     """The gradients of a summed loss are large enough to be clipped."""
-    X, Y, _ = problem
+    X, Y = problem[0].X, problem[0].Y
     X = X if form == "csr" else X.toarray()
     loss = BinaryCrossEntropyLoss().build(Y, reduction=reduction)
     network, twin = make_network(), make_network()
     torch.manual_seed(7)
-    fit_network(network, loss, X, Y, **SETTINGS)
+    train(network, loss, Documents(X, Y))
 
     torch.manual_seed(7)
     optimizer, norms = torch.optim.AdamW(twin.parameters(), lr=0.02, weight_decay=0.1), []
@@ -178,218 +208,22 @@ def test_training_equals_a_loop_of_adamw(problem, form, reduction):
         assert_allclose(mine.detach(), naive.detach(), atol=1e-5)
 
 
-def test_the_network_learns_and_ends_in_evaluation_mode(problem):
-    X, Y, _ = problem
-    loss, network = FocalLoss().build(Y), make_network(dropout=0.2)
-    before = mean_loss(loss, network.eval(), X, Y)
-    net = fit_network(network.train(), loss, X, Y, **SETTINGS | {"max_epochs": 30})
-    assert net.module_ is network and not network.training
-    assert mean_loss(loss, network, X, Y) < 0.7 * before
-    assert len(net.history) == 30 and net.history[-1, "train_loss"] < net.history[0, "train_loss"]
-
-
-def test_the_weights_of_the_lowest_validation_loss_are_kept(problem):
-    X, Y, validation = problem
-    loss, network = FocalLoss().build(Y), make_network()
-    wild = SETTINGS | {"lr": 0.2, "max_epochs": 60}
-    net = fit_network(network, loss, X, Y, validation=validation, **wild)
-    losses = net.history[:, "valid_loss"]
-    assert len(losses) < 60
-    assert int(np.argmin(losses)) == len(losses) - 1 - wild["patience"]
-    assert losses[-1] > min(losses)
-    assert_allclose(mean_loss(loss, network, *validation), min(losses), rtol=1e-5)
-
-
-def test_no_validation_no_stopping(problem, capsys):
-    X, Y, _ = problem
-    net = fit_network(make_network(), FocalLoss().build(Y), X, Y, **SETTINGS | {"lr": 2.0})
-    assert len(net.history) == 4 and "valid_loss" not in net.history[0]
-    assert capsys.readouterr().out == ""
-
-
-def test_verbose_and_callbacks(problem, capsys):
-    X, Y, validation = problem
-    seen = []
-
-    class Listener(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            seen.append(net.history[-1, "valid_loss"])
-
-    net = fit_network(
-        make_network(),
-        FocalLoss().build(Y),
-        X,
-        Y,
-        validation=validation,
-        verbose=1,
-        callbacks=[("listener", Listener())],
-        **SETTINGS,
-    )
-    assert seen == net.history[:, "valid_loss"]
-    bar = capsys.readouterr().out.rpartition("\r")[2]
-    assert bar.startswith("Training: 100%") and "12/12 [" in bar and "epoch=4" in bar
-    assert (
-        f"valid_loss={seen[-1]:.3g}" in bar
-        and f"train_loss={net.history[-1, 'train_loss']:.3g}" in bar
-    )
-
-
-def test_a_table_of_epochs_with_more_verbosity(problem, capsys):
-    X, Y, _ = problem
-    fit_network(make_network(), FocalLoss().build(Y), X, Y, verbose=2, **SETTINGS)
-    out = capsys.readouterr().out
-    assert "train_loss" in out and "Training:" not in out
-    fit_network(make_network(), FocalLoss().build(Y), X, Y, **SETTINGS)
-    assert capsys.readouterr().out == ""
-
-
-def test_the_best_epoch_is_that_of_the_lowest_validation_loss(problem):
-    X, Y, validation = problem
-    settings = SETTINGS | {"max_epochs": 30, "lr": 0.5}
-    net = fit_network(make_network(), FocalLoss().build(Y), X, Y, validation=validation, **settings)
-    losses = net.history[:, "valid_loss"]
-    assert best_epoch(net) == np.argmin(losses) + 1 == len(losses) - 2 < 30  # patience is 2
-    net = fit_network(make_network(), FocalLoss().build(Y), X, Y, **SETTINGS)
-    assert best_epoch(net) == 4
-
-
-# ------------------------------------------------------------------------------------- scores
-
-
-@pytest.mark.parametrize("form", ["csr", "dense"])
-@pytest.mark.parametrize("hidden_dims", [(5,), ()])
-def test_scores_do_not_depend_on_the_batch(form, hidden_dims):
-    rng = np.random.RandomState(0)
-    X = (rng.rand(700, 12) * (rng.rand(700, 12) < 0.4)).astype(np.float32)
-    X = sparse.csr_array(X) if form == "csr" else X
-    network = make_network(dropout=0.5, hidden_dims=hidden_dims)
-    scores = network_scores(network, X)
-    assert scores.shape == (700, 3) and scores.dtype == np.float32
-    for rows in (slice(3, 4), slice(100, 417), slice(255, 258), slice(256, 512)):
-        assert_array_equal(network_scores(network, X[rows]), scores[rows])
-    assert_allclose(network(as_tensor(X)).detach(), scores, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["features", "tokens"])
-def test_scores_with_something_beside(kind):
-    """In whatever order texts are scored, and where a batch is filled up."""
-    X, network = texts(300), make_token_network(TOKEN_SPECS[0])
-    if kind == "features":
-        X, network = np.random.RandomState(0).rand(300, 12).astype(np.float32), make_network()
-    side_inputs = numbered_sides(300)
-    alone = network_scores(network, X)
-    scores = network_scores(Beside(network), X, side_inputs=side_inputs)
-    assert_array_equal(scores, alone * side_inputs.toarray())
-    for rows in (slice(3, 4), slice(100, 217)):
-        found = network_scores(Beside(network), X[rows], side_inputs=side_inputs[rows])
-        assert_array_equal(found, scores[rows])
-
-
-def test_scoring_ends_dropout_and_changes_no_weight(problem):
-    X, *_ = problem
-    network = make_network(dropout=0.9).train()
-    before = copy.deepcopy(network.state_dict())
-    assert_array_equal(network_scores(network, X), network_scores(network, X))
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-# ------------------------------------------------------------------------------------- tokens
-
-
-TOKEN_SPECS = [
-    TextCNN(filter_sizes=(2, 3), n_filters=8, embedding_dim=8, hidden_dim=8),
-    BiLSTMAttention(hidden_dim=8, output_dim=8, embedding_dim=8),
-]
-
-
-def texts(n_samples, longest=60, n_ids=30, seed=0):
-    """Token ids of texts of all lengths, many short and few long."""
-    rng = np.random.RandomState(seed)
-    lengths = np.clip(rng.geometric(4 / longest, n_samples), 1, longest)
-    token_ids = rng.randint(1, n_ids, (n_samples, longest)).astype(np.int32)
-    return token_ids * (np.arange(longest) < lengths[:, None])
-
-
-@pytest.fixture(scope="module")
-def token_problem():
-    """Texts that have a label if they hold its word, and a validation part."""
-    X = texts(260).astype(np.int32)
-    Y = sparse.csr_array(np.stack([(X == word).any(1) for word in (3, 7, 11)], 1) * np.float32(1))
-    return X[:200], Y[:200], (X[200:], Y[200:])
-
-
-def make_token_network(spec, seed=0):
-    torch.manual_seed(seed)
-    return build_network(spec, 30, 3)
-
-
-def numbered_texts(n_samples):
-    """Texts with their own number as the first token, and as the only label."""
-    X = texts(n_samples)
-    X[:, 0] = np.arange(1, n_samples + 1)
-    return Documents(X, sparse.csr_array(np.eye(n_samples, dtype=np.float32)))
-
-
-def test_lengths_of_texts():
-    assert_array_equal(text_lengths(np.array([[3, 1, 0], [0, 0, 0], [1, 1, 1]])), [2, 0, 3])
-    assert Documents(np.ones((2, 2), dtype=np.float32), None).lengths is None
-
-
-@pytest.mark.parametrize("batch_size", [3, 16, 1000])
-def test_bucketed_batches_hold_every_text_once_with_its_labels(batch_size):
-    dataset = numbered_texts(137)
-    batches = list(Batches(dataset, batch_size, shuffle=True))
-    assert sorted(torch.cat([X[:, 0] for X, _ in batches]).tolist()) == list(range(1, 138))
-    assert len(batches) == -(-137 // batch_size)
-    for X, Y in batches:
-        assert_array_equal(Y.to_dense().argmax(1) + 1, X[:, 0])
-        rows = X[:, 0].numpy() - 1
-        assert_array_equal(X, dataset.X[rows, : X.shape[1]])
-        assert X.shape[1] == dataset.lengths[rows].max()
-
-
-def test_bucketed_batches_are_new_at_each_pass_and_the_same_with_the_same_seed():
-    batches = Batches(numbered_texts(100), 8, shuffle=True)
-
-    def one_pass():
-        return [X[:, 0].tolist() for X, _ in batches]
-
-    torch.manual_seed(0)
-    first, second = one_pass(), one_pass()
-    torch.manual_seed(0)
-    assert one_pass() == first != second
-    assert {tuple(sorted(b)) for b in first} != {tuple(sorted(b)) for b in second}
-
-
-def test_bucketing_saves_most_of_the_padding_and_mixes_lengths():
-    dataset = numbered_texts(640)
-    batches = list(Batches(dataset, 16, shuffle=True))
-    assert sum(X.numel() for X, _ in batches) < 1.2 * dataset.lengths.sum() < 0.5 * dataset.X.size
-    widths = [X.shape[1] for X, _ in batches]
-    assert sorted(widths) != widths != sorted(widths)[::-1]
-
-
-def test_unshuffled_texts_come_in_order():
-    batches = Batches(numbered_texts(20), 8)
-    assert sum((X[:, 0].tolist() for X, _ in batches), []) == list(range(1, 21))
-
-
-@pytest.mark.parametrize("spec", TOKEN_SPECS, ids=repr)
-def test_training_on_texts_equals_a_loop(token_problem, spec):
+def test_training_on_texts_equals_a_loop(token_problem, token_encoder, make_network):
     """Also of the schedule, and of the parameters with a learning rate of their own."""
-    X, Y, _ = token_problem
-    spec = clone(spec).set_params(embedding_dropout=0.0, dropout=0.0)
-    loss, factors = FocalLoss().build(Y), {"1.*": 3.0}
-    network, twin = make_token_network(spec), make_token_network(spec)
+    documents, _ = token_problem
+    encoder = clone(token_encoder).set_params(embedding_dropout=0.0, dropout=0.0)
+    loss, factors = FocalLoss().build(documents.Y), {"1.*": 3.0}
+    network, twin = make_network(encoder), make_network(encoder)
     torch.manual_seed(7)
-    fit_network(network, loss, X, Y, linear_decay=True, lr_factors=factors, **SETTINGS)
+    train(network, loss, documents, linear_decay=True, lr_factors=factors)
 
     torch.manual_seed(7)
     groups = [{"params": twin[0].parameters()}, {"params": twin[1].parameters(), "lr": 0.06}]
     optimizer = torch.optim.AdamW(groups, lr=0.02, weight_decay=0.1)
     step, starts = 0, [0.02, 0.06]
     for _ in range(4):
-        for tokens, targets in Batches(Documents(X, Y), 32, shuffle=True):
+        dataset = DocumentDataset(documents.X, documents.Y)
+        for tokens, targets in Batches(dataset, 32, shuffle=True):
             for group, start in zip(optimizer.param_groups, starts, strict=True):
                 group["lr"] = start * (1 - step / (4 * 7))
             optimizer.zero_grad()
@@ -402,48 +236,202 @@ def test_training_on_texts_equals_a_loop(token_problem, spec):
         assert_allclose(mine.detach(), naive.detach(), atol=1e-4)
 
 
-@pytest.mark.parametrize("spec", TOKEN_SPECS, ids=repr)
-def test_networks_learn_texts_and_the_same_seed_gives_the_same_model(token_problem, spec):
-    X, Y, validation = token_problem
-    loss, settings = FocalLoss().build(Y), SETTINGS | {"max_epochs": 12, "weight_decay": 0.01}
-    networks = [make_token_network(spec) for _ in range(2)]
+def test_the_network_learns_and_ends_in_evaluation_mode(problem, make_network):
+    documents, _ = problem
+    loss, network = FocalLoss().build(documents.Y), make_network(dropout=0.2)
+    before = mean_loss(loss, network.eval(), documents)
+    net = train(network.train(), loss, documents, max_epochs=30)
+    assert net.module_ is network and not network.training
+    assert mean_loss(loss, network, documents) < 0.7 * before
+    assert len(net.history) == 30 and net.history[-1, "train_loss"] < net.history[0, "train_loss"]
+
+
+def test_networks_learn_texts_and_the_same_seed_gives_the_same_model(
+    token_problem, token_encoder, make_network
+):
+    documents, unseen = token_problem
+    loss = FocalLoss().build(documents.Y)
+    networks = [make_network(token_encoder) for _ in range(2)]
     for network in networks:
-        before = mean_loss(loss, network.eval(), X, Y)
+        before = mean_loss(loss, network.eval(), documents)
         torch.manual_seed(3)
-        fit_network(network, loss, X, Y, validation=validation, **settings)
-        assert mean_loss(loss, network, X, Y) < 0.7 * before
-    states = [network.state_dict() for network in networks]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+        train(network, loss, documents, unseen, max_epochs=12, weight_decay=0.01)
+        assert mean_loss(loss, network, documents) < 0.7 * before
+    assert same_weights(*networks)
 
 
-@pytest.mark.parametrize("threads", [1])
-@pytest.mark.parametrize("spec", TOKEN_SPECS + [TextCNN(), BiLSTMAttention()], ids=repr)
-def test_scores_of_texts_do_not_depend_on_batch_or_padding(spec, threads):
-    network = build_network(spec, 30, 3)
-    X = np.concatenate([texts(80), np.pad(texts(3, 5, seed=1), ((0, 0), (0, 55)))])
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        scores = network_scores(network, X)
-        assert scores.shape == (83, 3) and scores.dtype == np.float32
-        order = np.random.RandomState(0).permutation(83)
-        assert_array_equal(network_scores(network, X[order]), scores[order])
-        for rows in (slice(3, 4), slice(0, 41), slice(80, 83)):
-            assert_array_equal(network_scores(network, X[rows]), scores[rows])
-            wide = np.pad(X[rows], ((0, 0), (0, 70)))
-            assert_array_equal(network_scores(network, wide), scores[rows])
-        assert_array_equal(network_scores(network, X[80:, :5]), scores[80:])
-    finally:
-        torch.set_num_threads(before)
-    assert_allclose(network(as_tensor(X)).detach(), scores, atol=1e-5)
+def test_the_weights_of_the_lowest_validation_loss_are_kept(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    net = train(network, loss, documents, unseen, lr=0.2, max_epochs=60)
+    losses = net.history[:, "valid_loss"]
+    assert len(losses) < 60
+    assert int(np.argmin(losses)) == len(losses) - 1 - 2  # patience is 2
+    assert losses[-1] > min(losses)
+    assert_allclose(mean_loss(loss, network, unseen), min(losses), rtol=1e-5)
 
 
-def test_one_very_long_text_does_not_fill_the_memory():
-    token_ids = np.ones((3, 20_000), dtype=np.int32)
-    token_ids[1:, 4:] = 0
-    scores = network_scores(make_token_network(TOKEN_SPECS[0]), token_ids)
-    assert np.isfinite(scores).all()
-    assert_array_equal(scores[1], scores[2])
+def test_no_validation_no_stopping(problem, make_network, capsys):
+    documents, _ = problem
+    net = train(make_network(), FocalLoss().build(documents.Y), documents, lr=2.0)
+    assert len(net.history) == 4 and "valid_loss" not in net.history[0]
+    assert capsys.readouterr().out == ""
+
+
+def test_without_early_stopping_a_validation_part_changes_nothing(problem, make_network):
+    documents, unseen = problem
+    loss, networks = FocalLoss().build(documents.Y), [make_network() for _ in range(2)]
+    for network, part in zip(networks, (unseen, None), strict=True):
+        torch.manual_seed(3)
+        settings = {"early_stopping": False, "lr": 0.2, "max_epochs": 30}
+        net = train(network, loss, documents, part, **settings)
+        assert len(net.history) == 30 and "valid_loss" not in net.history[0]
+    assert same_weights(*networks)
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(problem, make_network):
+    documents, unseen = problem
+    loss = FocalLoss().build(documents.Y)
+    net = train(make_network(), loss, documents, unseen, max_epochs=30, lr=0.5)
+    losses = net.history[:, "valid_loss"]
+    assert best_epoch(net) == np.argmin(losses) + 1 == len(losses) - 2 < 30  # patience is 2
+    assert best_epoch(train(make_network(), loss, documents)) == 4
+
+
+def test_verbose_and_callbacks(problem, make_network, capsys):
+    documents, unseen = problem
+    seen = []
+
+    class Listener(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(net.history[-1, "valid_loss"])
+
+    loss, listener = FocalLoss().build(documents.Y), ("listener", Listener())
+    net = train(make_network(), loss, documents, unseen, verbose=1, callbacks=[listener])
+    assert seen == net.history[:, "valid_loss"]
+    bar = capsys.readouterr().out.rpartition("\r")[2]
+    assert bar.startswith("Training: 100%") and "12/12 [" in bar and "epoch=4" in bar
+    train_loss = net.history[-1, "train_loss"]
+    assert f"valid_loss={seen[-1]:.3g}" in bar and f"train_loss={train_loss:.3g}" in bar
+
+
+def test_a_table_of_epochs_with_more_verbosity(problem, make_network, capsys):
+    documents, _ = problem
+    train(make_network(), FocalLoss().build(documents.Y), documents, verbose=2)
+    out = capsys.readouterr().out
+    assert "train_loss" in out and "Training:" not in out
+    train(make_network(), FocalLoss().build(documents.Y), documents)
+    assert capsys.readouterr().out == ""
+
+
+# --------------------------------------------------------------------------------------- seeds
+
+
+def test_a_seeded_block_draws_by_its_seed_and_leaves_the_generator_as_it_was():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    draws = []
+    for _ in range(2):
+        with seeded_torch(1):
+            draws.append(torch.rand(4))
+            with seeded_torch(2):
+                inner = torch.rand(4)
+            draws[-1] = torch.cat([draws[-1], torch.rand(4)])
+    with pytest.raises(ZeroDivisionError), seeded_torch(3):
+        torch.rand(1)
+        1 / 0  # noqa: B018
+    assert_array_equal(torch.rand(3), expected)
+    assert_array_equal(*draws)
+    torch.manual_seed(1)
+    assert_array_equal(torch.rand(8), draws[0])
+    torch.manual_seed(2)
+    assert_array_equal(torch.rand(4), inner)
+
+
+def test_a_seeded_block_waits_for_that_of_another_thread():
+    began = threading.Event()
+
+    def draw():
+        with seeded_torch(0):
+            began.set()
+
+    other = threading.Thread(target=draw)
+    with seeded_torch(0):
+        other.start()
+        assert not began.wait(0.2)
+    other.join(10)
+    assert began.is_set()
+
+
+ENCODERS = [
+    BagEncoder(),
+    BagEncoder(hidden_dims=(5,), dropout=0.5),
+    TextCNN(filter_sizes=(2,), n_filters=4, embedding_dim=8, hidden_dim=8, dropout=0.5),
+    BiLSTMAttention(hidden_dim=4, output_dim=4, embedding_dim=8, embedding_dropout=0.3),
+]
+
+
+@pytest.fixture(params=ENCODERS, ids=repr)
+def learned(request, problem, token_problem):
+    """Inputs of an encoder, training documents, and others to stop by."""
+    encoder = request.param
+    documents, unseen = token_problem if encoder.kind == "tokens" else problem
+    return Inputs(encoder.kind, encoder, 30 if encoder.kind == "tokens" else 12), documents, unseen
+
+
+def trained(inputs, documents, seed, unseen=None):
+    trainer = Trainer(**SETTINGS | {"max_epochs": 2})
+    return trainer.train_encoder(inputs, FocalLoss(), documents, seed, unseen).module_
+
+
+def test_a_fold_is_trained_as_it_would_be_alone(learned):
+    """Whatever was drawn or trained before, and with the start of the word vectors too."""
+    inputs, documents, unseen = learned
+    fold = documents[np.arange(0, len(documents), 2)]
+    torch.manual_seed(0)
+    first, after = trained(inputs, fold, 11), torch.rand(3)
+    torch.manual_seed(0)
+    assert_array_equal(torch.rand(3), after)
+    trained(inputs, documents, 11, unseen)
+    torch.rand(7)
+    again = trained(inputs, fold, 11)
+    assert same_weights(again, first)
+    assert not same_weights(trained(inputs, fold, 12), first)
+
+
+def test_networks_of_two_threads_are_trained_one_after_the_other(learned):
+    inputs, documents, _ = learned
+    alone = [trained(inputs, documents, seed) for seed in range(4)]
+    together = Parallel(n_jobs=2, backend="threading")(
+        delayed(trained)(inputs, documents, seed) for seed in range(4)
+    )
+    assert all(map(same_weights, together, alone))
+
+
+def test_heads_start_at_log_odds_save_under_negative_tolerance(learned):
+    inputs, documents, _ = learned
+    still = Trainer(**SETTINGS | {"max_epochs": 1, "lr": 1e-12})
+    biases = []
+    for name in ("bce", "distribution_balanced"):
+        network = still.train_encoder(inputs, LOSSES[name](), documents, 0).module_
+        head = network[-1] if isinstance(network, nn.Sequential) else network
+        biases.append(head.bias.detach())
+    share = count_labels(documents.Y) / len(documents)
+    assert_allclose(biases[0].sigmoid(), share, rtol=1e-4)
+    torch.manual_seed(0)
+    start = build_network(inputs.encoder, inputs.n_inputs, 3, documents.X)
+    start = start[-1] if isinstance(start, nn.Sequential) else start
+    assert_allclose(biases[1], start.bias.detach(), atol=1e-6)
+
+
+def test_what_an_estimator_shows_of_a_training(problem, make_network):
+    documents, _ = problem
+    net = train(make_network(), FocalLoss().build(documents.Y), documents)
+    fitted = fitted_by(net)
+    assert fitted["interrupted"] is False
+    assert fitted["attributes"]["net_"] is net and fitted["attributes"]["n_iter_"] == 4
+    assert [row["epoch"] for row in fitted["attributes"]["history_"]] == [1, 2, 3, 4]
 
 
 # --------------------------------------------------------------------------------- interruption
@@ -460,37 +448,33 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interruption_keeps_the_best_weights_so_far_and_warns(problem):
-    X, Y, validation = problem
-    loss, network = FocalLoss().build(Y), make_network()
-    wild = SETTINGS | {"lr": 0.3, "max_epochs": 60, "patience": 60}
+def test_an_interruption_keeps_the_best_weights_so_far_and_warns(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    wild = {"lr": 0.3, "max_epochs": 60, "patience": 60, "callbacks": [Interrupt(9)]}
     with pytest.warns(UserWarning, match="interrupted in epoch 9 of 60. The best weights so far"):
-        net = fit_network(
-            network, loss, X, Y, validation=validation, callbacks=[Interrupt(9)], **wild
-        )
-    assert was_interrupted(net) and not network.training
+        net = train(network, loss, documents, unseen, **wild)
+    assert was_interrupted(net) and fitted_by(net)["interrupted"] and not network.training
     losses = net.history[:-1, "valid_loss"]
     assert len(losses) == 8 and losses[-1] > min(losses)
-    assert_allclose(mean_loss(loss, network, *validation), min(losses), rtol=1e-5)
+    assert_allclose(mean_loss(loss, network, unseen), min(losses), rtol=1e-5)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_an_interruption_without_a_validation_part_keeps_the_last_weights(problem, epoch):
-    X, Y, _ = problem
-    loss, network = FocalLoss().build(Y), make_network()
-    before = mean_loss(loss, network, X, Y)
+def test_an_interruption_without_a_validation_part_keeps_the_last_weights(
+    problem, make_network, epoch
+):
+    documents, _ = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    before = mean_loss(loss, network, documents)
     with pytest.warns(UserWarning, match=f"in epoch {epoch} of 4. The last weights so far"):
-        fit_network(network, loss, X, Y, callbacks=[Interrupt(epoch)], **SETTINGS)
-    assert mean_loss(loss, network, X, Y) < before
+        train(network, loss, documents, callbacks=[Interrupt(epoch)])
+    assert mean_loss(loss, network, documents) < before
 
 
-def test_a_callback_that_stops_is_no_interruption(problem):
-    X, Y, validation = problem
+def test_a_callback_that_stops_is_no_interruption(problem, make_network):
+    documents, unseen = problem
     stop = EarlyStopping(patience=1, threshold=10.0, sink=lambda message: None)
-    net = fit_network(
-        *(make_network(), FocalLoss().build(Y), X, Y),
-        validation=validation,
-        callbacks=[stop],
-        **SETTINGS,
-    )
+    loss = FocalLoss().build(documents.Y)
+    net = train(make_network(), loss, documents, unseen, callbacks=[stop])
     assert len(net.history) < 4 and not was_interrupted(net)

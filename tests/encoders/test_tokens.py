@@ -1,4 +1,4 @@
-"""BagEncoder and its layers against loops; the specs of the token encoders and the heads."""
+"""The specs of the encoders of tokens: word vectors, sizes, parameters."""
 
 from fnmatch import fnmatch
 
@@ -6,138 +6,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.base import clone
-from torch import nn
 
-from skmltc._networks.batches import as_tensor
 from skmltc.encoders import (
     ENCODERS,
-    BagEncoder,
     BiLSTMAttention,
     TextCNN,
     WordEmbedding,
     build_network,
 )
-from skmltc.encoders._features import FeatureLinear
-from skmltc.encoders._heads import ScaledLinear, split_head
 from skmltc.encoders._word_vectors import learn_vectors
 from skmltc.text import TokenSequenceVectorizer, WordVectors
-
-
-@pytest.fixture(scope="module")
-def X():
-    """Features with an empty row, an empty column and an empty last row."""
-    X = np.random.RandomState(0).rand(7, 5).astype(np.float32)
-    X[np.random.RandomState(1).rand(7, 5) < 0.5] = 0
-    X[[2, 6]] = 0
-    X[:, 3] = 0
-    return X
-
-
-def in_form(X, form):
-    return as_tensor(X if form == "dense" else sparse.csr_array(X))
-
-
-def layer_in_loops(X, weight, bias, relu):
-    """One output at a time: a sum over the words, then the activation."""
-    out = np.zeros((len(X), weight.shape[1]))
-    for row in range(len(X)):
-        for column in range(weight.shape[1]):
-            total = bias[column]
-            for word in range(X.shape[1]):
-                total += X[row, word] * weight[word, column]
-            out[row, column] = max(total, 0) if relu else total
-    return out
-
-
-@pytest.mark.parametrize("form", ["dense", "csr"])
-@pytest.mark.parametrize("activation", ["identity", "relu"])
-def test_hidden_layers_equal_loops(X, form, activation):
-    module = BagEncoder(hidden_dims=(4, 3), activation=activation).build(5).eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += torch.randn(parameter.shape) / 4
-    first, second = (layer for layer in module if hasattr(layer, "weight"))
-    relu = activation == "relu"
-    hidden = layer_in_loops(X, first.weight.detach().numpy(), first.bias.detach().numpy(), relu)
-    expected = layer_in_loops(
-        hidden, second.weight.detach().numpy().T, second.bias.detach().numpy(), relu
-    )
-    out = module(in_form(X, form))
-    assert out.shape == (7, module.output_dim) == (7, 3)
-    assert_allclose(out.detach().numpy(), expected, atol=1e-6)
-
-
-def test_without_hidden_layers_the_batch_passes(X):
-    encoder = BagEncoder()
-    module, batch = encoder.build(5), in_form(X, "dense")
-    assert encoder.is_linear and not BagEncoder(hidden_dims=(2,)).is_linear
-    assert module(batch) is batch and module.output_dim == 5
-
-
-def test_dropout_works_in_training_alone(X):
-    module = BagEncoder(hidden_dims=(200,), dropout=0.5).build(5)
-    batch = in_form(X, "dense")
-    share = (module.train()(batch)[0] == 0).float().mean().item()
-    assert 0.3 < share < 0.7
-    module.eval()
-    assert_array_equal(module(batch).detach(), module(batch).detach())
-    assert (module(batch)[0] != 0).all()
-
-
-@pytest.mark.parametrize("spec", [BagEncoder(), BagEncoder(hidden_dims=(4,))])
-@pytest.mark.parametrize("form", ["dense", "csr"])
-def test_build_network_adds_a_head(X, spec, form):
-    network = build_network(spec, 5, 9)
-    assert network(in_form(X, form)).shape == (7, 9)
-    assert isinstance(network, FeatureLinear) == spec.is_linear
-
-
-@pytest.mark.parametrize("spec", [BagEncoder(), BagEncoder(hidden_dims=(4, 3))])
-def test_split_head_takes_a_network_apart(X, spec):
-    network, batch = build_network(spec, 5, 9).eval(), in_form(X, "dense")
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += torch.randn(parameter.shape) / 4
-        encoder, weights = split_head(network)
-        inputs = batch if encoder is None else encoder(batch)
-        assert (encoder is None) == spec.is_linear
-        assert_allclose(inputs @ weights[:-1] + weights[-1], network(batch), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "parameters, message",
-    [
-        ({"hidden_dims": (0,)}, r"hidden_dims must be a tuple of positive integers. Got \(0,\)"),
-        ({"hidden_dims": (2.5,)}, r"hidden_dims must be a tuple of positive integers"),
-        ({"activation": "tanh"}, "activation must be one of 'identity', 'relu'. Got 'tanh'"),
-        ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\). Got 1.0 instead"),
-        ({"dropout": -0.1}, r"dropout must be a number in \[0, 1\)"),
-        ({"dropout": "no"}, r"dropout must be a number in \[0, 1\). Got 'no'"),
-    ],
-)
-def test_wrong_parameters(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        BagEncoder(**parameters).build(5)
-
-
-@pytest.mark.parametrize("hidden_dims", [16, "wide", None])
-def test_a_width_alone_is_refused(hidden_dims):
-    with pytest.raises(ValueError, match="hidden_dims must be a tuple of positive integers"):
-        BagEncoder(hidden_dims=hidden_dims).build(5)
-
-
-def test_is_a_spec():
-    encoder = BagEncoder(hidden_dims=(3,), dropout=0.1)
-    assert ENCODERS["bag"] is BagEncoder
-    assert clone(encoder).get_params() == encoder.get_params()
-    assert repr(encoder) == "BagEncoder(dropout=0.1, hidden_dims=(3,))"
-    assert encoder.set_params(dropout=0.3).dropout == 0.3
-
-
-# ------------------------------------------------------------------------------------- tokens
-
 
 TOKEN_SPECS = [TextCNN, BiLSTMAttention, WordEmbedding]
 VECTORS = WordVectors(["milk", "rice", "honey"], [[1.0, -1.0], [0.5, 0.5], [0.0, 2.0]])
@@ -216,23 +95,6 @@ def test_the_networks_have_the_sizes_of_the_papers():
     assert cnn.embedding_dropout.p == 26 / 256 and cnn.dropout.p == 0.3
     assert lstm.forwards.hidden_size == lstm.backwards.hidden_size == 150
     assert lstm.projection.weight.shape == (128, 300)
-
-
-def test_normalised_vectors_get_a_head_with_a_learned_scale():
-    token_ids = torch.randint(1, 9, (4, 12))
-    spec = BiLSTMAttention(scale_init=4.0, hidden_dim=5)
-    body, head = build_network(spec, 9, 3).eval()
-    vectors = body(token_ids)
-    assert_allclose(vectors.norm(dim=1).detach(), 1, atol=1e-6)
-    assert isinstance(head, ScaledLinear) and head.scale.requires_grad
-    expected = 4 * vectors @ head.weight.T + head.bias
-    assert_allclose(head(vectors).detach(), expected.detach(), atol=1e-6)
-    _, weights = split_head(nn.Sequential(body, head))
-    by_parts = vectors @ weights[:-1] + weights[-1]
-    assert_allclose(by_parts.detach(), expected.detach(), atol=1e-6)
-    body, head = build_network(clone(spec).set_params(normalize=False), 9, 3).eval()
-    assert type(head) is nn.Linear and type(build_network(TextCNN(), 9, 3)[1]) is nn.Linear
-    assert (body(token_ids).norm(dim=1) - 1).abs().min() > 0.01
 
 
 def test_token_encoders_are_specs():

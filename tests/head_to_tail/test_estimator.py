@@ -1,5 +1,6 @@
 """HeadToTailClassifier: the paper's steps, its variants, and labels added later."""
 
+import copy
 import pickle
 
 import joblib
@@ -11,18 +12,29 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from skmltc import HeadToTailClassifier, _network
-from skmltc._networks.scoring import network_scores
+from skmltc import HeadToTailClassifier
+from skmltc._networks import Trainer, network_scores
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.encoders import BagEncoder, BiLSTMAttention
 from skmltc.head_to_tail import _estimator as head_to_tail
-from skmltc.head_to_tail._transfer import NEVER_LOGIT, draw_prototypes
+from skmltc.head_to_tail._heads import fine_tune_tail
+from skmltc.head_to_tail._transfer import (
+    LabelTransfer,
+    adam_transfer,
+    attend,
+    best_ridge,
+    draw_prototypes,
+    ridge_transfer,
+)
+from skmltc.losses import BinaryCrossEntropyLoss
+from skmltc.model_selection import list_held_out
 from skmltc.text import TokenSequenceVectorizer
 
 N_FIT, N_TAIL = 450, 6
+ALL_DOCUMENTS = {"n_prototype_documents": 1000}  # nothing is left to chance
 
 
 def model(**parameters):
@@ -39,8 +51,22 @@ def corpus():
 @pytest.fixture(scope="module")
 def split(corpus):
     """Features and labels of 450 documents to fit on and of 150 others."""
-    X = TfidfVectorizer(max_features=1000).fit_transform(corpus.data)
+    X = TfidfVectorizer(max_features=1000, dtype=np.float32).fit_transform(corpus.data)
+    X.sort_indices()
     return X[:N_FIT], corpus.target[:N_FIT], X[N_FIT:], corpus.target[N_FIT:]
+
+
+@pytest.fixture(scope="module")
+def default(split):
+    """A fitted model that tests only look at."""
+    X, Y, *_ = split
+    return model().fit(X, Y)
+
+
+def few_documents(Y, labels, n=8):
+    """Rows of the first n documents of each of some labels."""
+    rows = [np.flatnonzero(Y[:, [label]].toarray())[:n] for label in labels]
+    return np.unique(np.concatenate(rows))
 
 
 def macro_f1(truth, predicted, labels):
@@ -52,12 +78,11 @@ def macro_f1(truth, predicted, labels):
 # ---------------------------------------------------------------------------- head and tail
 
 
-def test_the_rarest_labels_are_tail(split):
+def test_the_rarest_labels_are_tail(split, default):
     X, Y, *_ = split
-    fitted = model().fit(X, Y)
     counts = Y.sum(axis=0)
-    assert len(fitted.tail_labels_) == N_TAIL and len(fitted.head_labels_) == 14
-    assert counts[fitted.tail_labels_].max() <= counts[fitted.head_labels_].min()
+    assert len(default.tail_labels_) == N_TAIL and len(default.head_labels_) == 14
+    assert counts[default.tail_labels_].max() <= counts[default.head_labels_].min()
     by_count = model(n_tail=None, min_head_count=20).fit(X, Y)
     assert_array_equal(by_count.head_labels_, np.flatnonzero(counts >= 20))
 
@@ -78,7 +103,7 @@ def test_labels_without_documents_are_never_predicted(split):
     with pytest.warns(LabelWarning, match="2 of 22 labels have no training document"):
         fitted = model().fit(X, Y)
     assert {0, 21} <= set(fitted.tail_labels_)
-    assert_array_equal(fitted.decision_function(X)[:, [0, 21]], NEVER_LOGIT)
+    assert_array_equal(fitted.decision_function(X)[:, [0, 21]], -50)
     assert not fitted.predict(X).toarray()[:, [0, 21]].any()
 
 
@@ -127,50 +152,60 @@ def test_head_scores_are_those_of_the_first_stage(parameters, split):
 
 def test_documents_of_the_tail_alone_are_left_to_the_tail(split, monkeypatch):
     X, Y, *_ = split
-    calls, fit_network = [], _network.fit_network
+    trained, train_encoder = [], Trainer.train_encoder
 
-    def spy(network, loss, X, Y, **settings):
-        calls.append((X.shape[0], Y))
-        return fit_network(network, loss, X, Y, **settings)
+    def spy(self, inputs, loss, documents, seed, stop_by=None):
+        trained.append(documents)
+        return train_encoder(self, inputs, loss, documents, seed, stop_by)
 
-    monkeypatch.setattr(_network, "fit_network", spy)
+    monkeypatch.setattr(Trainer, "train_encoder", spy)
     fitted = model(n_tail=15).fit(X, Y)
-    ((n_fitted, Y_fitted),) = calls
+    (documents,) = trained
     has_head = Y[:, fitted.head_labels_].sum(axis=1) > 0
-    assert n_fitted == np.count_nonzero(has_head | (Y.sum(axis=1) == 0)) < N_FIT
-    assert Y_fitted.shape[1] == 5
+    rows = np.flatnonzero(has_head | (Y.sum(axis=1) == 0))
+    assert len(rows) < N_FIT
+    assert_array_equal(documents.Y.toarray(), Y[rows][:, fitted.head_labels_].toarray())
+    assert_allclose(documents.X.toarray(), X[rows].toarray(), rtol=1e-6)
 
 
-def test_imprinting_by_hand(split):
-    """Weights are the prototype times the head's scale, as all documents are drawn."""
+@pytest.mark.parametrize("attention", [False, 0.2, True])
+@pytest.mark.parametrize("transfer", ["identity", "ridge"])
+def test_transfer_by_hand(transfer, attention, split):
+    """m_z = W p_z times the head's scale, for prototypes of all documents of a label."""
     X, Y, X_test, _ = split
-    fitted = model(
-        transfer="identity", fine_tune=None, calibrate=False, n_prototype_documents=1000
-    ).fit(X, Y)
-    encoder, scale = fitted.module_[0], fitted.net_.module_[1].scale.item()
+    settings = {"fine_tune": None, "calibrate": False, **ALL_DOCUMENTS}
+    fitted = model(transfer=transfer, attention=attention, **settings).fit(X, Y)
+    encoder, head = fitted.net_.module_
     vectors, tests = network_scores(encoder, X), network_scores(encoder, X_test)
     assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    means = [vectors[Y[:, [label]].toarray().ravel() > 0].mean(axis=0) for label in range(20)]
+    prototypes = np.stack([mean / np.linalg.norm(mean) for mean in means])
+    known, weights = prototypes[fitted.head_labels_], head.weight.detach().numpy()
+    matrix = np.eye(16)
+    if transfer == "ridge":
+        draws = np.stack(30 * [known])
+        matrix = ridge_transfer(draws, weights, best_ridge(draws, weights))
     scores = fitted.decision_function(X_test)
     for label in fitted.tail_labels_:
-        prototype = vectors[Y[:, [label]].toarray().ravel() > 0].mean(axis=0)
-        prototype /= np.linalg.norm(prototype)
-        assert_allclose(scores[:, label], scale * tests @ prototype, atol=1e-4)
+        prototype = prototypes[label]
+        if attention:
+            (prototype,) = attend(prototype[None], known[None], float(attention))
+        expected = head.scale.item() * tests @ (matrix @ prototype)
+        assert_allclose(scores[:, label], expected, atol=1e-3)
 
 
-def test_transfer_by_hand(split):
-    """m_z = W p_z, with the W that the head's prototypes and weights give."""
-    X, Y, X_test, _ = split
-    fitted = model(
-        transfer="ridge", fine_tune=None, calibrate=False, n_prototype_documents=1000
-    ).fit(X, Y)
-    head = fitted.net_.module_[1]
-    vectors = network_scores(fitted.module_[0], X)
-    tests = network_scores(fitted.module_[0], X_test)
-    prototypes = draw_prototypes(vectors, Y, 1000, 1, True, np.random.RandomState(0))[0]
-    assert_allclose(fitted._label_transfer.weights, head.weight.detach())
-    expected = head.scale.item() * tests @ (prototypes[fitted.tail_labels_] @ fitted.transfer_.T).T
-    scores = fitted.decision_function(X_test)[:, fitted.tail_labels_]
-    assert_allclose(scores, expected, atol=1e-3)
+@pytest.mark.parametrize("transfer", ["identity", "ridge", "adam"])
+def test_the_matrix_is_learned_from_the_prototypes_of_the_head(transfer, split):
+    X, Y, *_ = split
+    fitted = model(transfer=transfer, n_prototypes=7, random_state=3).fit(X, Y)
+    vectors, learned = network_scores(fitted.module_[0], X), fitted.transfer_
+    Y_head, again = Y[:, fitted.head_labels_], np.random.RandomState(3)
+    prototypes = draw_prototypes(vectors, Y_head, 5, 7, True, again)
+    assert_array_equal(learned.prototypes, prototypes)
+    assert_array_equal(learned.weights, fitted.net_.module_[1].weight.detach())
+    torch.manual_seed(3)
+    matrices = {"identity": lambda *_: np.eye(16), "ridge": ridge_transfer, "adam": adam_transfer}
+    assert_array_equal(learned.matrix, matrices[transfer](prototypes, learned.weights))
 
 
 def test_without_unit_vectors_as_the_paper_prints_it(split):
@@ -194,8 +229,8 @@ def test_scores_do_not_depend_on_the_length_of_vectors(split):
 
 def test_an_ensemble_of_one_and_members_that_see_all_documents_are_equal(split):
     X, Y, X_test, _ = split
-    all_of_them = {"n_prototype_documents": 1000, "fine_tune": None}
-    one, many = (model(n_ensembles=g, **all_of_them).fit(X, Y) for g in (1, 7))
+    settings = {"fine_tune": None, **ALL_DOCUMENTS}
+    one, many = (model(n_ensembles=g, **settings).fit(X, Y) for g in (1, 7))
     assert_allclose(one.decision_function(X_test), many.decision_function(X_test), atol=1e-4)
 
 
@@ -210,14 +245,35 @@ def test_ensembles_average_probabilities(split):
     assert_allclose(probabilities, expit(members).mean(axis=0), atol=1e-5)
 
 
+# ----------------------------------------------------------------------------- fine-tuning
+
+
+def same_parameters(one, other):
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
 @pytest.mark.parametrize("fine_tune", ["tail", "paper", None])
-@pytest.mark.parametrize("transfer", ["ridge", "adam", "identity"])
-def test_every_variant_fits(fine_tune, transfer, split):
-    X, Y, X_test, _ = split
-    settings = {"n_ensembles": 2, "attention": 0.1, "max_epochs": 2}
-    fitted = model(fine_tune=fine_tune, transfer=transfer, **settings).fit(X, Y)
-    assert np.isfinite(fitted.decision_function(X_test)).all()
-    assert fitted.transfer_.shape == (16, 16)
+def test_only_the_papers_tuning_changes_the_encoder_and_none_the_first_stage(fine_tune, split):
+    X, Y, *_ = split
+    fitted = model(fine_tune=fine_tune).fit(X, Y)
+    plain = model(fine_tune=None, calibrate=False, transfer="ridge").fit(X, Y)
+    assert same_parameters(fitted.net_.module_, plain.net_.module_)
+    assert same_parameters(fitted.module_[0], fitted.net_.module_[0]) == (fine_tune != "paper")
+
+
+def test_the_tail_is_tuned_on_all_documents(split):
+    X, Y, *_ = split
+    start, tuned = (model(fine_tune=f, n_ensembles=3).fit(X, Y) for f in (None, "tail"))
+    head, tail = start.module_[1].parts
+    assert same_parameters(tuned.module_[1].parts[0], head)
+    before = torch.cat([tail.weight, tail.bias], dim=1).detach().numpy()
+    vectors, labels = network_scores(start.module_[0], X), start.tail_labels_
+    Y = Y.astype(np.float32)
+    change = fine_tune_tail(vectors, Y, BinaryCrossEntropyLoss(), labels, before, "cpu")
+    tail = tuned.module_[1].parts[1]
+    after = torch.cat([tail.weight, tail.bias], dim=1).detach()
+    assert_array_equal(after, before + change)
 
 
 def test_tuning_on_all_documents_ranks_them_better(split):
@@ -231,35 +287,136 @@ def test_tuning_on_all_documents_ranks_them_better(split):
     assert precision["tail"] > precision[None] + 0.2
 
 
-def test_the_papers_tuning_changes_the_encoder_and_not_the_first_stage(split):
+def test_the_papers_tuning_step_by_step(split):
+    """Two passes of Adam at 1e-4 over the documents drawn, of all weights, for all labels."""
+    X, Y, *_ = split
+    settings = {"n_tail": 3, "n_prototypes": 1, "lr": 0.01, "weight_decay": 0.1, **ALL_DOCUMENTS}
+    settings["encoder"] = BagEncoder(hidden_dims=(16,), dropout=0.0)
+    start, tuned = (model(fine_tune=f, **settings).fit(X, Y) for f in (None, "paper"))
+    by_label = [np.flatnonzero(Y[:, [label]].toarray()) for label in start.tail_labels_]
+    rows = np.concatenate(by_label)
+    assert 3 < len(rows) <= 45  # a single batch, so that the order does not matter
+    X = torch.tensor(X[rows].toarray(), dtype=torch.float32)
+    Y = torch.tensor(Y[rows].toarray(), dtype=torch.float32)
+    network = copy.deepcopy(start.module_)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network(X), Y).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimizer.step()
+    by_hand, fitted = network(X).detach().numpy(), tuned.decision_function(X.numpy())
+    before = start.decision_function(X.numpy())
+    moved = np.abs(by_hand - before).max(axis=0)
+    assert (moved > 1e-4).all()
+    assert (np.abs(fitted - by_hand).max(axis=0) < 0.01 * moved).all()
+
+
+def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monkeypatch):
+    X, Y, *_ = split
+    trainings, train = [], Trainer.train
+
+    def spy(self, network, loss, dataset, stop_by=None):
+        trainings.append((self, dataset))
+        return train(self, network, loss, dataset, stop_by)
+
+    monkeypatch.setattr(Trainer, "train", spy)
+    fitted = model(fine_tune="paper", n_prototypes=30, n_prototype_documents=2).fit(X, Y)
+    _, (trainer, dataset) = trainings  # the first is that of the head
+    drawn = dataset.Y.toarray()
+    assert drawn.shape == (30 * 2 * N_TAIL, 20)
+    assert drawn[np.arange(len(drawn)), np.tile(np.repeat(fitted.tail_labels_, 2), 30)].all()
+    assert len(np.unique(drawn.reshape(30, -1), axis=0)) > 1  # drawn anew each time
+    assert (trainer.lr, trainer.weight_decay, trainer.linear_decay) == (1e-4, 0, False)
+    assert (trainer.max_epochs, trainer.batch_size, trainer.lr_factors) == (2, 45, None)
+
+
+# ------------------------------------------------------------------------------ calibration
+
+
+def thinned(Y, labels, n=4):
+    """Labels with their first documents alone, fewer than a prototype takes."""
+    Y = Y.toarray()
+    for label in labels:
+        Y[np.flatnonzero(Y[:, label])[n:], label] = 0
+    return sparse.csr_array(Y)
+
+
+def test_calibrated_scores_are_log_odds(split, default):
+    """slope u + intercept - log(N / n - 1), where u are the scores as they were transferred."""
     X, Y, X_test, _ = split
-    fitted = model(fine_tune="paper").fit(X, Y)
-    trained, tuned = fitted.net_.module_[0], fitted.module_[0]
-    pairs = zip(trained.parameters(), tuned.parameters(), strict=True)
-    assert any((a != b).any() for a, b in pairs)
-    assert np.isfinite(fitted.decision_function(X_test)).all()
+    Y = thinned(Y, default.tail_labels_)
+    calibrated, plain = (model(fine_tune=None, calibrate=c).fit(X, Y) for c in (True, False))
+    slope, intercept, prior = calibrated.transfer_.calibration
+    assert prior == 1 and plain.transfer_.calibration == (1, 0, 0)
+    tail, counts = plain.tail_labels_, Y.sum(axis=0)
+    transferred, scores = plain.decision_function(X_test), calibrated.decision_function(X_test)
+    assert_array_equal(counts[tail], 4)
+    expected = slope * transferred[:, tail] + intercept - np.log(450 / 4 - 1)
+    assert_allclose(scores[:, tail], expected, atol=1e-4)
+    head = plain.head_labels_
+    assert_array_equal(scores[:, head], transferred[:, head])
 
 
-def test_calibrated_scores_are_log_odds(split):
-    """Where the tail is cut at its prior odds, about as many documents lie above as have it."""
+def test_the_head_calibrates_by_its_own_frequencies(split, default):
     X, Y, *_ = split
-    fitted = model(fine_tune=None, max_epochs=20).fit(X, Y)
-    slope, intercept, prior = fitted.calibration_
-    assert prior == 1 and np.isfinite([slope, intercept]).all()
-    plain = model(fine_tune=None, max_epochs=20, calibrate=False).fit(X, Y)
-    assert plain.calibration_ == (1, 0, 0)
-    expected = fitted.predict_proba(X)[:, fitted.tail_labels_].sum(axis=0)
-    counts = Y.sum(axis=0)[fitted.tail_labels_]
-    assert counts.sum() / 10 < expected.sum() < 10 * counts.sum()
+    learned, Y = default.transfer_, Y[:, default.head_labels_].astype(np.float32)
+    fresh = LabelTransfer.fit(learned.prototypes, learned.weights, learned.scale, learned.options)
+    again, against = np.random.RandomState(0), np.log(450 / Y.sum(axis=0) - 1)
+    learned.options.draw(default.training_vectors_, Y, 30, again)
+    expected = fresh.calibrated(default.training_vectors_, Y, against, again).calibration
+    assert_allclose(learned.calibration, expected, rtol=1e-6)
 
 
-def test_held_out_documents_help_the_tail_in_the_end(split, monkeypatch):
+# -------------------------------------------------------------------- documents and stages
+
+
+@pytest.fixture
+def assembled(monkeypatch):
+    """Numbers of documents that classifiers of all labels are put together from, in order."""
+    sizes = []
+
+    def spy(network, X, *further):
+        sizes.append(X.shape[0])
+        return network_scores(network, X, *further)
+
+    monkeypatch.setattr(head_to_tail, "network_scores", spy)
+    return sizes
+
+
+@pytest.mark.parametrize("threshold", [0.5, "frequency"])
+def test_documents_are_assembled_once_where_none_was_split_off(threshold, split, assembled):
     X, Y, *_ = split
-    monkeypatch.setattr(_network, "_FEWEST_TO_STOP", 45)
-    monkeypatch.setattr(_network, "_ENOUGH_TO_DECIDE", 1)
-    fitted = model(threshold="tuned_low").fit(X, Y)
-    assert len(fitted._vectors) == N_FIT
+    model(threshold=threshold, early_stopping=False).fit(X, Y)
+    assert assembled == [N_FIT] + ([300, 300, 300] if threshold == "frequency" else [])
+
+
+def test_documents_that_only_stop_the_training_are_assembled_with_the_others(split, assembled):
+    X, Y, *_ = split
+    fitted = model(early_stopping=True, validation_fraction=0.2).fit(X, Y)
+    assert "valid_loss" in fitted.history_[0]
+    assert assembled == [N_FIT] == [len(fitted.training_vectors_)]
+
+
+def test_held_out_documents_help_the_tail_in_the_end(split, assembled):
+    """Those that decide are unseen until then: two assemblies, and no fold is trained."""
+    X, Y, *_ = split
+    settings = {"early_stopping": True, "validation_fraction": 0.75}
+    fitted = model(threshold="tuned_low", **settings).fit(X, Y)
+    unseen, everything = assembled
+    assert 100 < unseen < 125 and everything == N_FIT == len(fitted.training_vectors_)
     assert np.isfinite(fitted.threshold_).all() and (fitted.threshold_ != 0).any()
+    assert_array_equal(fitted.label_counts_, Y.sum(axis=0))
+
+
+def test_documents_given_to_decide_are_never_trained_on(split, assembled):
+    X, Y, *_ = split
+    rows = few_documents(Y, range(20), n=4)
+    others = np.setdiff1d(np.arange(N_FIT), rows)
+    given = {"X_val": X[others], "y_val": Y[others]}
+    fitted = model(threshold="tuned_low").fit(X[rows], Y[rows], **given)
+    assert Y[others].nnz >= 500
+    assert assembled == [len(rows)] == [len(fitted.training_vectors_)]
 
 
 def test_cut_offs_out_of_fold(split):
@@ -267,6 +424,56 @@ def test_cut_offs_out_of_fold(split):
     fitted = model(threshold="tuned_low", max_epochs=20).fit(X, Y)
     assert len(np.unique(fitted.threshold_)) == 1
     assert macro_f1(Y_test, fitted.predict(X_test), fitted.head_labels_) > 0.3
+
+
+def trained_by_stages(estimator, X, Y, seed=0):
+    """What `fit` has in hand after training: documents, and what the training left."""
+    problem = estimator._learn(X, Y, estimator)
+    train, _ = estimator._read(problem, X, Y, None, None, estimator)
+    return train, estimator._train(problem, train, None, seed)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"fine_tune": "paper", "transfer": "adam", "n_ensembles": 3, "attention": 0.1}]
+)
+def test_a_folds_training_is_the_same_alone(settings, split):
+    X, Y, X_test, _ = split
+    estimator = model(threshold="frequency", **settings)
+    train, trained = trained_by_stages(estimator, X, Y)
+    held_out = list(estimator._held_out(train, trained, 0))
+    (_, _), (fit, _), _ = list_held_out(train.Y, 0)
+    X_test = estimator._learn(X, Y, estimator).inputs.read(X_test, estimator)
+    scores = []
+    for _ in range(2):
+        torch.rand(7), np.random.rand(7)
+        alone = estimator._retrain(train[fit], trained.plan, 0)
+        scores.append(alone.scores(alone.encode(X_test, "cpu")))
+    in_turn = held_out[1].scorer
+    assert_array_equal(held_out[1].fitted_Y.toarray(), train.Y[fit].toarray())
+    assert_array_equal(scores[0], scores[1])
+    assert_array_equal(scores[0], in_turn.scores(in_turn.encode(X_test, "cpu")))
+
+
+def test_training_again_splits_head_and_tail_by_its_own_documents(split):
+    """And takes the frequencies of the tail from these."""
+    X, Y, *_ = split
+    estimator = model(threshold="frequency", fine_tune=None)
+    train, trained = trained_by_stages(estimator, X, Y)
+    counts = Y.sum(axis=0)
+    rare, frequent = trained.plan.labels.tail[0], np.argmax(np.where(counts < 60, counts, 0))
+    has_rare, has_frequent = Y[:, [rare]].toarray().ravel(), Y[:, [frequent]].toarray().ravel()
+    rows = np.flatnonzero((has_rare > 0) | (has_frequent == 0) | (np.arange(N_FIT) < 60))
+    own = Y[rows].sum(axis=0)
+    order = np.lexsort((np.arange(20), -own))
+    head, tail = np.sort(order[:14]), np.sort(order[14:])
+    assert frequent in trained.plan.labels.head and frequent in tail
+
+    heads = estimator._retrain(train[rows], trained.plan, 0).network[1]
+    assert_array_equal(heads.parts[0].labels, head)
+    assert_array_equal(heads.parts[1].labels, tail)
+    bias = heads.parts[1].bias.detach().numpy().ravel()
+    against = np.log(len(rows) / own[tail] - 1)
+    assert_allclose(np.diff(bias), -np.diff(against), atol=1e-4)
 
 
 def test_same_seed_same_model(split):
@@ -303,18 +510,13 @@ def without_two(split):
     return model(encoder=encoder, n_ensembles=3, max_epochs=20).fit(X, Y[:, :18])
 
 
-def few_documents(Y, labels, n=8):
-    rows = [np.flatnonzero(Y[:, [label]].toarray())[:n] for label in labels]
-    return np.unique(np.concatenate(rows))
-
-
 @pytest.fixture
 def fresh(without_two):
     return pickle.loads(pickle.dumps(without_two))
 
 
 def test_new_labels_leave_the_others_as_they_are(split, fresh):
-    X, Y, X_test, Y_test = split
+    X, Y, X_test, _ = split
     before = fresh.decision_function(X_test)
     rows = few_documents(Y, [18, 19])
     assert fresh.add_labels(X[rows], Y[rows][:, 18:]) is fresh
@@ -325,10 +527,16 @@ def test_new_labels_leave_the_others_as_they_are(split, fresh):
     assert_array_equal(fresh.label_counts_[18:], Y[rows][:, 18:].sum(axis=0))
     assert_array_equal(fresh.tail_labels_[-2:], [18, 19])
     assert fresh.predict(X_test).shape == fresh.predict_topk(X_test, 3).shape == (150, 20)
-    for label in (18, 19):
-        has = Y_test[:, [label]].toarray().ravel() > 0
-        ranks = (-after[:, label]).argsort().argsort()
-        assert np.median(ranks[has]) < 30  # of 150
+
+
+def test_new_labels_find_documents_that_they_were_not_given(split):
+    X, Y = sparse.vstack(split[::2], "csr"), sparse.vstack(split[1::2], "csr")
+    settings = {"encoder": BagEncoder(hidden_dims=(64,)), "max_epochs": 20, "n_ensembles": 3}
+    fitted = model(fine_tune=None, **settings).fit(X[:N_FIT], Y[:N_FIT, :18])
+    rows = few_documents(Y, [18, 19])
+    scores = fitted.add_labels(X[rows], Y[rows][:, 18:]).decision_function(X)[:, 18:]
+    others = np.setdiff1d(np.arange(600), rows)
+    assert roc_auc_score(Y[others][:, 18:].toarray(), scores[others]) > 0.65
 
 
 @pytest.mark.parametrize("fine_tune", ["tail", None, "paper"])
@@ -361,16 +569,61 @@ def test_a_label_added_is_about_what_it_is_as_tail(split):
     assert np.corrcoef(*scores)[0, 1] > 0.5
 
 
-def test_documents_of_the_training_may_get_new_labels(split, fresh, monkeypatch):
+@pytest.mark.parametrize("n_kept", [0, 3])
+def test_documents_of_the_training_may_get_new_labels(n_kept, split, fresh):
     """As documents without the new label they would contradict themselves."""
-    X, Y, *_ = split
+    X, Y, X_test, _ = split
     rows = few_documents(Y, [18], n=5)
-    contradicted = pickle.loads(pickle.dumps(fresh))
-    scores = fresh.add_labels(X[rows], np.ones((5, 1))).decision_function(X)[:, 18]
-    assert scores[rows].mean() > np.median(scores)
-    monkeypatch.setattr(head_to_tail, "_vector_keys", lambda vectors: np.random.rand(len(vectors)))
-    others = contradicted.add_labels(X[rows], np.ones((5, 1))).decision_function(X)[:, 18]
-    assert scores[rows].mean() > others[rows].mean()
+    without = pickle.loads(pickle.dumps(fresh))
+    without.training_vectors_ = np.delete(fresh.training_vectors_, rows[n_kept:], axis=0)
+    scores = fresh.add_labels(X[rows], np.ones((5, 1))).decision_function(X)
+    assert scores[rows, 18].mean() > np.median(scores[:, 18])
+    assert_array_equal(without.add_labels(X[rows], np.ones((5, 1))).decision_function(X), scores)
+
+
+@pytest.mark.parametrize("fine_tune", ["tail", None])
+def test_added_labels_step_by_step(fine_tune, split):
+    """Prototypes of the new documents, transferred; tuned among them and the training's."""
+    X, Y, X_test, Y_test = split
+    fitted = model(fine_tune=fine_tune, n_ensembles=3).fit(X, Y[:, :18])
+    rows = few_documents(Y_test, [18, 19], n=3)
+    X_new, Y_new = X_test[rows], Y_test[rows][:, 18:].astype(np.float32)
+    vectors = network_scores(fitted.module_[0], X_new)
+    prototypes = draw_prototypes(vectors, Y_new, 5, 3, True, np.random.RandomState(0))
+    heads = fitted.transfer_.heads(prototypes, np.log(N_FIT / Y_new.sum(axis=0) - 1))
+    if fine_tune:
+        all_vectors = np.vstack([vectors, network_scores(fitted.module_[0], X)])
+        Y_all = sparse.vstack([Y_new, sparse.csr_array((N_FIT, 2), dtype=np.float32)], "csr")
+        change = (all_vectors, Y_all, BinaryCrossEntropyLoss(), np.arange(2), heads, "cpu")
+        heads = heads + fine_tune_tail(*change)
+    added = fitted.add_labels(X_new, Y_new).module_[1].parts[-1]
+    assert_array_equal(added.labels, [18, 19])
+    assert_array_equal(torch.cat([added.weight, added.bias], dim=1).detach(), heads)
+
+
+@pytest.mark.parametrize("fine_tune", ["tail", None, "paper"])
+def test_adding_labels_makes_a_new_scorer_and_leaves_the_old_one(fine_tune, split):
+    X, Y, X_test, _ = split
+    fitted = model(fine_tune=fine_tune).fit(X, Y[:, :18])
+    scorer, decision, rows = fitted.scorer_, fitted.decision_, few_documents(Y, [18, 19])
+    weights, kept = copy.deepcopy(scorer.network.state_dict()), copy.deepcopy(fitted.transfer_)
+    encoded = scorer.encode(X_test, "cpu")
+    before, thresholds = scorer.scores(encoded), decision.thresholds.copy()
+    X_new, Y_new = X[rows], Y[rows][:, 18:]
+    arguments = X_new.copy(), Y_new.copy()
+    fitted.add_labels(X_new, Y_new)
+    assert fitted.scorer_ is not scorer and fitted.decision_ is not decision
+    assert len(scorer.network[1].parts) == 2
+    assert_array_equal(scorer.scores(encoded), before)
+    assert_array_equal(fitted.scorer_.scores(encoded)[:, :18], before)
+    assert_array_equal(decision.thresholds, thresholds)
+    for name, weight in scorer.network.state_dict().items():
+        assert torch.equal(weight, weights[name])
+    for name in ("prototypes", "weights", "matrix"):
+        assert_array_equal(getattr(fitted.transfer_, name), getattr(kept, name))
+    for argument, copied in zip((X_new, Y_new), arguments, strict=True):
+        for name in ("data", "indices", "indptr"):
+            assert_array_equal(getattr(argument, name), getattr(copied, name))
 
 
 @pytest.mark.parametrize("threshold", [0.3, "tuned_low", "frequency"])

@@ -1,5 +1,8 @@
 """Prototypes, transfer, attention and calibration against the paper's formulas in loops."""
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +12,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
 
+from skmltc._sampling import draw_documents
 from skmltc.head_to_tail._transfer import (
-    NEVER_LOGIT,
-    Calibration,
     LabelTransfer,
     PrototypeOptions,
+    TailCalibration,
     adam_transfer,
     attend,
     attention,
     best_ridge,
     calibrate,
-    draw_documents,
     draw_prototypes,
     identity_transfer,
     left_out_errors,
@@ -46,38 +48,25 @@ def random_labels(rng, n_samples=40, n_labels=6):
 # ------------------------------------------------------------------------------- prototypes
 
 
-def test_documents_are_drawn_without_replacement_from_those_of_the_label(rng):
-    Y = random_labels(rng).toarray()
-    Y[:, 4:] = 0
-    Y[[7, 9], 4] = 1
-    draw = draw_documents(sparse.csr_array(Y), 3, rng).toarray()
-    assert draw.shape == (6, 40)
-    for label, row in enumerate(draw):
-        drawn, own = np.flatnonzero(row), np.flatnonzero(Y[:, label])
-        assert set(drawn) <= set(own) and len(drawn) == min(3, len(own))
-        assert_allclose(row[drawn], 1 / max(len(drawn), 1), rtol=1e-6)
-    assert_array_equal(np.flatnonzero(draw[4]), [7, 9])  # all there are
-    assert not draw[5].any()
-
-
-def test_every_document_is_drawn_alike_often(rng):
-    Y = sparse.csr_array(np.ones((5, 1), dtype=np.float32))
-    dot = sum(draw_documents(Y, 2, rng).toarray() > 0 for _ in range(2000))[0]
-    assert_allclose(dot / 2000, 2 / 5, atol=0.05)
-
-
 @pytest.mark.parametrize("normalize", [False, True])
 def test_prototypes_are_means_of_a_few_documents(normalize, rng):
     Y, vectors = random_labels(rng), rng.randn(40, 4)
     prototypes = draw_prototypes(vectors, Y, 3, 5, normalize, np.random.RandomState(1))
     again = np.random.RandomState(1)
     for draw in prototypes:
-        chosen = draw_documents(Y, 3, again).toarray() > 0
+        chosen = draw_documents(Y.T.tocsr(), 3, again).toarray() > 0
         for prototype, rows in zip(draw, chosen, strict=True):
             mean = vectors[rows].mean(axis=0)
             expected = mean / np.linalg.norm(mean) if normalize else mean
             assert_allclose(prototype, expected, rtol=1e-6)
     assert (prototypes[0] != prototypes[1]).any()
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_label_without_documents_has_zeros_as_prototype(normalize, rng):
+    Y = sparse.csr_array([[1.0, 0.0], [1.0, 0.0]])
+    prototypes = draw_prototypes(rng.randn(2, 3), Y, 5, 2, normalize, rng)
+    assert prototypes[:, 0].all() and not prototypes[:, 1].any()
 
 
 def test_where_a_label_has_no_more_documents_than_wanted_all_draws_are_equal(rng):
@@ -150,6 +139,26 @@ def test_the_ridge_is_small_for_a_linear_map_and_large_for_noise(rng):
     )
 
 
+def test_adam_takes_eight_passes_with_a_step_for_each_draw(rng):
+    prototypes = rng.randn(3, 6, 4).astype(np.float32)
+    weights = rng.randn(6, 4).astype(np.float32)
+    torch.manual_seed(0)
+    matrix = torch.nn.Linear(4, 4, bias=False).weight.detach().numpy().astype(np.float64)
+    mean, mean_square, n_steps = np.zeros((4, 4)), np.zeros((4, 4)), 0
+    for _ in range(8):
+        for draw in prototypes:
+            gradient = np.zeros((4, 4))
+            for p, m in zip(draw, weights, strict=True):
+                gradient += 2 * np.outer(matrix @ p - m, p) / 24  # of the mean over 6 x 4 squares
+            n_steps += 1
+            mean = 0.9 * mean + 0.1 * gradient
+            mean_square = 0.99 * mean_square + 0.01 * gradient**2
+            deviation = np.sqrt(mean_square / (1 - 0.99**n_steps))
+            matrix -= 0.01 * mean / (1 - 0.9**n_steps) / (deviation + 1e-8)
+    torch.manual_seed(0)
+    assert_allclose(adam_transfer(prototypes, weights), matrix, atol=1e-5)
+
+
 def test_adam_falls_towards_the_closed_form_and_stops_early(rng):
     prototypes = rng.randn(30, 6, 3).astype(np.float32)
     weights = rng.randn(6, 3).astype(np.float32)
@@ -161,8 +170,7 @@ def test_adam_falls_towards_the_closed_form_and_stops_early(rng):
 
 
 def test_the_identity_is_imprinting():
-    options = PrototypeOptions("identity", None, 5, True)
-    transfer = LabelTransfer(P[None], M, 1.0, options)
+    transfer = LabelTransfer.fit(P[None], M, 1.0, PrototypeOptions("identity", None, 5, True))
     assert_array_equal(transfer.transferred(TAIL[None]), TAIL[None])
     assert_array_equal(identity_transfer(P[None], M), np.eye(2))
 
@@ -214,55 +222,98 @@ def test_a_low_temperature_sees_the_nearest_label_alone(rng):
 
 
 def test_calibration_finds_what_the_scores_say(rng):
-    scores, log_odds_against = rng.randn(20000, 8), rng.uniform(0, 4, 8)
-    is_true = rng.rand(20000, 8) < expit(1.7 * scores + 0.4 - log_odds_against)
-    slope, intercept, prior = calibrate(scores, is_true, log_odds_against)
-    assert_allclose([slope, intercept], [1.7, 0.4], atol=0.08)
+    scores, against = rng.randn(100_000, 8), rng.uniform(0, 4, 8)
+    is_true = rng.rand(100_000, 8) < expit(1.7 * scores + 0.4 - against)
+    slope, intercept, prior = calibrate(scores, is_true, against)
+    assert_allclose([slope, intercept], [1.7, 0.4], atol=0.02)
     assert prior == 1
 
 
-def test_calibration_is_the_best_of_its_kind(rng):
-    scores, log_odds_against = 3 * rng.randn(300, 5) + 20, rng.uniform(0, 4, 5)
+def test_at_the_calibration_the_gradient_of_the_log_loss_vanishes(rng):
+    scores, against = 3 * rng.randn(300, 5) + 20, rng.uniform(0, 4, 5)
     is_true = rng.rand(300, 5) < 0.2
-
-    def loss(slope, intercept):
-        p = expit(slope * scores + intercept - log_odds_against)
-        return -np.where(is_true, np.log(p), np.log(1 - p)).sum()
-
-    slope, intercept, _ = calibrate(scores, is_true, log_odds_against)
-    for change in (-0.01, 0.01):
-        assert loss(slope, intercept) < loss(slope + change, intercept - 20 * change) + 0.01
-        assert loss(slope, intercept) < loss(slope, intercept + change) + 0.01
+    slope, intercept, _ = calibrate(scores, is_true, against)
+    errors = expit(slope * scores + intercept - against) - is_true
+    assert_allclose(errors.sum(), 0, atol=1e-3)
+    assert_allclose((errors * (scores - 20)).sum(), 0, atol=1e-2)
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_nothing_to_calibrate_on(value):
     is_true = np.full((4, 2), bool(value))
-    assert calibrate(np.ones((4, 2)), is_true, np.zeros(2)) == Calibration(1, 0, 0)
+    assert calibrate(np.ones((4, 2)), is_true, np.zeros(2)) == TailCalibration(1, 0, 0)
 
 
-# ---------------------------------------------------------------------------------- teacher
+def documents_of_labels(rng, n_samples=400, n_labels=7, dim=9):
+    """Vectors, labels of a logistic model of them, and the weights of that model."""
+    vectors, weights = rng.randn(n_samples, dim).astype(np.float32), rng.randn(n_labels, dim)
+    is_true = rng.rand(n_samples, n_labels) < expit(vectors @ weights.T - 2)
+    return vectors, sparse.csr_array(is_true.astype(np.float32)), weights
 
 
-def test_a_teacher_gives_columns_to_labels_with_documents(rng):
-    transfer = LabelTransfer(P[None], M, 3.0, PrototypeOptions("ridge", 1.0, 5, True))
-    transfer.calibration = Calibration(2.0, 0.5, 1.0)
-    prototypes = np.stack([[TAIL, np.zeros(2)], [P[0], np.zeros(2)]])
-    columns = transfer.columns(prototypes, np.array([4.0, 9.0]))
-    assert columns.shape == (2, 3, 2) and columns.dtype == np.float32
-    expected = 3.0 * transfer.matrix @ P_NEW
-    assert_allclose(columns[0, :2, 0], 2 * expected, rtol=1e-6)
-    assert_allclose(columns[:, 2, 0], 0.5 - 4)
-    assert_array_equal(columns[:, :2, 1], 0)
-    assert_array_equal(columns[:, 2, 1], NEVER_LOGIT)
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("temperature", [None, 0.5])
+@pytest.mark.parametrize("transfer", ["ridge", "identity"])
+def test_calibration_of_a_transfer_label_by_label(transfer, temperature, normalize, rng):
+    """A label's classifier comes of the others; documents of the prototypes do not count."""
+    vectors, Y, weights = documents_of_labels(rng)
+    options = PrototypeOptions(transfer, temperature, 3, normalize)
+    prototypes = options.draw(vectors, Y, 4, rng)
+    fitted, against = LabelTransfer.fit(prototypes, weights, 2.0, options), rng.uniform(0, 4, 7)
+    calibration = fitted.calibrated(vectors, Y, against, np.random.RandomState(1)).calibration
+
+    again = np.random.RandomState(1)
+    again.permutation(7)
+    drawn = draw_documents(Y.T.tocsr(), 3, again).toarray() > 0
+    unseen = ~drawn.any(axis=0)
+    scores = np.empty((unseen.sum(), 7))
+    for group in ([0, 1], [2, 3], [4], [5], [6]):  # five, as even as may be
+        others = [label for label in range(7) if label not in group]
+        matrix = np.eye(9)
+        if transfer == "ridge":
+            ridge = best_ridge(prototypes, weights)
+            matrix = ridge_transfer(prototypes[:, others], weights[others], ridge)
+        for label in group:
+            prototype = vectors[drawn[label]].mean(axis=0)
+            prototype /= np.linalg.norm(prototype) if normalize else 1
+            if temperature:
+                (prototype,) = attend(prototype[None], prototypes[:, others], temperature)
+            scores[:, label] = vectors[unseen] @ (2.0 * matrix @ prototype)
+    expected = calibrate(scores, Y.toarray()[unseen] > 0, against)
+    assert_allclose(calibration, expected, rtol=1e-4)
 
 
-def test_the_teacher_without_some_labels(rng):
-    prototypes, weights = rng.randn(2, 6, 3), rng.randn(6, 3)
-    options = PrototypeOptions("ridge", None, 5, False)
-    less = LabelTransfer(prototypes, weights, 1.0, options).leaving_out([1, 4])
-    kept, ridge = [0, 2, 3, 5], best_ridge(prototypes, weights)
-    assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept], ridge))
+def test_documents_of_the_prototypes_do_not_count_in_the_calibration(rng):
+    """All else is noise: a prototype of one document knows that one and no other."""
+    vectors, Y = rng.randn(2000, 50), sparse.csr_array((rng.rand(2000, 20) < 0.01) * 1.0)
+    options = PrototypeOptions("identity", None, 1, True)
+    fitted = LabelTransfer.fit(options.draw(vectors, Y, 1, rng), np.eye(20, 50), 1.0, options)
+    slope, _, _ = fitted.calibrated(vectors, Y, np.full(20, np.log(99)), rng).calibration
+    assert abs(slope) < 0.15
+
+
+def test_labels_do_not_teach_themselves_in_the_calibration(rng):
+    """Labels lie at right angles: what the others teach says nothing of one."""
+    labels = rng.randint(20, size=2000)
+    vectors = np.eye(20, 40)[labels] + 0.1 * rng.randn(2000, 40)
+    Y = sparse.csr_array(np.eye(20)[labels])
+    options = PrototypeOptions("ridge", None, 20, False, ridge=0.1)
+    fitted = LabelTransfer.fit(options.draw(vectors, Y, 1, rng), np.eye(20, 40), 1.0, options)
+    slope, _, _ = fitted.calibrated(vectors, Y, np.full(20, np.log(19)), rng).calibration
+    assert abs(slope) < 5  # else above 50
+
+
+def test_only_some_documents_and_labels_calibrate(rng, monkeypatch):
+    """Of 130 labels 100 are tried, and of 6,000 documents 5,000: enough for two numbers."""
+    sizes = []
+    monkeypatch.setattr(
+        "skmltc.head_to_tail._transfer.calibrate", lambda scores, *_: sizes.append(scores.shape)
+    )
+    vectors, Y = rng.randn(6000, 2), sparse.csr_array((rng.rand(6000, 130) < 0.01) * 1.0)
+    options = PrototypeOptions("identity", None, 1, False)
+    fitted = LabelTransfer.fit(options.draw(vectors, Y, 1, rng), np.ones((130, 2)), 1.0, options)
+    fitted.calibrated(vectors, Y, np.zeros(130), rng)
+    assert sizes == [(5000, 100)]
 
 
 def test_labels_that_transfer_well_are_trusted_more(rng):
@@ -274,13 +325,55 @@ def test_labels_that_transfer_well_are_trusted_more(rng):
         vectors = (centers[labels] + spread * rng.randn(600, 6)).astype(np.float32)
         Y = sparse.csr_array(np.eye(12, dtype=np.float32)[labels])
         options = PrototypeOptions("ridge", None, 5, False)
-        transfer = LabelTransfer(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
-        transfer.calibrate(vectors, Y, np.full(12, np.log(11)), rng)
+        transfer = LabelTransfer.fit(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
+        transfer = transfer.calibrated(vectors, Y, np.full(12, np.log(11)), rng)
         slopes[spread] = transfer.calibration.slope
     assert slopes[0.3] > 0.3 and abs(slopes[30.0]) < 0.05
 
 
-def test_one_head_label_cannot_be_taught_by_others(rng):
-    transfer = LabelTransfer(P[None, :1], M[:1], 1.0, PrototypeOptions("ridge", None, 5, False))
-    transfer.calibrate(rng.randn(10, 2), sparse.csr_array(np.ones((10, 1))), np.zeros(1), rng)
-    assert transfer.calibration == Calibration()
+def test_one_head_label_has_no_others_to_be_calibrated_by(rng):
+    options = PrototypeOptions("ridge", None, 5, False)
+    transfer = LabelTransfer.fit(P[None, :1], M[:1], 1.0, options)
+    Y = sparse.csr_array(np.ones((10, 1)))
+    assert transfer.calibrated(rng.randn(10, 2), Y, np.zeros(1), rng) is transfer
+    assert transfer.calibration == TailCalibration(1, 0, 0)
+
+
+# -------------------------------------------------------------------------------- the value
+
+
+def test_heads_of_labels_with_and_without_documents():
+    transfer = LabelTransfer.fit(P[None], M, 3.0, PrototypeOptions("ridge", 1.0, 5, True))
+    transfer = replace(transfer, calibration=TailCalibration(2.0, 0.5, 1.0))
+    prototypes = np.stack([[TAIL, np.zeros(2)], [P[0], np.zeros(2)]])
+    heads = transfer.heads(prototypes, np.array([4.0, 9.0]))
+    assert heads.shape == (2, 3, 2) and heads.dtype == np.float32
+    expected = 3.0 * transfer.matrix @ P_NEW
+    assert_allclose(heads[0, :2, 0], 2 * expected, rtol=1e-6)
+    assert_allclose(heads[:, 2, 0], 0.5 - 4)
+    assert_array_equal(heads[:, :2, 1], 0)
+    assert_array_equal(heads[:, 2, 1], -50)
+
+
+def test_the_transfer_without_some_labels(rng):
+    prototypes, weights = rng.randn(2, 6, 3), rng.randn(6, 3)
+    options = PrototypeOptions("ridge", None, 5, False)
+    less = LabelTransfer.fit(prototypes, weights, 1.0, options).leaving_out([1, 4])
+    kept, ridge = [0, 2, 3, 5], best_ridge(prototypes, weights)
+    assert_allclose(less.matrix, ridge_transfer(prototypes[:, kept], weights[kept], ridge))
+
+
+def test_a_transfer_is_a_value(rng):
+    """Its methods change neither it nor their arguments."""
+    vectors, Y, weights = documents_of_labels(rng, 100)
+    options = PrototypeOptions("ridge", 0.5, 3, True)
+    transfer = LabelTransfer.fit(options.draw(vectors, Y, 4, rng), weights, 2.0, options)
+    tail = options.draw(vectors, Y[:, :2], 3, rng)
+    arguments = [vectors, Y.data, Y.indices, np.zeros(7), tail, np.ones(2)]
+    before = pickle.dumps([transfer, arguments])
+    transfer.calibrated(vectors, Y, arguments[3], rng)
+    transfer.heads(tail, arguments[5])
+    transfer.leaving_out([0])
+    assert pickle.dumps([transfer, arguments]) == before
+    with pytest.raises(FrozenInstanceError):
+        transfer.calibration = TailCalibration()

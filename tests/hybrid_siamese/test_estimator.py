@@ -1,9 +1,11 @@
-"""HybridSiameseClassifier: its steps, the two parts and where they merge, variants, errors."""
+"""HybridSiameseClassifier: its two parts, what each setting does, calibration, cut-offs, errors."""
 
+import copy
 import importlib
 import json
-import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -11,37 +13,38 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
 from skmltc import HybridSiameseClassifier
-from skmltc._networks.scoring import network_scores
+from skmltc._networks import Trainer, network_scores
 from skmltc._validation import LabelWarning
-from skmltc.datasets import load_jsonl, make_long_tailed_corpus
-from skmltc.decision._rules import THRESHOLD_RULES
+from skmltc.datasets import make_long_tailed_corpus
+from skmltc.decision import RULES, Decision, ScoredPairs
+from skmltc.decision._rules import Selected
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
-from skmltc.hybrid_siamese import _estimator as hybrid_siamese
+from skmltc.hybrid_siamese import _estimator
+from skmltc.hybrid_siamese._similarity import SimilarityScorer, TripletDocuments
+from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 from skmltc.metrics import RankingScorer
-from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
+from skmltc.model_selection import (
+    MultilabelStratifiedKFold,
+    list_held_out,
+    multilabel_train_test_split,
+)
 from skmltc.text import TokenSequenceVectorizer
 
-VARIANTS = {
-    "Sing.": {"n_phi": 0},
-    "Naive": {"category_similarity": False, "multi_task": False, "sampling": "pair"},
-    "/CSS": {"category_similarity": False, "sampling": "pair"},
-    "/MT": {"multi_task": False},
-    "Our": {},
-}
-
-
-TRAINED = {"encoder": BagEncoder(hidden_dims=(128,)), "max_epochs": 15, "n_triplets": 30_000}
+N_LABELS, N_PHI = 25, 30
+N_PHI_OPTIONS = [0, 5, 10, 20, 35, 50, 100, 200]  # of n_phi="auto"
 
 
 def hybrid(**parameters):
     defaults = {
         "encoder": BagEncoder(hidden_dims=(32,)),
-        "n_phi": 30,
+        "n_phi": N_PHI,
         "n_triplets": 3000,
         "max_epochs": 5,
         "threshold": 0.5,
@@ -54,7 +57,7 @@ def hybrid(**parameters):
 @pytest.fixture(scope="module")
 def split():
     """Features and labels of documents to fit on, and of others."""
-    corpus = make_long_tailed_corpus(900, 25, n_words=30, random_state=0)
+    corpus = make_long_tailed_corpus(900, N_LABELS, n_words=30, random_state=0)
     texts, texts_test, Y, Y_test = multilabel_train_test_split(
         corpus.data, corpus.target, random_state=0
     )
@@ -62,193 +65,465 @@ def split():
     return words.fit_transform(texts), Y, words.transform(texts_test), Y_test
 
 
+@pytest.fixture(scope="module")
+def fitted(split):
+    """A model without cut-offs to learn; not to be changed."""
+    return hybrid().fit(*split[:2])
+
+
+@pytest.fixture(scope="module")
+def single(split):
+    """The single network alone."""
+    return hybrid(n_phi=0).fit(*split[:2])
+
+
+class Stage(NamedTuple):
+    """What the second network is trained with, and the model that came of leaving that out."""
+
+    trainer: Trainer
+    network: torch.nn.Module
+    loss: torch.nn.Module
+    dataset: TripletDocuments
+    model: HybridSiameseClassifier
+
+
+@pytest.fixture
+def second_stage(monkeypatch):
+    """A function from data and settings to the training of the second network, which is not run."""
+    train, seen = Trainer.train, []
+
+    def look(self, network, loss, dataset, stop_by=None):
+        if not isinstance(dataset, TripletDocuments):
+            return train(self, network, loss, dataset, stop_by)
+        seen.append((self, network, loss, dataset))
+
+    def second_stage(X, Y, **settings):
+        seen.clear()
+        model = hybrid(**{"max_epochs": 1} | settings).fit(X, Y)
+        (stage,) = seen
+        return Stage(*stage, model)
+
+    monkeypatch.setattr(Trainer, "train", look)
+    return second_stage
+
+
 # -------------------------------------------------------------------------------- the two parts
 
 
-def test_frequent_labels_have_the_scores_of_the_single_network_to_the_bit(split):
+def test_frequent_labels_have_the_scores_of_the_single_network_to_the_bit(split, fitted, single):
     X, Y, X_test, _ = split
-    model, single = hybrid().fit(X, Y), hybrid(n_phi=0).fit(X, Y)
     counts = Y.sum(axis=0)
-    assert_array_equal(model.siamese_labels_, np.flatnonzero(counts < 30))
-    assert 3 < len(model.siamese_labels_) < 22
-    scores, alone = model.decision_function(X_test), single.decision_function(X_test)
+    assert_array_equal(fitted.siamese_labels_, np.flatnonzero(counts < 30))
+    assert 3 < len(fitted.siamese_labels_) < 22
+    scores, alone = fitted.decision_function(X_test), single.decision_function(X_test)
     assert_array_equal(scores[:, counts >= 30], alone[:, counts >= 30])
     assert (scores[:, counts < 30] != alone[:, counts < 30]).any(axis=0).all()
     assert_array_equal(alone, network_scores(single.module_, X_test))
-    assert len(single.siamese_labels_) == 0 and not hasattr(single, "siamese_")
+    assert len(single.siamese_labels_) == 0 and single.scorer_.similar is None
 
 
-def test_rare_labels_have_the_similarity_with_their_supports(split):
-    X, Y, X_test, _ = split
-    model = hybrid(calibrate="none", n_support=4).fit(X, Y)
-    network, rare = model.siamese_, model.siamese_labels_
-    vectors = network(torch.from_numpy(X_test[:5].toarray()))[0]
-    for label in rare:
-        supports = torch.from_numpy(model.supports_[label]).expand(5, -1)
-        logits = network.similarity(vectors, supports, torch.full((5,), int(label)))
-        scores = model.decision_function(X_test[:5])[:, label]
-        assert_allclose(scores, logits.detach(), atol=1e-5)
+@pytest.mark.parametrize("more", [0, 1])
+def test_labels_with_fewer_than_n_phi_documents_are_compared(more, split):
+    X, Y, *_ = split
+    counts = Y.sum(axis=0)
+    n_phi = int(np.median(counts)) + more
+    assert (counts == n_phi - more).any()
+    model = hybrid(n_phi=n_phi, max_epochs=1, n_triplets=30).fit(X, Y)
+    expected = [label for label in range(N_LABELS) if counts[label] < n_phi]
+    assert_array_equal(model.siamese_labels_, expected)
+    assert model.n_phi_ == n_phi
 
 
 def test_all_labels_can_be_scored_by_similarity(split):
     X, Y, *_ = split
-    assert_array_equal(hybrid(n_phi=10_000).fit(X, Y).siamese_labels_, np.arange(25))
+    model = hybrid(n_phi=10_000, max_epochs=1, n_triplets=30).fit(X, Y)
+    assert_array_equal(model.siamese_labels_, np.arange(N_LABELS))
 
 
-def test_the_second_network_begins_as_the_first(split, monkeypatch):
-    X, Y, *_ = split
-    seen = []
-
-    def look(network, loss, dataset, **settings):
-        seen.append([p.clone() for part in (network[0], network[1]) for p in part.parameters()])
-        assert settings["lr"] == pytest.approx(0.3 * 0.01) and settings["linear_decay"]
-        assert sum(len(batch.same) for batch in dataset.batches) == 3000
-
-    monkeypatch.setattr(hybrid_siamese, "train_network", look)
-    model = hybrid().fit(X, Y)
-    for begun, single in zip(seen[0], model.module_.parameters(), strict=True):
-        assert torch.equal(begun, single)
+def test_no_rare_label_is_said_so(split, single):
+    X, Y, X_test, _ = split
+    with pytest.warns(LabelWarning, match="No label has fewer than n_phi = 1 "):
+        model = hybrid(n_phi=1).fit(X, Y)
+    assert_array_equal(model.decision_function(X_test), single.decision_function(X_test))
 
 
 def test_training_separates_documents_with_a_label_from_others(split):
     X, Y, X_test, Y_test = split
-    model = hybrid(**TRAINED).fit(X, Y)
-    scores, truth = model.decision_function(X_test), Y_test.toarray() > 0
-    gaps = [
-        scores[truth[:, c], c].mean() - scores[~truth[:, c], c].mean()
-        for c in model.siamese_labels_
-        if truth[:, c].any()
-    ]
-    assert np.mean(np.array(gaps) > 0) > 0.8
+    rare = np.flatnonzero((Y.sum(axis=0) < N_PHI) & (Y_test.sum(axis=0) > 0))
+    truth = Y_test.toarray()[:, rare]
+
+    def auc(n_triplets):
+        model = hybrid(max_epochs=15, n_triplets=n_triplets).fit(X, Y)
+        return roc_auc_score(truth, model.decision_function(X_test)[:, rare], average="macro")
+
+    assert auc(10_000) > 0.8 > auc(3) + 0.1
 
 
-def test_two_fits_with_one_seed_are_equal_and_so_are_two_predictions(split):
+def test_two_fits_with_one_seed_are_equal_and_so_are_two_predictions(split, fitted):
     X, Y, X_test, _ = split
-    once, again = hybrid().fit(X, Y), hybrid().fit(X, Y)
-    scores = once.decision_function(X_test)
-    assert_array_equal(scores, again.decision_function(X_test))
-    assert_array_equal(scores, once.decision_function(X_test))
-    assert_array_equal(once.decision_function(X_test[3:9]), scores[3:9])
+    scores = fitted.decision_function(X_test)
+    np.random.seed(7)
+    torch.manual_seed(7)
+    assert_array_equal(scores, hybrid().fit(X, Y).decision_function(X_test))
+    assert_array_equal(scores, fitted.decision_function(X_test))
+    assert_array_equal(fitted.decision_function(X_test[3:9]), scores[3:9])
+    assert (hybrid(random_state=1).fit(X, Y).decision_function(X_test) != scores).any()
 
 
-# ------------------------------------------------------------------------------ the variants
+# ------------------------------------------------------------------- how the second is trained
 
 
-def test_the_papers_variants_differ(split):
-    X, Y, X_test, _ = split
-    scores = {n: hybrid(**v).fit(X, Y).decision_function(X_test) for n, v in VARIANTS.items()}
-    for name in VARIANTS:
-        same = [other for other in VARIANTS if np.array_equal(scores[name], scores[other])]
-        assert same == [name]
+def test_the_second_network_begins_as_the_first_and_learns_more_slowly(split, second_stage):
+    X, Y, *_ = split
+    stage = second_stage(X, Y)
+    copied = [*stage.network[0].parameters(), *stage.network[1].parameters()]
+    for begun, first in zip(copied, stage.model.module_.parameters(), strict=True):
+        assert torch.equal(begun, first) and begun is not first
+    trainer = stage.trainer
+    assert trainer.lr == pytest.approx(0.003)  # 0.3 of what suits the encoder
+    assert trainer.lr * trainer.lr_factors["similarity.*"] == pytest.approx(0.01)
+    assert trainer.linear_decay and (trainer.max_epochs, trainer.batch_size) == (1, 1)
+
+
+@pytest.mark.parametrize("sampling, share", [("triplet", 1 / 3), ("pair", 1 / 2)])
+def test_a_third_of_the_triplets_are_similar_and_of_pairs_half(
+    sampling, share, split, second_stage
+):
+    X, Y, *_ = split
+    batches = second_stage(X, Y, sampling=sampling).dataset.batches
+    same = np.concatenate([batch.same for batch in batches])
+    assert len(same) == 3000 and same.mean() == pytest.approx(share)
+
+
+@pytest.mark.parametrize("per_document", [1, 8])
+def test_a_document_is_in_so_many_triplets(per_document, split, second_stage):
+    X, Y, *_ = split
+    batches = second_stage(X, Y, triplets_per_document=per_document).dataset.batches
+    n_documents = sum(len(batch.documents) for batch in batches)
+    assert 0.75 * per_document < 3000 / n_documents < 1.5 * per_document
+
+
+def test_by_default_there_are_thirty_triplets_per_label_and_at_least_30_000(split, second_stage):
+    X, Y, *_ = split
+    many = sparse.csr_array(np.eye(1100, dtype=np.float32).repeat(2, axis=0))
+    features = sparse.csr_array(np.random.default_rng(0).random((2200, 5), dtype=np.float32))
+    for data, n_triplets in (((X, Y), 30_000), ((features, many), 33_000)):
+        batches = second_stage(*data, n_triplets="auto", calibrate="none").dataset.batches
+        assert sum(len(batch.same) for batch in batches) == n_triplets
+
+
+@pytest.mark.parametrize("multi_task", [False, True, "labels", "category"])
+@pytest.mark.parametrize("loss", ["auto", "weighted_bce", FocalLoss(gamma=1)], ids=str)
+def test_the_loss_is_that_of_the_triplets_and_of_the_second_task(
+    multi_task, loss, split, second_stage
+):
+    X, Y, *_ = split
+    stage = second_stage(X, Y, multi_task=multi_task, loss=loss)
+    triplets = stage.dataset.batches[0]
+    inputs, targets = stage.dataset.batch(np.array([0]))
+    vectors, logits = outputs = stage.network(inputs)
+    value, expected = stage.loss(outputs, targets), 0.0
+    for i, j, same in zip(triplets.first, triplets.second, triplets.same, strict=True):
+        label = torch.tensor([triplets.labels[j]])
+        similarity = stage.network.similarity(vectors[i][None], vectors[j][None], label)[0]
+        p = torch.sigmoid(similarity)
+        expected -= torch.log(p if same else 1 - p) / len(triplets.same)
+    if multi_task:
+        truth = Y[triplets.documents].toarray()
+        if multi_task == "category":
+            truth = np.eye(N_LABELS + 1)[triplets.labels, :N_LABELS]
+        spec = {"auto": BinaryCrossEntropyLoss(), "weighted_bce": LOSSES["weighted_bce"]()}
+        label_loss = spec.get(loss, loss).build(Y) if isinstance(loss, str) else loss.build(Y)
+        expected += 2 * label_loss(logits, torch.from_numpy(truth).float())
+    assert_allclose(value.item(), expected.item(), rtol=1e-5)
+
+
+# ----------------------------------------------------------------------------- what is compared
 
 
 @pytest.mark.parametrize(
-    "setting",
-    [
-        {"multi_task": "category"},
-        {"support": "vote"},
-        {"n_support": 1},
-        {"n_support": 500},
-        {"triplets_per_document": 1},
-        {"representation_activation": "relu"},
-        {"representation_activation": "identity"},
-        {"calibrate": "none"},
-        {"loss": "weighted_bce"},
-        {"loss": "focal"},
-    ],
-    ids=str,
+    "name, function",
+    [("sigmoid", expit), ("relu", lambda x: np.maximum(x, 0)), ("identity", lambda x: x)],
 )
-def test_settings_change_the_scores_of_rare_labels(setting, split):
+def test_vectors_are_activated_before_they_are_compared(name, function, split):
     X, Y, X_test, _ = split
-    scores = hybrid(**setting).fit(X, Y).decision_function(X_test)
-    assert np.isfinite(scores).all()
-    assert not np.allclose(scores, hybrid().fit(X, Y).decision_function(X_test))
+    model = hybrid(representation_activation=name, max_epochs=1, n_triplets=300).fit(X, Y)
+    network = model.scorer_.similar.network
+    encoded = model.scorer_.similar.encode(X_test, "cpu")
+    assert_allclose(encoded, function(network_scores(network[0], X_test)), atol=1e-6)
 
 
-def test_labels_by_default_are_the_documents_own(split):
+@pytest.mark.parametrize("gated", [True, False])
+def test_only_with_gates_the_similarity_of_two_documents_depends_on_the_label(gated, split):
     X, Y, X_test, _ = split
-    default, is_label = (
-        hybrid(**kw).fit(X, Y).decision_function(X_test) for kw in ({}, {"multi_task": "labels"})
-    )
-    assert_array_equal(default, is_label)
+    model = hybrid(category_similarity=gated, n_phi=10_000, max_epochs=1, n_triplets=300).fit(X, Y)
+    encoded = model.scorer_.similar.encode(X_test[:9], "cpu")
+    others = encoded[:1].numpy()[None].repeat(N_LABELS, axis=0)
+    scorer = replace(model.scorer_.similar, supports=others, offsets=np.zeros(N_LABELS, np.float32))
+    scores = scorer.scores(encoded, np.arange(N_LABELS))
+    for i in range(1, 9):
+        assert len(set(scores[i])) == (N_LABELS if gated else 1)
+    assert len(set(scores[:, 0])) == 9
 
 
-# --------------------------------------------------------------------- calibration, thresholds
+@pytest.mark.parametrize(
+    "support, n_support, n_comparisons",
+    [("mean", 500, 1), ("mean", 4, 1), ("mean", 1, 1), ("vote", 3, 3)],
+)
+def test_rare_labels_have_the_similarity_with_their_supports(
+    support, n_support, n_comparisons, split
+):
+    X, Y, X_test, _ = split
+    settings = {"support": support, "n_support": n_support, "calibrate": "none"}
+    model = hybrid(**settings).fit(X, Y)
+    similar, n_documents = model.scorer_.similar, 4
+    compared, known = (torch.from_numpy(similar.network.represent(x, "cpu")) for x in (X_test, X))
+    scores = model.decision_function(X_test[:n_documents])
+    assert similar.supports.shape == (N_LABELS, n_comparisons, 32)
+    for label in model.siamese_labels_:
+        rows, supports = Y[:, [label]].nonzero()[0], torch.from_numpy(similar.supports[label])
+        n_drawn = min(n_support, len(rows))
+        if support == "mean" and n_drawn == len(rows):
+            assert_allclose(supports[0], known[rows].mean(dim=0), atol=1e-6)
+        if support == "vote" or n_support == 1:  # so many different documents with the label
+            drawn = [(known[rows] == s).all(dim=1).nonzero().item() for s in supports]
+            assert len(set(drawn)) == n_drawn
+        for i in range(n_documents):
+            logits = sorted(
+                similar.network.similarity(compared[[i]], s[None], torch.tensor([label])).item()
+                for s in supports
+            )
+            # Above a cut-off where more than half of the comparisons are: the lower median.
+            assert_allclose(scores[i, label], logits[(len(logits) - 1) // 2], atol=1e-5)
 
 
-def test_calibrated_to_the_prior_as_many_documents_pass_as_have_the_label(split):
+# ----------------------------------------------------------------------- folds and their counts
+
+
+def test_a_fold_is_trained_as_its_documents_would_be_alone(split):
+    X, Y, X_test, _ = split
+    model = hybrid(support="vote", n_support=3)
+    train, plan = parts_of(model, X, Y)
+    (rows, _), (others, _), *_ = list_held_out(Y, 0)
+    first = model._retrain(train[rows], plan, 0)
+    np.random.seed(7)
+    torch.manual_seed(7)
+    model._retrain(train[others], plan, 0)
+    again = model._retrain(train[rows], plan, 0)
+    alone = hybrid(support="vote", n_support=3).fit(X[rows], Y[rows]).scorer_
+    scores = first.scores(first.encode(X_test, "cpu"))
+    for scorer in (again, alone):
+        assert_array_equal(scorer.scores(scorer.encode(X_test, "cpu")), scores)
+
+
+def parts_of(model, X, Y):
+    """Documents as the steps of a fit see them, and what training has learned for folds."""
+    checker = copy.copy(model)
+    problem = model._learn(X, Y, checker)
+    train, _ = model._read(problem, X, Y, None, None, checker)
+    return train, model._train(problem, train, None, 0).plan
+
+
+class Remembering(BinaryCrossEntropyLoss):
+    """Binary cross-entropy that keeps the labels it is built for."""
+
+    seen = []
+
+    def build(self, statistics, *, reduction="mean"):
+        self.seen.append(statistics.toarray())
+        return super().build(statistics, reduction=reduction)
+
+
+def test_a_fold_counts_its_own_documents(split, monkeypatch):
     X, Y, *_ = split
-    model = hybrid(calibrate="prior").fit(X, Y)
-    rare = model.siamese_labels_
-    passed = (model.decision_function(X)[:, rare] > 0).sum(axis=0)
-    assert_array_equal(passed, Y.sum(axis=0)[rare])
-    raw = hybrid(calibrate="none").fit(X, Y).decision_function(X)[:, rare]
-    assert_array_equal(raw.argsort(axis=0), model.decision_function(X)[:, rare].argsort(axis=0))
-    assert ((raw > 0).sum(axis=0) != passed).any()
-
-
-def test_fitted_similarities_are_probabilities(split):
-    X, Y, X_test, Y_test = split
-    settings = {**TRAINED, "threshold": "tuned", "n_phi": 1000}
-    fitted, prior = (
-        hybrid(calibrate=calibrate, **settings).fit(X, Y) for calibrate in ("fit", "prior")
+    model = hybrid(loss=Remembering(), support="vote", n_support=20)
+    train, plan = parts_of(model, X, Y)
+    rows = np.flatnonzero(np.arange(len(train)) % 3)
+    counts, drawn = Y[rows].sum(axis=0), []
+    Remembering.seen.clear()
+    draw = _estimator.draw_triplets
+    monkeypatch.setattr(
+        _estimator, "draw_triplets", lambda Y, *args, **kw: drawn.append(Y) or draw(Y, *args, **kw)
     )
-    truth = Y_test.toarray()
+    scorer = model._retrain(train[rows], plan, 0)
+    assert_array_equal(scorer.below, (counts > 0) & (counts < N_PHI))
+    assert (scorer.below != (Y.sum(axis=0) < N_PHI)).any()
+    similar = scorer.similar
+    scores = similar.scores(similar.encode(X[rows], "cpu"), np.flatnonzero(scorer.below))
+    assert_array_equal((scores > 0).sum(axis=0), counts[scorer.below])
+    n_supports = (~np.isnan(similar.supports[:, :, 0])).sum(axis=1)
+    assert_array_equal(n_supports, np.minimum(counts, 20))
+    built, (of_triplets,) = Remembering.seen, drawn
+    assert len(built) == 2  # for the single network, and for the second task
+    for labels in (*built, of_triplets.toarray()):
+        assert_array_equal(labels, Y[rows].toarray())
 
-    def surprise(model):
-        p = np.clip(model.predict_proba(X_test), 1e-9, 1 - 1e-9)
-        return -np.mean(truth * np.log(p) + (1 - truth) * np.log(1 - p))
 
-    assert surprise(fitted) < surprise(prior)
-    assert abs(fitted.predict_proba(X_test).mean() / truth.mean() - 1) < 0.5
-    assert fitted.similarity_scale_ > 1 == prior.similarity_scale_
+# ---------------------------------------------------------------------------------- calibration
 
 
-@pytest.mark.parametrize("rule", THRESHOLD_RULES)
-def test_cut_offs_are_learned_for_either_part(rule, split):
+def test_priors_are_matched_on_the_documents_trained_on(split):
     X, Y, X_test, Y_test = split
-    model = hybrid(threshold=rule, max_epochs=12).fit(X, Y)
-    rare = np.isin(np.arange(25), model.siamese_labels_)
-    assert np.isfinite(model.threshold_).all()
-    if rule.startswith("tuned"):
-        assert len(set(model.threshold_[rare])) == len(set(model.threshold_[~rare])) == 1
-        assert model.threshold_[rare][0] != model.threshold_[~rare][0]
-    assert model.predict(X_test).sum() > 0
+    fits = {
+        calibrate: hybrid(calibrate=calibrate, early_stopping=True).fit(X, Y, X_test, Y_test)
+        for calibrate in ("none", "prior", "fit")
+    }
+    rare = fits["prior"].siamese_labels_
+    raw, prior, as_number = (fits[c].decision_function(X) for c in ("none", "prior", "fit"))
+    passed = (prior[:, rare] > 0).sum(axis=0)
+    assert_array_equal(passed, Y.sum(axis=0)[rare])
+    assert ((raw[:, rare] > 0).sum(axis=0) != passed).any()
+    shifts = prior - raw
+    assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape), atol=1e-5)
+    assert_array_equal(as_number, prior)  # a number learns nothing to fit with
+    for model in fits.values():
+        assert model.scorer_.similar.scale == 1
+
+
+@pytest.fixture(scope="module")
+def fold_scores(split):
+    """Folds with the scores of held-out documents, by models that were fitted by themselves.
+
+    The first are similarities of all labels of less than 200 documents, with their priors matched
+    and no more; the second are of the single network.
+    """
+    X, Y, *_ = split
+    folds = []
+    for fit, held in list_held_out(Y, 0):
+        models = (hybrid(n_phi=n, calibrate="prior").fit(X[fit], Y[fit]) for n in (200, 0))
+        folds.append((fit, held, *(model.decision_function(X[held]) for model in models)))
+    return folds
+
+
+def pairs_of_parts(split, fold_scores, slope=1.0, intercept=0.0, n_phi=N_PHI):
+    """Pairs of the labels below n_phi by similarity, and of all by the single network."""
+    _, Y, *_ = split
+    below, similar, alone = Y.sum(axis=0) < n_phi, [], []
+    for fit, held, similarities, logits in fold_scores:
+        scores = slope * similarities + intercept
+        similar.append(ScoredPairs.collect_rows([scores], Y[fit], Y[held], below))
+        alone.append(ScoredPairs.collect_rows([logits], Y[fit], Y[held]))
+    return below, ScoredPairs.concatenate(similar), ScoredPairs.concatenate(alone)
+
+
+def logistic_regression(pairs):
+    """Slope, with a ridge of 1 on standard deviations, and intercept."""
+    deviation = pairs.scores.std()
+    model = LogisticRegression(C=1.0, tol=1e-8)
+    model.fit(pairs.scores[:, None] / deviation, pairs.is_true)
+    return model.coef_[0, 0] / deviation, model.intercept_[0]
+
+
+def test_similarities_become_log_odds_on_documents_held_out(split, fitted, fold_scores):
+    X, Y, X_test, _ = split
+    model = hybrid(threshold="tuned").fit(X, Y)
+    _, similar, _ = pairs_of_parts(split, fold_scores)
+    slope, intercept = logistic_regression(similar)
+    assert_allclose(model.scorer_.similar.scale, slope, rtol=1e-3)
+    rare, prior = model.siamese_labels_, fitted.decision_function(X_test)
+    scores = model.decision_function(X_test)
+    assert_allclose(scores[:, rare], slope * prior[:, rare] + intercept, rtol=1e-3, atol=1e-3)
+    assert_array_equal(np.delete(scores, rare, axis=1), np.delete(prior, rare, axis=1))
+
+
+def test_prior_and_none_are_not_fitted(split):
+    X, Y, *_ = split
+    for calibrate in ("prior", "none"):
+        similar = hybrid(calibrate=calibrate, threshold="tuned").fit(X, Y).scorer_.similar
+        assert similar.scale == 1 and similar.offsets.any() == (calibrate == "prior")
+
+
+def test_documents_that_a_fold_cannot_reach_are_missed_ones(monkeypatch):
+    rng, seen = np.random.default_rng(0), []
+    X = sparse.csr_array(rng.random((60, 10), dtype=np.float32))
+    Y = np.zeros((60, 3), dtype=int)
+    Y[::2, 0] = Y[1::2, 1] = Y[7, 2] = 1  # in one of the folds no label is left to compare
+    platt = _estimator.platt_scaling
+    monkeypatch.setattr(_estimator, "platt_scaling", lambda p: seen.append(p) or platt(p))
+    model = hybrid(n_phi=5, n_triplets=30, max_epochs=1, threshold="tuned").fit(X, Y)
+    assert_array_equal(model.siamese_labels_, [2])
+    (pairs,) = seen
+    assert_array_equal(pairs.n_positives, [0, 0, 1])
+    assert len(pairs.labels) == 40 and not pairs.is_true.any()
+
+
+# ------------------------------------------------------------------------------------- cut-offs
+
+
+@pytest.mark.parametrize(
+    "rule, calibrate", [*((rule, "prior") for rule in RULES), ("frequency", "fit")]
+)
+def test_cut_offs_are_learned_for_either_part(rule, calibrate, split, fitted, fold_scores):
+    X, Y, *_ = split
+    model = hybrid(threshold=rule, calibrate=calibrate).fit(X, Y)
+    by_prior, similar = fitted.scorer_.similar, model.scorer_.similar
+    rare = model.siamese_labels_[0]
+    intercept = similar.offsets[rare] - similar.scale * by_prior.offsets[rare]
+    calibration = similar.scale, intercept
+    below, similar, alone = pairs_of_parts(split, fold_scores, *calibration)
+    counts, n_samples = Y.sum(axis=0), Y.shape[0]
+    for part, pairs in ((below, similar), (~below, alone)):
+        expected = Decision.learn(rule, pairs.select(part), counts, n_samples).thresholds
+        assert_allclose(model.threshold_[part], expected[part], rtol=1e-5, atol=1e-5)
 
 
 def test_a_number_is_a_probability_for_all(split):
     X, Y, *_ = split
-    model = hybrid(threshold=0.7).fit(X, Y)
+    model = hybrid(threshold=0.7, max_epochs=1, n_triplets=30).fit(X, Y)
     assert_allclose(model.threshold_, logit(0.7))
 
 
-def test_the_merge_point_is_learned(split, monkeypatch):
-    X, Y, X_test, _ = split
-    model = hybrid(n_phi="auto", threshold="tuned_low").fit(X, Y)
-    assert model.n_phi_ in hybrid_siamese._MERGE_POINTS
-    fixed = hybrid(n_phi=model.n_phi_, threshold="tuned_low").fit(X, Y)
-    assert_array_equal(model.siamese_labels_, fixed.siamese_labels_)
-    assert hybrid(n_phi="auto", threshold=0.5).fit(X, Y).n_phi_ == 100
-    monkeypatch.setattr(hybrid_siamese, "select_for_tail", lambda options: (20, 0.0, 0.0))
-    model = hybrid(n_phi="auto", threshold="tuned_low").fit(X, Y)
-    assert_array_equal(model.siamese_labels_, np.flatnonzero(Y.sum(axis=0) < 20))
-
-
-def test_a_useless_similarity_is_not_merged(split, monkeypatch):
+def test_n_phi_is_chosen_for_the_tail_from_cut_scores(split, fold_scores, monkeypatch):
     X, Y, *_ = split
+    seen = []
+    monkeypatch.setattr(
+        _estimator, "select_for_tail", lambda options: seen.append(options) or Selected(20, 0.0)
+    )
+    model = hybrid(n_phi="auto", calibrate="prior", threshold="tuned").fit(X, Y)
+    counts, (candidates,) = Y.sum(axis=0), seen
+    assert model.n_phi_ == 20
+    assert_array_equal(model.siamese_labels_, np.flatnonzero(counts < 20))
+    assert list(candidates) == N_PHI_OPTIONS
+    for n_phi, pairs in candidates.items():
+        below, *parts = pairs_of_parts(split, fold_scores, n_phi=n_phi)
+        for mask, part in zip((below, ~below), parts, strict=True):
+            part, mine = part.select(mask), pairs.select(mask)
+            cut_off = Decision.learn("tuned", part, counts, Y.shape[0]).thresholds[0]
+            assert_allclose(np.sort(mine.scores), np.sort(part.scores - cut_off), atol=1e-5)
+            assert_array_equal(mine.n_positives, part.n_positives)
+            if n_phi == 20 and mask.any():
+                assert_allclose(model.threshold_[mask], cut_off, atol=1e-5)
 
-    def noise(self, encoded, labels):
-        return np.random.default_rng(0).normal(size=(len(encoded), len(labels)))
 
-    monkeypatch.setattr(hybrid_siamese.SimilarityScorer, "scores", noise)
-    model = hybrid(n_phi="auto", threshold="tuned", max_epochs=20).fit(X, Y)
-    assert model.n_phi_ <= 10
+@pytest.mark.parametrize("is_perfect, n_phi", [(True, 200), (False, 0)])
+def test_similarities_are_used_as_far_as_they_are_good(is_perfect, n_phi, split, monkeypatch):
+    X, Y, *_ = split
+    truth = dict(zip(map(bytes, X.toarray()), Y.toarray().astype(np.float32), strict=True))
+
+    def look_up(self, X, device):
+        return torch.tensor(np.array([truth[bytes(row)] for row in X.toarray()]))
+
+    def scores(self, encoded, labels):
+        noise = np.random.default_rng(0).random((len(encoded), len(labels)), dtype=np.float32)
+        return encoded[:, labels].numpy() if is_perfect else noise
+
+    monkeypatch.setattr(SimilarityScorer, "encode", look_up)
+    monkeypatch.setattr(SimilarityScorer, "scores", scores)
+    model = hybrid(n_phi="auto", threshold="tuned", max_epochs=20, n_triplets=30).fit(X, Y)
+    assert model.n_phi_ == n_phi
+
+
+def test_where_nothing_is_learned_n_phi_is_that_of_the_paper(split):
+    X, Y, *_ = split
+    assert hybrid(n_phi="auto", max_epochs=1, n_triplets=30).fit(X, Y).n_phi_ == 100
 
 
 def test_a_validation_part_decides(split, monkeypatch):
     X, Y, X_val, Y_val = split
-    monkeypatch.setattr("skmltc._network._ENOUGH_TO_DECIDE", 1)
-    model = hybrid(**TRAINED, threshold="tuned").fit(X, Y, X_val, Y_val)
+    X_val, Y_val = sparse.vstack([X_val] * 2, format="csr"), sparse.vstack([Y_val] * 2)
+    assert Y_val.nnz > 500
+    monkeypatch.setattr(HybridSiameseClassifier, "_retrain", None)
+    model = hybrid(threshold="tuned", max_epochs=15, n_triplets=10_000).fit(X, Y, X_val, Y_val)
     scores, truth = model.decision_function(X_val), Y_val.toarray() > 0
     rare = model.siamese_labels_
 
@@ -257,60 +532,68 @@ def test_a_validation_part_decides(split, monkeypatch):
         return 2 * (above & truth[:, rare]).sum() / (above.sum() + truth[:, rare].sum())
 
     best = max(micro_f1(cut_off) for cut_off in np.unique(scores[:, rare]))
-    assert_allclose(micro_f1(model.threshold_[rare][0]), best, atol=0.01)
+    assert micro_f1(model.threshold_[rare][0]) == pytest.approx(best, abs=1e-9)
+    # The log-odds too come of these documents: their logistic regression changes nothing more.
+    below = np.isin(np.arange(N_LABELS), rare)
+    pairs = ScoredPairs.collect_rows([scores], Y, sparse.csr_array(Y_val), below)
+    log_loss = -np.log(expit(np.where(pairs.is_true, 1, -1) * pairs.scores)).sum()
+    for slope, intercept in ((0.9, 0), (1.1, 0), (1, -0.1), (1, 0.1)):
+        moved = slope * pairs.scores + intercept
+        assert -np.log(expit(np.where(pairs.is_true, 1, -1) * moved)).sum() > log_loss
 
 
 # ------------------------------------------------------------------------------- sklearn and data
 
 
-def test_it_reads_tokens(split):
-    corpus = make_long_tailed_corpus(200, 8, n_words=20, random_state=0)
-    X = TokenSequenceVectorizer(max_length=20).fit_transform(corpus.data)
-    encoders = [
+@pytest.mark.parametrize(
+    "encoder",
+    [
         TextCNN(filter_sizes=(2,), n_filters=8, embedding_dim=8, hidden_dim=8),
         BiLSTMAttention(hidden_dim=8, output_dim=8, embedding_dim=8),
-    ]
-    for encoder in encoders:
-        model = hybrid(encoder=encoder, max_epochs=2, n_triplets=600).fit(X, corpus.target)
-        scores = model.decision_function(X)
-        assert len(model.siamese_labels_) and np.isfinite(scores).all()
-        assert_array_equal(model.decision_function(X[5:7]), scores[5:7])
+    ],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_it_reads_tokens(encoder):
+    corpus = make_long_tailed_corpus(200, 8, n_words=20, random_state=0)
+    X = TokenSequenceVectorizer(max_length=20).fit_transform(corpus.data)
+    model = hybrid(encoder=encoder, max_epochs=2, n_triplets=600).fit(X, corpus.target)
+    scores = model.decision_function(X)
+    assert len(model.siamese_labels_) and np.isfinite(scores).all()
+    assert_array_equal(model.decision_function(X[5:7]), scores[5:7])
+    label = model.siamese_labels_[0]
+    passed = (scores[:, label] > 0).sum()
+    assert passed == corpus.target[:, [label]].sum()
 
 
-def test_it_survives_joblib(split, tmp_path):
-    X, Y, X_test, _ = split
-    model = hybrid().fit(X, Y)
-    joblib.dump(model, tmp_path / "model.joblib")
+def test_it_survives_joblib(split, fitted, tmp_path):
+    X_test = split[2]
+    joblib.dump(fitted, tmp_path / "model.joblib")
     again = joblib.load(tmp_path / "model.joblib")
-    assert_array_equal(again.decision_function(X_test), model.decision_function(X_test))
-    assert not hasattr(again, "net_")
+    assert_array_equal(again.decision_function(X_test), fitted.decision_function(X_test))
+    assert hasattr(fitted, "net_") and not hasattr(again, "net_")
 
 
-def test_grid_search_over_merge_point_and_triplets(split):
+def test_a_grid_search_finds_more_triplets_and_a_wider_layer(split):
     X, Y, *_ = split
-    grid = {"n_phi": [0, 30], "n_triplets": [300, 3000], "encoder__dropout": [0.0]}
+    grid = {"n_triplets": [3, 3000], "encoder__hidden_dims": [(1,), (32,)]}
     search = GridSearchCV(
-        hybrid(), grid, scoring=RankingScorer("ndcg", k=5), cv=MultilabelStratifiedKFold(2)
+        hybrid(n_phi=10_000),
+        grid,
+        scoring=RankingScorer("ndcg", k=5),
+        refit=False,
+        cv=MultilabelStratifiedKFold(2),
     ).fit(X, Y)
-    assert set(search.best_params_) == set(grid)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"n_triplets": 3000, "encoder__hidden_dims": (32,)}
 
 
 def test_a_label_without_documents_is_never_predicted(split):
     X, Y, X_test, _ = split
     Y = sparse.hstack([Y, sparse.csr_array((Y.shape[0], 1))], format="csr")
     with pytest.warns(LabelWarning, match="no training document"):
-        model = hybrid(threshold="tuned").fit(X, Y)
+        model = hybrid(threshold="tuned", max_epochs=1, n_triplets=300).fit(X, Y)
     assert 25 not in model.siamese_labels_ and np.isposinf(model.threshold_[25])
     assert np.isfinite(model.decision_function(X_test)).all()
-
-
-def test_no_rare_label_is_said_so(split):
-    X, Y, X_test, _ = split
-    with pytest.warns(LabelWarning, match="No label has fewer than n_phi = 1 "):
-        model = hybrid(n_phi=1).fit(X, Y)
-    single = hybrid(n_phi=0).fit(X, Y)
-    assert_array_equal(model.decision_function(X_test), single.decision_function(X_test))
+    assert model.predict(X_test)[:, [25]].sum() == 0 < model.predict(X_test).sum()
 
 
 @pytest.mark.parametrize(
@@ -332,50 +615,104 @@ def test_parameters_out_of_range_are_refused(parameters, message, split):
         hybrid(**parameters).fit(X, Y)
 
 
-def test_rare_labels_gain_on_reuters(real_data):
-    train = load_jsonl(real_data / "reuters", subset="train")
-    texts, texts_held, Y, Y_held = multilabel_train_test_split(
-        np.array(train.data, dtype=object)[::2], train.target[::2], random_state=0
-    )
-    words = TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32)
-    X, X_held, truth = words.fit_transform(texts), words.transform(texts_held), Y_held.toarray() > 0
-    rare = (Y.sum(axis=0) < 18) & truth.any(axis=0)
+# -------------------------------------------------------------------------------- its benchmark
 
-    def macro_f1(n_phi):
-        settings = {"encoder": "auto", "n_triplets": "auto", "threshold": "tuned_low"}
-        model = hybrid(n_phi=n_phi, max_epochs=6, **settings)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LabelWarning)
-            predicted = model.fit(X, Y).predict(X_held).toarray() > 0
-        is_true = (predicted & truth).sum(axis=0)
-        return (2 * is_true / np.maximum(predicted.sum(axis=0) + truth.sum(axis=0), 1))[rare].mean()
-
-    assert macro_f1(18) > macro_f1(0) + 0.05
+ROWS = {
+    "Sing.": {"n_phi": 0},
+    "Naive": {"category_similarity": False, "multi_task": False, "sampling": "pair"},
+    "/CSS": {"category_similarity": False, "sampling": "pair"},
+    "/MT": {"multi_task": False},
+    "Our": {},
+    "Our, 1": {"triplets_per_document": 1},
+    "Our, auto": {"n_phi": "auto"},
+}
 
 
-def test_the_benchmark_prints_its_table_and_resumes(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "benchmarks")
-    benchmark = importlib.import_module("hybrid_siamese")
-    corpus = make_long_tailed_corpus(n_samples=160, n_labels=8, random_state=0)
-    names = np.array(corpus.target_names)
-    for part, rows in (("train", slice(0, 120)), ("test", slice(120, 160))):
-        records = [
-            {"text": text, "labels": names[np.flatnonzero(row)].tolist()}
-            for text, row in zip(corpus.data[rows], corpus.target[rows].toarray(), strict=True)
-        ]
-        (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
-    kept = {name: benchmark.VARIANTS[name] for name in ("Sing.", "Our")}
-    monkeypatch.setattr(benchmark, "VARIANTS", kept)
-    output = tmp_path / "rows.jsonl"
-    arguments = f"--data {tmp_path} --losses bce --seeds 0 --n-phi 20 --output {output}".split()
     n_threads = torch.get_num_threads()
-    benchmark.main(arguments)
-    printed, rows = capsys.readouterr().out, output.read_text().splitlines()
-    assert "tuned bce Our" in printed and "RCV1 focal Our" in printed
-    assert [json.loads(row)["rule"] for row in rows] == ["tuned", "0.5"] * 2
-    single, our = (json.loads(row)["scores"] for row in rows[::2])
-    assert single["tail macro"] != our["tail macro"]
-    monkeypatch.setattr(benchmark, "measure", None)
-    benchmark.main(arguments)
-    assert output.read_text().splitlines() == rows
+    yield importlib.import_module("hybrid_siamese")
     torch.set_num_threads(n_threads)
+
+
+def test_rows_of_the_benchmark_have_the_settings_that_they_name(benchmark):
+    assert set(benchmark.VARIANTS) == set(ROWS)
+    for name, settings in ROWS.items():
+        model = benchmark.model_of("bag", 70, name, "bce", 3)
+        shared = {"n_phi": 70, "loss": "bce", "random_state": 3}
+        expected = HybridSiameseClassifier(**shared | settings).get_params()
+        assert model.get_params() == expected, name
+    model = benchmark.model_of("cnn", 70, "Our", "focal", 3)
+    assert model.encoder == "cnn" and model.loss.get_params() == {"gamma": 1}
+
+
+def test_rows_of_the_benchmark_share_the_single_network(benchmark, split, monkeypatch):
+    X, Y, X_test, _ = split
+    monkeypatch.setattr(benchmark.SharedSingle, "trained", benchmark.TrainedOnce())
+    stopping = {"early_stopping": True, "validation_fraction": 0.2}
+    for settings in ({"n_phi": 0}, {}, {"category_similarity": False}):
+        own = hybrid(**stopping, **settings)
+        shared = benchmark.SharedSingle(**own.get_params(deep=False)).fit(X, Y)
+        expected = own.fit(X, Y).decision_function(X_test)
+        assert_array_equal(shared.decision_function(X_test), expected)
+        is_first = settings == {"n_phi": 0}
+        assert shared.saved_seconds_ == (0 if is_first else shared.single_seconds_)
+        assert shared.single_seconds_ > 0 and shared.n_iter_ == own.n_iter_
+    assert len(shared.trained.known) == 1
+    other = hybrid(**stopping, random_state=1).get_params(deep=False)
+    assert benchmark.SharedSingle(**other).fit(X, Y).saved_seconds_ == 0
+
+
+def test_the_benchmark_cuts_similarities_as_the_second_network_gives_them(benchmark, split):
+    X, Y, X_test, _ = split
+    calibrated, raw = (
+        hybrid(calibrate=calibrate, threshold="tuned").fit(X, Y) for calibrate in ("fit", "none")
+    )
+    scores, expected = (model.decision_function(X_test) for model in (calibrated, raw))
+    assert not np.allclose(scores, expected, atol=0.1)
+    assert_allclose(benchmark.uncalibrated(calibrated, scores), expected, atol=1e-4)
+
+
+def test_the_benchmark_scores_the_tail_by_itself(benchmark, split):
+    _, Y, _, Y_test = split
+    logits = np.random.default_rng(0).normal(size=Y_test.shape).astype(np.float32)
+    counts, truth = Y.sum(axis=0), Y_test.toarray()
+    scored = benchmark.score(Y_test, logits, 0.5, counts, 20)
+    tail = np.flatnonzero(counts < 20)
+    for name, labels in (("tail", tail), ("total", np.arange(N_LABELS))):
+        y, z = truth[:, labels], logits[:, labels]
+        for average in ("micro", "macro"):
+            f1 = f1_score(y, z > 0.5, average=average, zero_division=0)
+            assert scored[f"{name} {average}"] == pytest.approx(f1)
+        best = z.argmax(axis=1)
+        assert scored[f"{name} P@1"] == pytest.approx(y[np.arange(len(y)), best].mean())
+
+
+def test_the_benchmark_prints_its_table_and_resumes(benchmark, tmp_path, monkeypatch, capsys):
+    for part in ("train", "test"):
+        records = [{"text": f"{word} word word", "labels": [word]} for word in ("one", "two")] * 3
+        (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    measured, columns = [], [*benchmark.F1S, *benchmark.RANKINGS]
+
+    def measure(task, encoder, n_phi, variant, loss, seed):
+        measured.append((variant, seed))
+        for rule, value in (("tuned", 0.3 + 0.1 * seed), ("0.5", 0.2)):
+            yield {"rule": rule, "scores": dict.fromkeys(columns, value)}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    output = tmp_path / "rows.jsonl"
+    arguments = f"--data {tmp_path} --losses bce --variants Sing. Our --n-phi 20 --output {output}"
+    benchmark.main([*arguments.split(), "--seeds", "0", "1"])
+    assert measured == [("Sing.", 0), ("Our", 0), ("Sing.", 1), ("Our", 1)]
+    printed, rows = capsys.readouterr().out, output.read_text().splitlines()
+    assert [json.loads(row)["rule"] for row in rows] == ["tuned", "0.5"] * 4
+    lines = printed.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("tuned bce Our"))
+    assert lines[place].split()[3:] == ["35.00"] * len(columns)  # mean, deviation below
+    assert lines[place + 1].split() == ["7.07"] * len(columns)
+    assert "RCV1 focal Our" in printed
+    output.write_text("\n".join(rows[:-2]) + "\n")
+    benchmark.main([*arguments.split(), "--seeds", "0", "1"])
+    assert measured[4:] == [("Our", 1)]
+    assert output.read_text().splitlines() == rows

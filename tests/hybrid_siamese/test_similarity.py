@@ -8,15 +8,20 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
+from skmltc._networks import HeadScorer
+from skmltc.decision import Documents, ScoredPairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, build_network
 from skmltc.hybrid_siamese._similarity import (
+    HybridScorer,
     SiameseNetwork,
     Similarity,
     SimilarityScorer,
     TripletDocuments,
     TripletLoss,
     draw_supports,
+    platt_scaling,
     support_vectors,
     weighted_differences,
 )
@@ -44,9 +49,20 @@ def network(n_labels=4, dim=6, **settings):
     return single.eval(), SiameseNetwork(single, n_labels, **settings).eval()
 
 
+def scorer_of(siamese, supports):
+    """A scorer without calibration."""
+    return SimilarityScorer(siamese, supports, np.zeros(len(supports), dtype=np.float32))
+
+
 def features(n_samples=30, seed=0):
     matrix = sparse.random_array((n_samples, 10), density=0.4, rng=seed, format="csr")
     return sparse.csr_array(matrix, dtype=np.float32)
+
+
+def indicators(n_samples, n_labels, share):
+    """Label indicators of random documents."""
+    Y = np.random.default_rng(0).random((n_samples, n_labels)) < share
+    return sparse.csr_array(Y, dtype=np.float32)
 
 
 # ------------------------------------------------------------------------------- similarities
@@ -90,33 +106,79 @@ def test_weighted_differences_are_the_sums_of_loops(n_samples, n_labels, dim):
     rng = np.random.default_rng(0)
     x, m, w = (rng.normal(size=(n, dim)) for n in (n_samples, n_labels, n_labels))
     found = weighted_differences(*map(torch.from_numpy, (x, m, w)))
-    for i in range(n_samples):
-        for c in range(n_labels):
-            expected = sum(w[c, k] * abs(x[i, k] - m[c, k]) for k in range(dim))
-            assert_allclose(found[i, c], expected, atol=1e-9)
+    expected = [
+        [sum(w[c, k] * abs(x[i, k] - m[c, k]) for k in range(dim)) for c in range(n_labels)]
+        for i in range(n_samples)
+    ]
+    assert_allclose(found, expected, atol=1e-9)
 
 
-def test_scores_do_not_depend_on_the_other_documents_and_labels():
-    single, siamese = network(n_labels=40)
-    supports = np.random.default_rng(0).random((40, 1, 6)).astype(np.float32)
-    scorer = SimilarityScorer(siamese, supports, "cpu")
-    encoded = scorer.encode(features(100))
-    scores = scorer.scores(encoded, np.arange(40))
-    for rows in (slice(3, 4), slice(60, 70)):
-        assert_array_equal(scorer.scores(encoded[rows], np.arange(40)), scores[rows])
-    assert_allclose(scorer.scores(encoded, np.array([5, 30])), scores[:, [5, 30]], atol=1e-6)
+def hybrid_scorer(n_labels, n_comparisons, gated):
+    """A scorer of random weights: of some labels by similarity, each with its own offset."""
+    rng = np.random.default_rng(n_labels)
+    single, siamese = network(n_labels, dim=64, gated=gated)
+    supports = rng.random((n_labels, n_comparisons, 64), dtype=np.float32)
+    supports[rng.random((n_labels, n_comparisons)) < 0.3] = np.nan
+    supports[:, 0] = rng.random((n_labels, 64))
+    offsets = rng.normal(size=n_labels).astype(np.float32)
+    similar = SimilarityScorer(siamese, supports, offsets, scale=1.7)
+    return HybridScorer(HeadScorer(single), similar, rng.random(n_labels) < 0.5)
+
+
+@given(st.integers(1, 150), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_scores_are_the_same_to_the_bit_whatever_stands_beside_them(n_labels, n_each, gated, seed):
+    rng, scorer, X = np.random.default_rng(seed), hybrid_scorer(n_labels, n_each, gated), features()
+    scores = scorer.scores(scorer.encode(X, "cpu"))
+    assert scores.shape == (30, n_labels) and np.isfinite(scores).all()
+    labels = rng.permutation(n_labels)[: rng.integers(n_labels + 1)]
+    assert_array_equal(scorer.scores(scorer.encode(X, "cpu"), labels), scores[:, labels])
+    rows = np.sort(rng.permutation(30)[: rng.integers(1, 31)])
+    assert_array_equal(
+        scorer.scores(scorer.encode(X[rows], "cpu"), labels), scores[rows][:, labels]
+    )
+
+
+def test_a_hybrid_scores_each_label_by_its_own_part():
+    scorer, X = hybrid_scorer(40, 1, True), features()
+    scores, below = scorer.scores(scorer.encode(X, "cpu")), scorer.below
+    single, similar = scorer.single, scorer.similar
+    assert 5 < below.sum() < 35
+    assert_array_equal(scores[:, ~below], single.scores(single.encode(X, "cpu"))[:, ~below])
+    by_similarity = similar.scores(similar.encode(X, "cpu"), np.arange(40))
+    assert_array_equal(scores[:, below], by_similarity[:, below])
+    assert scorer.network is single.network
+
+
+def test_without_a_label_to_compare_a_hybrid_is_the_single_network():
+    single, _ = network()
+    scorer = HybridScorer(HeadScorer(single), None, np.zeros(4, dtype=bool))
+    scores = scorer.scores(scorer.encode(features(), "cpu"))
+    expected = single(torch.from_numpy(features().toarray())).detach()
+    assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_offsets_and_scale_are_those_of_the_logits():
+    _, siamese = network()
+    supports = np.random.default_rng(0).random((4, 1, 6), dtype=np.float32)
+    plain, encoded, labels = scorer_of(siamese, supports), torch.rand(7, 6), np.arange(4)
+    offsets = np.array([0.5, -1, 2, 0], dtype=np.float32)
+    moved = SimilarityScorer(siamese, supports, offsets, scale=3.0)
+    expected = 3 * plain.scores(encoded, labels) + offsets
+    assert_allclose(moved.scores(encoded, labels), expected, rtol=1e-6)
+    again = moved.calibrated(-2.0, 0.25)
+    assert_allclose(again.scores(encoded, labels), -2 * expected + 0.25, rtol=1e-5)
+    assert_allclose(moved.scores(encoded, labels), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("support", ["mean", "vote"])
 def test_scores_are_those_of_comparing_document_by_document(gated, support):
     _, siamese = network(gated=gated)
-    X, Y = features(), sparse.csr_array(np.random.default_rng(0).random((30, 4)) < 0.4)
+    X, Y = features(), indicators(30, 4, 0.4)
     rng = np.random.RandomState(0)
-    supports = support_vectors(siamese, X, Y, 5, support, rng, "cpu")
-    scores = SimilarityScorer(siamese, supports, "cpu").scores(
-        torch.from_numpy(siamese.represent(X, "cpu")), np.arange(4)
-    )
+    scorer = scorer_of(siamese, support_vectors(siamese, X, Y, 5, support, rng, "cpu"))
+    scores = scorer.scores(scorer.encode(X, "cpu"), np.arange(4))
     vectors = siamese(torch.from_numpy(X.toarray()))[0]
     chosen = draw_supports(Y, 5, np.random.RandomState(0))
     for i in range(30):
@@ -140,7 +202,7 @@ def test_a_vote_is_won_by_more_than_half():
     for n_near, n_all, won in [(1, 1, 1), (1, 2, 0), (2, 3, 1), (2, 4, 0), (3, 4, 1), (3, 5, 1)]:
         places = np.full((1, 5, 1), np.nan, dtype=np.float32)
         places[0, :n_all, 0] = [0.1] * n_near + [0.9] * (n_all - n_near)
-        scorer = SimilarityScorer(siamese, places, "cpu")
+        scorer = scorer_of(siamese, places)
         assert (scorer.scores(torch.zeros(1, 1), np.array([0])) > 0) == won
 
 
@@ -149,7 +211,7 @@ def test_votes_of_equal_supports_are_their_mean():
     one = np.random.default_rng(0).random((4, 1, 6)).astype(np.float32)
     encoded = torch.rand(7, 6)
     by_mean, by_vote = (
-        SimilarityScorer(siamese, supports, "cpu").scores(encoded, np.arange(4))
+        scorer_of(siamese, supports).scores(encoded, np.arange(4))
         for supports in (one, one.repeat(5, axis=1))
     )
     assert_array_equal(by_mean, by_vote)
@@ -168,17 +230,98 @@ def test_supports_have_the_label_and_are_all_there_is_of_a_rare_one():
     assert len(drawn) == 4
 
 
+def test_supports_are_vectors_of_documents_or_their_mean():
+    _, siamese = network(n_labels=3)
+    X = features(4)
+    Y = sparse.csr_array(np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]], dtype=np.float32))
+    each, mean = (
+        support_vectors(siamese, X, Y, 3, support, np.random.RandomState(0), "cpu")
+        for support in ("vote", "mean")
+    )
+    vectors = siamese.represent(X, "cpu")
+    assert each.shape == (3, 3, 6) and mean.shape == (3, 1, 6)
+    first = sorted(each[0, :2].tolist())
+    assert_array_equal(first, sorted(vectors[:2].tolist()))
+    assert_array_equal(each[1, 0], vectors[3])
+    assert np.isnan(each[0, 2:]).all() and np.isnan(each[1, 1:]).all() and np.isnan(each[2]).all()
+    assert_allclose(mean[:, 0], [vectors[:2].mean(axis=0), vectors[3], np.zeros(6)], rtol=1e-6)
+
+
 def test_matching_priors_lets_as_many_pass_as_have_the_label():
     _, siamese = network(n_labels=5, gated=False)
-    X, Y = features(200), sparse.csr_array(np.random.default_rng(0).random((200, 5)) < 0.2)
+    X, Y = features(200), indicators(200, 5, 0.2)
     supports = support_vectors(siamese, X, Y, 5, "mean", np.random.RandomState(0), "cpu")
-    scorer = SimilarityScorer(siamese, supports, "cpu")
-    raw = scorer.scores(scorer.encode(X), np.arange(5))
-    scorer.match_priors(X, Y, np.array([True, True, True, True, False]))
-    matched = scorer.scores(scorer.encode(X), np.arange(5))
-    assert_array_equal((matched > 0).sum(axis=0)[:4], Y.sum(axis=0)[:4])
-    assert_array_equal(matched[:, 4], raw[:, 4])
-    assert_allclose(np.diff(matched, axis=0), np.diff(raw, axis=0), atol=1e-6)
+    scorer, matched = scorer_of(siamese, supports), np.array([True, True, True, True, False])
+    shifted = scorer.matching_priors(Documents(X, Y), matched, "cpu")
+    encoded, labels = scorer.encode(X, "cpu"), np.arange(5)
+    raw, scores = scorer.scores(encoded, labels), shifted.scores(encoded, labels)
+    assert_array_equal((scores > 0).sum(axis=0)[:4], Y.sum(axis=0)[:4])
+    assert ((raw > 0).sum(axis=0)[:4] != Y.sum(axis=0)[:4]).all()
+    assert_array_equal(scores[:, 4], raw[:, 4])
+    assert_allclose(np.diff(scores, axis=0), np.diff(raw, axis=0), atol=1e-6)
+    for label in range(4):  # half-way between the last that passes and the first that does not
+        falling = np.sort(raw[:, label])[::-1]
+        n = int(Y[:, [label]].sum())
+        assert_allclose(shifted.offsets[label], -(falling[n - 1] + falling[n]) / 2, rtol=1e-5)
+
+
+def test_a_label_of_all_documents_passes_for_all():
+    _, siamese = network(n_labels=1)
+    X, Y = features(20), indicators(20, 1, 1.0)
+    supports = support_vectors(siamese, X, Y, 5, "mean", np.random.RandomState(0), "cpu")
+    scorer = scorer_of(siamese, supports).matching_priors(Documents(X, Y), np.array([True]), "cpu")
+    scores = scorer.scores(scorer.encode(X, "cpu"), np.array([0]))
+    assert (scores > -1e-6).all() and (scores > 1e-6).sum() == 19
+
+
+# ------------------------------------------------------------------------- log-odds of scores
+
+
+def scored_pairs(scores, is_true):
+    labels = np.zeros(len(scores), dtype=int)
+    return ScoredPairs(labels, np.asarray(scores), np.asarray(is_true), np.array([sum(is_true)]))
+
+
+@pytest.mark.parametrize(
+    "slope, intercept, spread",
+    [(2.0, -3.0, 1.0), (0.4, -1.0, 1.0), (10.0, -2.0, 0.1), (0.02, -2.0, 50.0)],
+)
+def test_platt_scaling_finds_the_logistic_that_made_the_pairs(slope, intercept, spread):
+    rng = np.random.default_rng(0)
+    scores = spread * rng.normal(size=100_000)
+    is_true = rng.random(100_000) < expit(slope * scores + intercept)
+    found = platt_scaling(scored_pairs(scores, is_true))
+    assert_allclose(found, [slope, intercept], rtol=0.04)
+
+
+def test_platt_scaling_is_the_logistic_regression_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(3, 0.5, size=300)
+    is_true = rng.random(300) < expit(2 * scores - 7)
+    slope, intercept = platt_scaling(scored_pairs(scores, is_true))
+    scale = scores.std()  # the slope, in standard deviations, has a ridge of 1
+    model = LogisticRegression(C=1.0, tol=1e-10).fit(scores[:, None] / scale, is_true)
+    assert_allclose([slope, intercept], [model.coef_[0, 0] / scale, model.intercept_[0]], rtol=1e-4)
+    assert_allclose(expit(slope * scores + intercept).sum(), is_true.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scores, is_true",
+    [
+        ([0.1, 0.2, 0.3, 0.4], [True, True, False, False]),
+        ([0.1, 0.2, 0.3], [False, False, False]),
+        ([0.1, 0.2, 0.3], [True, True, True]),
+        ([], []),
+    ],
+    ids=["higher scores are less likely", "none is true", "all are true", "no pairs"],
+)
+def test_scores_that_say_nothing_are_left_as_they_are(scores, is_true):
+    assert platt_scaling(scored_pairs(scores, np.array(is_true, dtype=bool))) == (1.0, 0.0)
+
+
+def test_separated_scores_have_a_finite_slope():
+    slope, intercept = platt_scaling(scored_pairs([1.0, 2, 3, 4], [False, False, True, True]))
+    assert 0 < slope < 10 and abs(slope * 2.5 + intercept) < 1e-6
 
 
 # ---------------------------------------------------------------------------------- training

@@ -1,5 +1,7 @@
 """TReaderXMLClassifier: neighbours that nobody may see, hierarchies, label texts, settings."""
 
+import copy
+
 import joblib
 import numpy as np
 import pytest
@@ -18,15 +20,17 @@ from skorch.callbacks import Callback
 from torch.nn import functional
 
 from skmltc import TReaderXMLClassifier, base
+from skmltc._networks import Trainer, seeded_torch
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
+from skmltc.decision import Documents
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
 from skmltc.labels import check_label_parents, parents_from_edges
+from skmltc.losses import FocalLoss
 from skmltc.metrics import RankingScorer
-from skmltc.model_selection import MultilabelStratifiedKFold
+from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
 from skmltc.text import TokenSequenceVectorizer
-from skmltc.treader_xml import _estimator as treader_xml
-from skmltc.treader_xml._network import READINGS
+from skmltc.treader_xml._network import POOLINGS, READINGS, ReadingScorer, fit_mixture
 from skmltc.treader_xml._scopes import ScopeRetriever, token_tfidf, with_parents
 
 KINDS = {"features": BagEncoder(hidden_dims=(16,)), "tokens": WordEmbedding(embedding_dim=16)}
@@ -76,14 +80,35 @@ def scores(fitted, X):
 
 def spy(monkeypatch):
     """Arguments of each training."""
-    trainings, train_network = [], treader_xml.train_network
+    trainings, train = [], Trainer.train
 
-    def train(network, loss, dataset, **settings):
-        trainings.append(Bunch(network=network, loss=loss, dataset=dataset, **settings))
-        return train_network(network, loss, dataset, **settings)
+    def look(self, network, loss, dataset, stop_by=None):
+        trainings.append(Bunch(loss=loss, dataset=dataset, stop_by=stop_by))
+        return train(self, network, loss, dataset, stop_by)
 
-    monkeypatch.setattr(treader_xml, "train_network", train)
+    monkeypatch.setattr(Trainer, "train", look)
     return trainings
+
+
+def train_undecided(estimator, X, Y, seed):
+    """What `fit` trains, before it decides: all documents as they were read, and a `Trained`."""
+    checker = copy.copy(estimator)
+    problem = estimator._learn(X, Y, checker)
+    documents, _ = estimator._read(problem, X, Y, None, None, checker)
+    return documents, estimator._train(problem, documents, None, seed, label_tokens=None)
+
+
+def neighbour_sets(fitted):
+    """Labels, with parents, of the documents that are looked up."""
+    return fitted.scorer_.retriever.label_sets.toarray()
+
+
+def scopes_alone(fitted, X, Y):
+    """Scope sets of documents, looked up among these documents alone."""
+    retriever, n_rows = fitted.scorer_.retriever, fitted.scorer_.retriever.label_sets.shape[1]
+    parts = clone(retriever.vectorizer), clone(retriever.neighbors), retriever.n_neighbors
+    parents = check_label_parents(None, n_rows)
+    return ScopeRetriever.fit(*parts, Documents(X, Y), parents)[1].toarray()
 
 
 # ------------------------------------------------------------------------------------ learning
@@ -122,6 +147,33 @@ def test_two_fits_with_one_seed_are_equal(kind, corpus):
     assert not np.allclose(first, other)
 
 
+@EACH_KIND
+def test_a_fold_is_trained_as_the_same_documents_are_alone(kind, corpus):
+    """With the same seed, whatever was drawn in between; it has the mixture of the first."""
+    stopping = {"early_stopping": True, "validation_fraction": 0.25, "patience": 1}
+    estimator = model(kind, max_epochs=6, lr=0.05, **stopping)
+    documents, trained = train_undecided(estimator, corpus.X[kind], corpus.Y, seed=5)
+    fold = documents[np.unique([*range(100), corpus.X[kind].max(axis=1).argmax()])]
+    with seeded_torch(0):
+        first = estimator._retrain(fold, trained.plan, 7)
+        torch.rand(11)
+        again = estimator._retrain(fold, trained.plan, 7)
+    losses = [row["valid_loss"] for row in trained.attributes["history_"]]
+    n_epochs = 1 + int(np.argmin(losses))
+    assert n_epochs < len(losses), "the best epoch should not be the last one here"
+    alone = model(kind, max_epochs=n_epochs, lr=0.05, random_state=7).fit(fold.X, fold.Y)
+    labels, encoded = np.arange(12), alone.scorer_.encode(corpus.X_test[kind], "cpu")
+    expected = alone.scorer_.evidence(encoded, labels)
+    for scorer in (first, again):
+        encoded = scorer.encode(corpus.X_test[kind], "cpu")
+        for part, same in zip(scorer.evidence(encoded, labels), expected, strict=True):
+            assert_array_equal(part, same)
+        assert scorer.mixture == trained.scorer.mixture is not None
+    other = estimator._retrain(fold, trained.plan, 8)
+    read, _ = other.evidence(other.encode(corpus.X_test[kind], "cpu"), labels)
+    assert (read != expected[0]).any()
+
+
 @pytest.mark.parametrize("kind", KINDS | MORE)
 def test_scores_do_not_depend_on_the_batch(kind, corpus, monkeypatch):
     X = corpus.X_test[kind]
@@ -155,26 +207,26 @@ def test_validation_documents_are_nobodys_neighbours(kind, given, corpus, monkey
     part = (X[150:], Y[150:]) if given else ()
     X, Y = (X[:150], Y[:150]) if given else (X, Y)
     settings = {"early_stopping": True, "validation_fraction": 0.25}
-    fitted = model(kind, **settings).fit(X, Y, *part)
-    dataset, validation = trainings[0].dataset, trainings[0].validation
-    assert len(dataset) == 150 and len(validation) == 50
-    assert_array_equal(fitted.retriever_.label_sets.toarray(), dataset.Y.toarray())
-    assert_array_equal(dataset.side_inputs.toarray(), fitted.retriever_.training_scopes.toarray())
-    expected = fitted.retriever_.scopes(validation.X)
-    assert_allclose(validation.side_inputs.toarray(), expected.toarray(), rtol=1e-5)
+    fitted = model(kind, max_epochs=1, **settings).fit(X, Y, *part)
+    dataset, stop_by = trainings[0].dataset, trainings[0].stop_by
+    assert len(dataset) == 150 and len(stop_by) == 50
+    assert_array_equal(neighbour_sets(fitted), dataset.Y.toarray())
+    expected = scopes_alone(fitted, dataset.X, dataset.Y)
+    assert_array_equal(dataset.side_inputs.toarray(), expected)
+    expected = fitted.scorer_.retriever.scopes(stop_by.X)
+    assert_allclose(stop_by.side_inputs.toarray(), expected.toarray(), rtol=1e-5)
 
 
 def test_documents_held_out_to_decide_are_nobodys_neighbours(corpus, monkeypatch):
-    taken_in, fit = [], ScopeRetriever.fit
-
-    def look(self, X, Y, parents):
-        taken_in.append(X.shape[0])
-        return fit(self, X, Y, parents)
-
-    monkeypatch.setattr(ScopeRetriever, "fit", look)
-    model(threshold="tuned_low").fit(corpus.X["features"], corpus.Y)
-    assert taken_in[0] == 200 and len(taken_in) == 4
-    assert sum(taken_in[1:]) == 400 and max(taken_in[1:]) < 140  # two thirds, three times
+    """A document of a fold has its neighbours among the two thirds that are trained on."""
+    trainings, X, Y = spy(monkeypatch), corpus.X["features"], corpus.Y
+    fitted = model(threshold="frequency", max_epochs=1).fit(X, Y)
+    n_documents = [len(training.dataset) for training in trainings]
+    assert n_documents[0] == 200 and len(trainings) == 4
+    assert sum(n_documents[1:]) == 400 and max(n_documents[1:]) < 140
+    for training in trainings:
+        expected = scopes_alone(fitted, training.dataset.X, training.dataset.Y)
+        assert_array_equal(training.dataset.side_inputs.toarray(), expected)
 
 
 class Anybody(BaseEstimator):
@@ -200,13 +252,50 @@ def test_without_teacher_and_votes_neighbours_do_not_matter(kind, corpus):
         )
         before = scores(fitted, X_test)
         retrieved = not np.array_equal(before, scores(other, X_test))
-        fitted.retriever_.label_sets = fitted.retriever_.label_sets[::-1]
+        retriever = fitted.scorer_.retriever
+        retriever.label_sets = retriever.label_sets[::-1]
         shuffled = not np.array_equal(before, scores(fitted, X_test))
         return retrieved, shuffled
 
     assert differs(teacher=False, votes=False) == (False, False)
     assert differs(teacher=True, votes=False) == (True, True)
     assert differs(teacher=False, votes=True) == (True, True)
+
+
+# ----------------------------------------------------------------------------- mixture of votes
+
+
+@EACH_KIND
+def test_votes_are_weighed_on_a_validation_part_that_is_given(kind, corpus):
+    X, Y, part = corpus.X[kind], corpus.Y, (corpus.X_test[kind], corpus.Y_test)
+    fitted = model(kind).fit(X, Y, *part)
+    unseen, seen = (fit_mixture(fitted.scorer_, Documents(*of), "cpu") for of in (part, (X, Y)))
+    assert fitted.scorer_.mixture == unseen is not None
+    assert not np.allclose(unseen, seen, rtol=0.1)
+
+
+@EACH_KIND
+def test_votes_are_weighed_on_documents_that_were_spared(kind, corpus):
+    X, Y = corpus.X[kind], corpus.Y
+    fitted = model(kind, early_stopping=True, validation_fraction=0.25).fit(X, Y)
+    rows = np.arange(200)
+    _, held, _, _ = multilabel_train_test_split(rows, Y, test_size=0.25, random_state=0)
+    expected = fit_mixture(fitted.scorer_, Documents(X[held], Y[held]), "cpu")
+    assert fitted.scorer_.mixture == expected is not None
+
+
+@EACH_KIND
+@pytest.mark.parametrize("setting", [{"votes": False}, {"early_stopping": False}], ids=str)
+def test_without_votes_or_unseen_documents_there_is_no_mixture(kind, setting, corpus):
+    X, X_test = corpus.X[kind], corpus.X_test[kind]
+    settings = {"early_stopping": True, "validation_fraction": 0.25, "max_epochs": 1}
+    fitted = model(kind, **settings | setting).fit(X, corpus.Y)
+    assert fitted.scorer_.mixture is None
+    read, votes = fitted.scorer_.evidence(fitted.scorer_.encode(X_test, "cpu"), np.arange(12))
+    weight = fitted.module_.vote_weight
+    expected = read if weight is None else read + weight.item() * votes
+    assert (weight is None) == ("votes" in setting)
+    assert_allclose(scores(fitted, X_test), expected, rtol=1e-6)
 
 
 # ----------------------------------------------------------------------------------- retrieval
@@ -218,22 +307,25 @@ def test_another_search_for_neighbours(kind, corpus):
     search = NearestNeighbors(metric="cosine")
     ours, theirs = (model(kind, retrieval=r).fit(X, corpus.Y) for r in ("tfidf", search))
     assert_allclose(scores(theirs, X_test), scores(ours, X_test), atol=1e-3)
-    assert theirs.retriever_.neighbors is not search and not hasattr(search, "n_samples_fit_")
+    neighbors = theirs.scorer_.retriever.neighbors
+    assert isinstance(neighbors, NearestNeighbors) and neighbors is not search
+    assert not hasattr(search, "n_samples_fit_")
 
 
 @pytest.mark.parametrize("kind", ["tokens", *MORE])
-def test_retrieval_by_the_means_of_word_vectors_before_training(kind, corpus):
-    X = corpus.X[kind]
+def test_retrieval_by_the_means_of_word_vectors_before_training(kind, corpus, monkeypatch):
+    trainings, X = spy(monkeypatch), corpus.X[kind]
     fitted = model(kind, retrieval="embedding").fit(X, corpus.Y)
     trained = fitted.module_.body.reader.encoder.embedding.weight.detach().numpy()
-    table = fitted.retriever_.vectorizer.table
+    table = fitted.scorer_.retriever.vectorizer.table
     assert 0 < np.abs(table - trained).max() < 0.1
     known = (X > 1)[:, :, None]
     means = (table[X] * known).sum(axis=1) / known.sum(axis=1)
     nearest = NearestNeighbors(n_neighbors=5, metric="cosine").fit(means)
     of_each = nearest.kneighbors(return_distance=False)
     expected = [corpus.Y[rows].sum(axis=0) > 0 for rows in of_each]
-    assert np.mean((fitted.retriever_.training_scopes.toarray() > 0) == expected) > 0.999
+    scopes = trainings[0].dataset.side_inputs.toarray() > 0
+    assert np.mean(scopes == expected) > 0.999
 
 
 # --------------------------------------------------------------------------------- hierarchies
@@ -249,7 +341,7 @@ def test_a_hierarchy_in_every_form(corpus):
     fitted = [model(label_parents=form).fit(X, Y) for form in forms]
     assert len(children)
     for one in fitted:
-        assert_array_equal(one.retriever_.label_sets.toarray(), with_parents(Y, matrix).toarray())
+        assert_array_equal(neighbour_sets(one), with_parents(Y, matrix).toarray())
         assert_array_equal(scores(one, X), scores(fitted[0], X))
 
 
@@ -261,7 +353,7 @@ def test_parents_that_are_no_labels(kind, corpus):
     fitted = model(kind, label_parents=column).fit(X, Y)
     parents = [Y[:, :6].sum(axis=1) > 0, Y[:, 6:].sum(axis=1) > 0]
     expected = np.column_stack([Y.toarray(), *parents])
-    assert_array_equal(fitted.retriever_.label_sets.toarray(), expected)
+    assert_array_equal(neighbour_sets(fitted), expected)
     described = fitted.module_.body.teacher.descriptions
     assert described.shape[0] == 14 and (described != 0).all()
     assert scores(fitted, X).shape == (200, 12) and fitted.predict(X).shape == (200, 12)
@@ -324,6 +416,34 @@ def test_texts_of_labels_as_features(form, corpus):
     assert_array_equal(found[4], own[4])
 
 
+def stored(matrix):
+    """Copies of what an array or a sparse matrix holds."""
+    parts = (matrix.data, matrix.indices, matrix.indptr) if sparse.issparse(matrix) else (matrix,)
+    return [np.copy(part) for part in parts]
+
+
+@EACH_KIND
+def test_fit_changes_none_of_its_arguments(kind, corpus):
+    """Texts with padding in front, new words, empty rows; features in no order of columns."""
+    X, Y, parents = corpus.X[kind].copy(), corpus.Y.copy(), np.array(corpus.made.label_parents)
+    if kind == "tokens":
+        texts = np.array([[0, 5, 7], [X.max() + 9, 3, 2], [0, 0, 0], [1, 1, 1]] * 3)
+    else:
+        ends = np.arange(0, 25, 2)
+        texts = sparse.csr_array(
+            (np.linspace(0.1, 0.9, 24, dtype=np.float32), np.tile([9, 4], 12), ends),
+            shape=(12, X.shape[1]),
+        )
+    arguments = [X, Y, texts, parents]
+    before = [stored(argument) for argument in arguments]
+    settings = {"early_stopping": True, "validation_fraction": 0.25, "max_epochs": 1}
+    fitted = model(kind, label_parents=parents, **settings).fit(X, Y, label_tokens=texts)
+    fitted.predict(X)
+    for argument, parts in zip(arguments, before, strict=True):
+        for now, then in zip(stored(argument), parts, strict=True):
+            assert_array_equal(now, then)
+
+
 @pytest.mark.parametrize("searched", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_texts_of_labels_go_through_a_pipeline(kind, searched, corpus):
@@ -344,47 +464,113 @@ def test_texts_of_labels_go_through_a_pipeline(kind, searched, corpus):
     assert_array_equal(descriptions(pipeline[1])[:, 0], ids)
 
 
+# ------------------------------------------------------------------------------ what settings do
+
+
+def fit_briefly(kind, corpus, **settings):
+    return model(kind, **{"max_epochs": 1, **settings}).fit(corpus.X[kind], corpus.Y)
+
+
+@EACH_KIND
+@pytest.mark.parametrize("reading", READINGS)
+def test_teacher_and_text_have_the_layers_of_the_reading(kind, reading, corpus):
+    body = fit_briefly(kind, corpus, reading=reading).module_.body
+    for part in (body.read_text, body.read_teacher):
+        assert "+".join(part.steps) == reading
+        kinds = ["mmhsa" if layer.masked else "mhsa" for layer in part.layers]
+        assert kinds == [step for step in reading.split("+") if step != "residual"]
+    assert body.interaction.masked
+
+
+@EACH_KIND
+def test_without_a_reading_the_interaction_alone_attends(kind, corpus):
+    body = fit_briefly(kind, corpus, reading=None).module_.body
+    attentions = [name for name, _ in body.named_parameters() if name.endswith("inputs.weight")]
+    assert attentions == ["interaction.inputs.weight"]
+
+
+@EACH_KIND
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_joint_sequence_is_pooled_as_set(kind, pooling, corpus):
+    states, mask = torch.tensor([[[1.0], [5.0], [3.0], [9.0]]]), torch.tensor([[1, 1, 1, 0]]) > 0
+    pooled = fit_briefly(kind, corpus, pooling=pooling).module_.body.pool(states, mask)
+    assert pooled.item() == {"mean": 3, "max": 5, "last": 3}[pooling]
+
+
+@EACH_KIND
+@pytest.mark.parametrize("n_heads", [1, 3])
+def test_every_attention_has_the_heads_of_the_setting(kind, n_heads, corpus):
+    """With a dimension of 16 three heads are of 5 numbers each."""
+    body = fit_briefly(kind, corpus, n_heads=n_heads).module_.body
+    layers = [*body.read_text.layers, *body.read_teacher.layers, body.interaction]
+    assert [layer.n_heads for layer in layers] == [n_heads] * 5
+    assert {tuple(layer.output.weight.shape) for layer in layers} == {(16, {1: 16, 3: 15}[n_heads])}
+
+
+@EACH_KIND
+def test_sizes_are_those_of_the_settings(kind, corpus):
+    fitted = fit_briefly(kind, corpus, description_length=3, bottleneck_dim=7)
+    assert descriptions(fitted).shape == (12, 3)
+    assert fitted.module_.body.bottleneck.weight.shape == (7, 16)
+    assert fitted.module_.head.weight.shape == (12, 7)
+
+
+@EACH_KIND
+@pytest.mark.parametrize("n_neighbors", [2, 9])
+def test_a_scope_has_the_labels_of_so_many_neighbours(kind, n_neighbors, corpus, monkeypatch):
+    """Each document has a label of its own."""
+    trainings, Y = spy(monkeypatch), sparse.csr_array(np.eye(200))
+    fitted = model(kind, max_epochs=1, n_neighbors=n_neighbors).fit(corpus.X[kind], Y)
+    scopes = fitted.scorer_.retriever.scopes(corpus.X_test[kind])
+    for found in (trainings[0].dataset.side_inputs, scopes):
+        assert_array_equal(np.diff(found.indptr), n_neighbors)
+
+
+@EACH_KIND
+def test_the_loss_is_that_of_the_setting(kind, corpus, monkeypatch):
+    trainings = spy(monkeypatch)
+    fit_briefly(kind, corpus, loss="focal")
+    Y = torch.from_numpy(corpus.Y.toarray()).float()
+    logits = torch.linspace(-9, 9, Y.numel()).view(Y.shape)
+    expected = FocalLoss().build(corpus.Y)(logits, Y)
+    assert_allclose(trainings[0].loss(logits, Y), expected, rtol=1e-6)
+
+
+def rates(fitted):
+    """Learning rates that the parameters started at."""
+    groups = fitted.net_.optimizer_.param_groups
+    rate = {id(p): group["initial_lr"] for group in groups for p in group["params"]}
+    return {name: rate[id(p)] for name, p in fitted.net_.module_.named_parameters()}
+
+
+@EACH_KIND
+@pytest.mark.parametrize("given", [2e-2, 3e-4])
+def test_all_parameters_learn_at_a_rate_that_is_given(kind, given, corpus):
+    fitted = fit_briefly(kind, corpus, lr=given, weight_decay=0.7)
+    assert set(rates(fitted).values()) == {given}
+    assert {g["weight_decay"] for g in fitted.net_.optimizer_.param_groups} == {0.7}
+
+
+@EACH_KIND
+def test_attentions_learn_at_a_thousandth_at_most(kind, corpus):
+    """The rest at the encoder's own rate: 0.002 on tokens; 0.01 is too much, so 0.003."""
+    for name, rate in rates(fit_briefly(kind, corpus, lr="auto")).items():
+        attends = name.startswith(("body.read_", "body.interaction."))
+        assert_allclose(rate, 1e-3 if attends else {"features": 3e-3, "tokens": 2e-3}[kind])
+
+
 # ------------------------------------------------------------------------------ scikit-learn's
 
 
 @EACH_KIND
-def test_grid_search(kind, corpus):
+def test_a_grid_search_finds_the_setting_that_must_win(kind, corpus):
+    """Not the neighbours at random, nor the words that are nearly all dropped."""
     layer = "dropout" if kind == "features" else "embedding_dropout"
     folds, scoring = MultilabelStratifiedKFold(2), RankingScorer("ndcg", k=5)
-    for grid in (
-        {"n_neighbors": [2, 9], "loss": ["bce", "focal"]},
-        {f"encoder__{layer}": [0.0, 0.3], "reading": [None, "mmhsa+mhsa"]},
-    ):
-        search = GridSearchCV(model(kind, max_epochs=1), grid, scoring=scoring, cv=folds)
-        search.fit(corpus.X[kind], corpus.Y)
-        assert set(search.best_params_) == set(grid)
-        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-        assert len(set(search.cv_results_["mean_test_score"])) > 1
-
-
-@EACH_KIND
-@pytest.mark.parametrize(
-    "setting",
-    [
-        *({"reading": reading} for reading in [None, *READINGS[1:]]),
-        {"votes": False},
-        {"pooling": "max"},
-        {"pooling": "last"},
-        {"description_length": 1},
-        {"n_heads": 1},
-        {"n_neighbors": 50},
-        {"loss": "focal"},
-        {"weight_decay": 3.0},
-    ],
-    ids=str,
-)
-def test_settings_change_the_scores(kind, setting, corpus):
-    X, X_test = corpus.X[kind], corpus.X_test[kind]
-    reading = {"reading": READINGS[0], "pooling": "mean", "description_length": 2}
-    usual = model(kind, max_epochs=1, **reading)
-    found = scores(clone(usual).set_params(**setting).fit(X, corpus.Y), X_test)
-    assert np.isfinite(found).all()
-    assert not np.allclose(found, scores(usual.fit(X, corpus.Y), X_test), atol=1e-6)
+    grid = {"retrieval": [Anybody(), "tfidf"], f"encoder__{layer}": [0.0, 0.99]}
+    search = GridSearchCV(model(kind, lr=0.02, max_epochs=3), grid, scoring=scoring, cv=folds)
+    search.fit(corpus.X[kind], corpus.Y)
+    assert search.best_params_ == {"retrieval": "tfidf", f"encoder__{layer}": 0.0}
 
 
 def test_nested_parameters_of_named_parts(corpus):
@@ -408,13 +594,13 @@ def test_it_survives_joblib(kind, corpus, tmp_path):
 def test_the_best_labels_come_without_a_dense_matrix(corpus, monkeypatch):
     X = corpus.X_test["tokens"]
     fitted, sizes = model("tokens").fit(corpus.X["tokens"], corpus.Y), []
-    proba, score = fitted.predict_proba(X), TReaderXMLClassifier._score
+    proba, encode = fitted.predict_proba(X), ReadingScorer.encode
 
-    def look(self, block):
-        sizes.append(block.shape[0])
-        return score(self, block)
+    def look(self, X, device):
+        sizes.append(X.shape[0])
+        return encode(self, X, device)
 
-    monkeypatch.setattr(TReaderXMLClassifier, "_score", look)
+    monkeypatch.setattr(ReadingScorer, "encode", look)
     monkeypatch.setattr(base, "_SCORES_AT_A_TIME", 12 * 20)
     top = fitted.predict_topk(X, 3)
     assert sizes == [20] * 5 and top.nnz == 300
@@ -430,7 +616,7 @@ class InterruptInSecondEpoch(Callback):
 
 @EACH_KIND
 def test_an_interrupted_fit_is_a_fitted_model(kind, corpus):
-    stopped = model(kind, callbacks=[InterruptInSecondEpoch()], threshold="tuned_low", max_epochs=3)
+    stopped = model(kind, callbacks=[InterruptInSecondEpoch()], threshold="frequency", max_epochs=3)
     with pytest.warns(UserWarning, match="interrupted in epoch 2 of 3. The last weights") as caught:
         stopped.fit(corpus.X[kind], corpus.Y)
     assert len(caught) == 1
@@ -441,19 +627,18 @@ def test_an_interrupted_fit_is_a_fitted_model(kind, corpus):
 def test_a_label_without_documents_is_never_predicted(corpus):
     X, Y = corpus.X["features"], sparse.hstack([corpus.Y, sparse.csr_array((200, 1))])
     with pytest.warns(LabelWarning, match="no training document"):
-        fitted = model(threshold="tuned_low").fit(X, Y)
+        fitted = model(threshold="frequency").fit(X, Y)
     assert np.isposinf(fitted.threshold_[12]) and not descriptions(fitted)[12].any()
     assert np.isfinite(scores(fitted, corpus.X_test["features"])).all()
 
 
-def test_more_neighbours_than_documents_are_all_of_them(corpus):
-    X, Y = corpus.X["features"], corpus.Y
+def test_more_neighbours_than_documents_are_all_of_them(corpus, monkeypatch):
+    trainings, X, Y = spy(monkeypatch), corpus.X["features"], corpus.Y
     with pytest.warns(UserWarning, match="n_neighbors must be less than .*, 200. Got 200 instead"):
-        many = model(n_neighbors=200).fit(X, Y)
-    few = model(n_neighbors=199).fit(X, Y)
-    assert_array_equal(
-        many.retriever_.training_scopes.toarray(), few.retriever_.training_scopes.toarray()
-    )
+        model(n_neighbors=200).fit(X, Y)
+    model(n_neighbors=199).fit(X, Y)
+    many, few = (training.dataset.side_inputs.toarray() for training in trainings)
+    assert_array_equal(many, few)
 
 
 # -------------------------------------------------------------------------------------- errors

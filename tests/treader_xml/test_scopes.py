@@ -11,10 +11,10 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import FunctionTransformer, normalize
 
+from skmltc.decision import Documents
 from skmltc.labels import check_label_parents
 from skmltc.neighbors import CosineNeighbors
 from skmltc.treader_xml._scopes import (
-    _SMOOTHING,
     MeanEmbedding,
     ScopeRetriever,
     TokenCounts,
@@ -48,9 +48,11 @@ def flat(n_labels):
     return check_label_parents(None, n_labels)
 
 
-def retriever(n_neighbors=5, neighbors=None):
-    return ScopeRetriever(
-        FunctionTransformer(), neighbors or CosineNeighbors(device="cpu"), n_neighbors
+def fit(X, Y, parents, n_neighbors=5, neighbors=None):
+    """What finds the scope sets of other documents, and those of the documents themselves."""
+    neighbors = neighbors or CosineNeighbors(device="cpu")
+    return ScopeRetriever.fit(
+        FunctionTransformer(), neighbors, n_neighbors, Documents(X, Y), parents
     )
 
 
@@ -159,7 +161,7 @@ def test_parents_are_added_once_and_no_grandparents():
 @SEEDS
 @FEW
 def test_label_sets_in_loops(seed):
-    """With several parents a label, and rows beyond the labels."""
+    """With several parents per label, and rows beyond the labels."""
     rng = np.random.RandomState(seed)
     Y, n_rows = labels(rng), 9
     parents = sparse.csr_array(np.triu(rng.rand(n_rows, n_rows) < 0.2, k=1).astype(np.float32))
@@ -196,7 +198,7 @@ def scopes_in_loops(X, label_sets, queries, n_neighbors, own=False):
             votes = sum(cosines[j] for j in near if sets[j, label])
             if votes:
                 share = votes / sum(cosines[j] for j in near)
-                scopes[i, label] = math.log(1 + share / (_SMOOTHING * prior))
+                scopes[i, label] = math.log(1 + share / (4 * prior))
     return scopes
 
 
@@ -206,13 +208,14 @@ def test_scopes_in_loops(seed, n_neighbors):
     rng = np.random.RandomState(seed)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
     parents = check_label_parents([2, 2, 6, -1, 6, -1, -1], n_labels=6)
-    found = retriever(n_neighbors).fit(X, Y, parents)
+    retriever, training_scopes = fit(X, Y, parents, n_neighbors)
     sets = with_parents(Y, parents)
+    assert_array_equal(retriever.label_sets.toarray(), sets.toarray())
     expected = scopes_in_loops(X, sets, X, n_neighbors, own=True)
-    assert_allclose(found.training_scopes.toarray(), expected, rtol=1e-5, atol=1e-6)
+    assert_allclose(training_scopes.toarray(), expected, rtol=1e-5, atol=1e-6)
     expected = scopes_in_loops(X, sets, queries, n_neighbors)
-    assert_allclose(found.scopes(queries).toarray(), expected, rtol=1e-5, atol=1e-6)
-    assert found.training_scopes.shape == (30, 7) and found.training_scopes.dtype == np.float32
+    assert_allclose(retriever.scopes(queries).toarray(), expected, rtol=1e-5, atol=1e-6)
+    assert training_scopes.shape == (30, 7) and training_scopes.dtype == np.float32
 
 
 def test_scopes_are_the_labels_of_the_neighbours_with_parents():
@@ -220,11 +223,11 @@ def test_scopes_are_the_labels_of_the_neighbours_with_parents():
     X = sparse.csr_array(np.array([[1, 0, 0.1], [1, 0, 0.2], [0, 1, 0.1]], dtype=np.float32))
     Y = sparse.csr_array(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32))
     query = sparse.csr_array(np.array([[0, 1, 0]], dtype=np.float32))
-    alone = retriever(1).fit(X, Y, flat(3))
-    assert sets_of(alone.training_scopes) == [{1}, {0}, {1}]
+    alone, training_scopes = fit(X, Y, flat(3), 1)
+    assert sets_of(training_scopes) == [{1}, {0}, {1}]
     assert sets_of(alone.scopes(query)) == [{2}]
-    nested = retriever(1).fit(X, Y, check_label_parents([-1, 3, 0, -1], n_labels=3))
-    assert sets_of(nested.training_scopes) == [{1, 3}, {0}, {1, 3}]
+    nested, training_scopes = fit(X, Y, check_label_parents([-1, 3, 0, -1], n_labels=3), 1)
+    assert sets_of(training_scopes) == [{1, 3}, {0}, {1, 3}]
     assert sets_of(nested.scopes(query)) == [{0, 2}]
 
 
@@ -234,7 +237,7 @@ def test_no_document_is_its_own_neighbour(n_neighbors):
     rng = np.random.RandomState(0)
     X, order = features(rng), rng.permutation(30)
     Y = sparse.csr_array(np.eye(30, dtype=np.float32)[order])
-    scopes = retriever(n_neighbors).fit(X, Y, flat(30)).training_scopes.toarray()
+    scopes = fit(X, Y, flat(30), n_neighbors)[1].toarray()
     assert not scopes[np.arange(30), order].any()
     n_found = (scopes > 0).sum(axis=1)
     assert n_found.min() > 0 and n_found.max() == min(n_neighbors, 29)
@@ -246,7 +249,7 @@ def test_duplicates_of_a_document_are_neighbours_the_document_is_not(n_neighbors
     X = features(np.random.RandomState(0), 20)
     X = sparse.csr_array(sparse.vstack([X[[3] * 10], X]))
     Y = sparse.csr_array(np.eye(30, dtype=np.float32))
-    scopes = retriever(n_neighbors).fit(X, Y, flat(30)).training_scopes[:10].toarray() > 0
+    scopes = fit(X, Y, flat(30), n_neighbors)[1][:10].toarray() > 0
     assert not scopes.diagonal().any()
     assert_array_equal(scopes.sum(axis=1), n_neighbors)
     equal = np.append(np.arange(10), 13)  # the fourth row of the others is one more
@@ -257,18 +260,18 @@ def test_documents_without_a_word_have_empty_scopes():
     X = features(np.random.RandomState(0)).tolil()
     X[[4, 9]] = 0
     X, Y = sparse.csr_array(X), labels(np.random.RandomState(1))
-    found = retriever().fit(X, Y, flat(6))
-    assert np.diff(found.training_scopes.indptr)[[4, 9]].sum() == 0
-    assert found.scopes(sparse.csr_array((2, 8), dtype=np.float32)).nnz == 0
-    assert np.isfinite(found.training_scopes.data).all()
+    retriever, training_scopes = fit(X, Y, flat(6))
+    assert np.diff(training_scopes.indptr)[[4, 9]].sum() == 0
+    assert retriever.scopes(sparse.csr_array((2, 8), dtype=np.float32)).nnz == 0
+    assert np.isfinite(training_scopes.data).all()
 
 
 @pytest.mark.parametrize("n_neighbors", [29, 30, 31, 1000])
 def test_more_neighbours_than_documents_are_all_of_them(n_neighbors):
     rng = np.random.RandomState(0)
     X, Y = features(rng), labels(rng)
-    many, all_others = (retriever(n).fit(X, Y, flat(6)) for n in (n_neighbors, 29))
-    assert_array_equal(many.training_scopes.toarray(), all_others.training_scopes.toarray())
+    (many, of_many), (_, of_all_others) = (fit(X, Y, flat(6), n) for n in (n_neighbors, 29))
+    assert_array_equal(of_many.toarray(), of_all_others.toarray())
     expected = scopes_in_loops(X, Y, X, n_neighbors)
     assert_allclose(many.scopes(X).toarray(), expected, rtol=1e-5, atol=1e-6)
 
@@ -276,11 +279,10 @@ def test_more_neighbours_than_documents_are_all_of_them(n_neighbors):
 def test_neighbours_of_another_library_give_the_same():
     rng = np.random.RandomState(0)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
-    ours, theirs = (
-        retriever(4, neighbors).fit(X, Y, flat(6))
-        for neighbors in (None, NearestNeighbors(metric="cosine"))
+    (ours, of_ours), (theirs, of_theirs) = (
+        fit(X, Y, flat(6), 4, neighbors) for neighbors in (None, NearestNeighbors(metric="cosine"))
     )
-    assert_allclose(theirs.training_scopes.toarray(), ours.training_scopes.toarray(), rtol=1e-5)
+    assert_allclose(of_theirs.toarray(), of_ours.toarray(), rtol=1e-5)
     assert_allclose(theirs.scopes(queries).toarray(), ours.scopes(queries).toarray(), rtol=1e-5)
 
 
@@ -289,6 +291,7 @@ class Lossy:
 
     def fit(self, X):
         self.exact = CosineNeighbors(device="cpu").fit(X)
+        return self
 
     def kneighbors(self, X, n_neighbors):
         distances, indices = self.exact.kneighbors(X, n_neighbors)
@@ -299,7 +302,7 @@ class Lossy:
 def test_neighbours_that_were_not_found_do_not_count():
     rng = np.random.RandomState(0)
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
-    two, lossy = (retriever(n, s).fit(X, Y, flat(6)) for n, s in ((2, None), (5, Lossy())))
+    (two, _), (lossy, _) = (fit(X, Y, flat(6), n, s) for n, s in ((2, None), (5, Lossy())))
     assert_array_equal(lossy.scopes(queries).toarray(), two.scopes(queries).toarray())
 
 
@@ -311,6 +314,6 @@ def test_the_first_positive_numbers_of_each_row():
 
 def test_without_neighbours_nothing_is_looked_up():
     X, Y = sparse.csr_array(np.eye(4, dtype=np.float32)), sparse.csr_array(np.eye(4))
-    found = retriever(0).fit(X, Y, flat(4))
-    assert found.scopes(X).shape == found.training_scopes.shape == (4, 4)
-    assert found.scopes(X).nnz == found.training_scopes.nnz == 0
+    retriever, training_scopes = fit(X, Y, flat(4), 0)
+    assert retriever.scopes(X).shape == training_scopes.shape == (4, 4)
+    assert retriever.scopes(X).nnz == training_scopes.nnz == 0

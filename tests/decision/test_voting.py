@@ -1,0 +1,254 @@
+"""Voting: the mean decision of several classifiers."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.svm import LinearSVC
+
+from skmltc import BalancedLossClassifier
+from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
+from skmltc.metrics import RankingScorer
+
+FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.coo_array]
+N_LABELS = 8
+ABSENT = N_LABELS  # the column of the label without documents, where there is one
+pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+
+
+def svc(**options):
+    return OneVsRestClassifier(LinearSVC(random_state=0, **options))
+
+
+def logistic(**options):
+    return OneVsRestClassifier(LogisticRegression(solver="liblinear", **options))
+
+
+def text_model():
+    return make_pipeline(TfidfVectorizer(max_features=300), svc())
+
+
+def dense(y):
+    return y.toarray() if sparse.issparse(y) else np.asarray(y)
+
+
+@pytest.mark.parametrize("weights", [None, [1, 1], [3, 1], [0, 2.0], np.array([0.2, 0.1])])
+def test_voting_is_the_weighted_mean(weights, X, y_absent):
+    members = [("svc", svc()), ("logistic", logistic(C=5))]
+    vote = MultilabelVotingClassifier(members, weights=weights).fit(X, sparse.csr_array(y_absent))
+    a, b = (clone(model).fit(X, y_absent).decision_function(X) for _, model in members)
+    first, second = [1, 1] if weights is None else weights
+    expected = (first * a + second * b) / (first + second)
+    assert_allclose(vote.decision_function(X), expected, rtol=1e-4, atol=1e-6)
+    assert_array_equal(
+        vote.predict(X).toarray(), (expected > 0) & (np.arange(N_LABELS + 1) != ABSENT)
+    )
+
+
+def per_label():
+    """Learned cut-offs that differ from label to label."""
+    return MultilabelThresholdClassifierCV(svc(), threshold="per_label", cv=2, random_state=0)
+
+
+def around(model, *layers):
+    """The model inside one or several pipelines and searches, the innermost layer first."""
+    for layer in layers:
+        if layer == "pipeline":
+            model = make_pipeline(MaxAbsScaler(), model)
+        else:
+            model = GridSearchCV(model, {}, scoring=RankingScorer("precision"), cv=2)
+    return model
+
+
+LAYERS = [
+    [],
+    ["pipeline"],
+    ["search"],
+    ["pipeline", "pipeline"],
+    ["pipeline", "search"],
+    ["search", "pipeline"],
+    ["pipeline", "search", "pipeline"],
+]
+
+
+@pytest.mark.parametrize("layers", LAYERS, ids="-".join)
+def test_members_with_cut_offs_vote_by_what_lies_above_them(layers, X, y):
+    X = MaxAbsScaler().fit_transform(X)  # to scale it again changes nothing
+    members = [("a", around(per_label(), *layers)), ("b", svc())]
+    vote = MultilabelVotingClassifier(members).fit(X, y)
+    a, b = (clone(model).fit(X, y) for model in (per_label(), svc()))
+    assert len(np.unique(a.threshold_)) > 1
+    expected = (a.decision_function(X) - a.threshold_ + b.decision_function(X)) / 2
+    assert_allclose(vote.decision_function(X), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", LAYERS, ids="-".join)
+def test_a_member_alone_predicts_what_it_predicts_by_itself(layers, X, corpus):
+    member = around(BalancedLossClassifier(weight_decay=0.03, random_state=0), *layers)
+    vote = MultilabelVotingClassifier([("a", member)]).fit(X, corpus.target)
+    predicted = vote.predict(X)
+    assert_array_equal(predicted.toarray(), vote.estimators_[0].predict(X).toarray())
+    assert 0.5 < predicted.sum() / corpus.target.sum() < 2  # cut at 0 it is 3.5
+
+
+def test_a_number_that_becomes_the_threshold_of_a_fitted_member_counts(X, corpus):
+    member = BalancedLossClassifier(weight_decay=0.03, random_state=0)
+    vote = MultilabelVotingClassifier([("a", member)]).fit(X, corpus.target)
+    before = vote.predict(X).sum()
+    vote.estimators_[0].set_params(threshold=0.6)
+    assert_array_equal(vote.predict(X).toarray(), vote.estimators_[0].predict(X).toarray())
+    assert vote.predict(X).sum() != before
+
+
+def test_the_cut_offs_of_a_search_are_those_of_its_best_candidate(X, y):
+    grid = {"estimator__estimator__C": [0.001, 1.0]}
+    search = GridSearchCV(per_label(), grid, scoring="f1_micro", cv=2)
+    vote = MultilabelVotingClassifier([("a", search)]).fit(X, y)
+    (searched,) = vote.estimators_
+    assert searched.best_params_ == {"estimator__estimator__C": 1.0}
+    cut_offs = searched.best_estimator_.threshold_
+    expected = searched.decision_function(X) - cut_offs
+    assert_allclose(vote.decision_function(X), expected, atol=1e-5)
+
+
+def test_cut_offs_of_probabilities_are_none_of_decision_values(X, y):
+    member = MultilabelThresholdClassifierCV(logistic(), response_method="predict_proba")
+    vote = MultilabelVotingClassifier([("a", member)]).fit(X, y)
+    expected = vote.estimators_[0].decision_function(X)
+    assert_array_equal(vote.decision_function(X), expected)
+
+
+def test_a_label_that_a_member_never_predicts_votes_by_its_decision_value(X, y_absent):
+    vote = MultilabelVotingClassifier([("a", per_label())]).fit(X, y_absent)
+    assert vote.estimators_[0].threshold_[ABSENT] == math.inf
+    assert_array_equal(vote.decision_function(X)[:, ABSENT], 0)
+
+
+def test_a_vote_is_a_member_that_is_cut_at_zero(X, y):
+    inner = MultilabelVotingClassifier([("a", svc()), ("b", per_label())])
+    vote = MultilabelVotingClassifier([("inner", inner), ("c", logistic())]).fit(X, y)
+    parts = [member.decision_function(X) for member in vote.estimators_]
+    assert_allclose(vote.decision_function(X), np.mean(parts, axis=0), atol=1e-6)
+
+
+def test_weights_may_change_after_fit(X, y):
+    vote = MultilabelVotingClassifier([("a", svc()), ("b", logistic())]).fit(X, y)
+    vote.set_params(weights=[0, 1])
+    assert_allclose(vote.decision_function(X), vote.estimators_[1].decision_function(X), rtol=1e-5)
+
+
+def test_members_with_texts_and_features_of_their_own(corpus):
+    pairs = make_pipeline(TfidfVectorizer(ngram_range=(2, 2), max_features=400), svc())
+    vote = MultilabelVotingClassifier([("words", text_model()), ("pairs", pairs)])
+    vote.fit(corpus.data, corpus.target)
+    parts = [
+        clone(model).fit(corpus.data, corpus.target).decision_function(corpus.data)
+        for model in (text_model(), pairs)
+    ]
+    assert_allclose(vote.decision_function(corpus.data), np.mean(parts, axis=0), atol=1e-6)
+    tuned = MultilabelThresholdClassifierCV(vote, random_state=0).fit(corpus.data, corpus.target)
+    assert (tuned.threshold_ < 0).all()
+    above = vote.decision_function(corpus.data) > tuned.threshold_
+    assert_array_equal(tuned.predict(corpus.data).toarray(), above)
+    assert above.sum() > vote.predict(corpus.data).sum()
+
+
+def test_parameters_of_members():
+    vote = MultilabelVotingClassifier([("a", svc()), ("b", logistic(C=3.0))], weights=[1, 2])
+    parameters = vote.get_params()
+    assert parameters["b__estimator__C"] == 3.0 and parameters["a"] is vote.estimators[0][1]
+    assert set(vote.get_params(deep=False)) == {"estimators", "weights", "n_jobs"}
+    assert vote.set_params(a__estimator__C=0.5, weights=[2, 2]) is vote
+    assert vote.estimators[0][1].estimator.C == 0.5 and vote.weights == [2, 2]
+    replacement = logistic()
+    vote.set_params(a=replacement, a__estimator__C=7.0)
+    assert vote.estimators[0][1] is replacement and replacement.estimator.C == 7.0
+    assert [name for name, _ in vote.estimators] == ["a", "b"]
+    copy = clone(vote)
+    assert copy.estimators[0][1] is not replacement and copy.get_params()["a__estimator__C"] == 7.0
+    vote.set_params(estimators=[("c", svc())])
+    assert (
+        list(vote.get_params()) != list(copy.get_params()) and "c__estimator" in vote.get_params()
+    )
+
+
+def test_grid_search_over_members(X, corpus):
+    vote = MultilabelVotingClassifier([("a", svc()), ("b", logistic())])
+    grid = {"a__estimator__C": [0.001, 1.0], "b": [svc(), logistic(C=10)], "weights": [[2, 1]]}
+    search = GridSearchCV(vote, grid, scoring="f1_micro", cv=2, error_score="raise")
+    assert search.fit(X, corpus.target).best_params_["a__estimator__C"] == 1.0
+    tuned = MultilabelThresholdClassifierCV(vote, cv=2, random_state=0)
+    grid = {"estimator__a__estimator__C": [1.0], "threshold": ["tuned", "frequency"]}
+    search = GridSearchCV(tuned, grid, scoring="f1_macro", cv=2, error_score="raise")
+    assert 0 < search.fit(X, corpus.target).best_score_ <= 1
+
+
+def test_voting_leaves_its_members_unfitted_and_can_be_pickled(X, corpus):
+    members = [("a", svc()), ("b", logistic())]
+    vote = MultilabelVotingClassifier(members).fit(X, corpus.target)
+    assert not hasattr(members[0][1], "classes_") and len(vote.estimators_) == 2
+    loaded = pickle.loads(pickle.dumps(vote))
+    assert_array_equal(loaded.decision_function(X), vote.decision_function(X))
+    assert_array_equal(loaded.predict(X).toarray(), vote.predict(X).toarray())
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_jobs_change_nothing(backend, X, corpus):
+    members = [("a", svc()), ("b", logistic())]
+    alone = MultilabelVotingClassifier(members).fit(X, corpus.target)
+    with parallel_config(backend):
+        vote = MultilabelVotingClassifier(members, n_jobs=2).fit(X, corpus.target)
+    assert [type(m.estimator) for m in vote.estimators_] == [LinearSVC, LogisticRegression]
+    # liblinear draws its order of coordinates from a generator that threads share.
+    assert_allclose(vote.decision_function(X), alone.decision_function(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("given_as", FORMATS)
+@pytest.mark.parametrize("n_labels", [1, 2, 3])
+def test_voting_on_few_labels(n_labels, given_as, X, y):
+    y = y[:, :n_labels]
+    vote = MultilabelVotingClassifier([("a", svc()), ("b", logistic())]).fit(X, given_as(y))
+    assert vote.decision_function(X).shape == y.shape
+    predicted = vote.predict(X)
+    assert sparse.issparse(predicted) == sparse.issparse(given_as(y)) and predicted.shape == y.shape
+    assert_array_equal(dense(predicted), vote.decision_function(X) > 0)
+    tuned = MultilabelThresholdClassifierCV(vote, random_state=0).fit(X, given_as(y))
+    assert f1_score(y, dense(tuned.predict(X)), average="micro") > 0.8
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "match"),
+    [
+        ([], {}, "estimators must be a list of"),
+        ([("a", svc()), ("a", svc())], {}, "Names provided are not unique"),
+        ([("a__b", svc())], {}, "must not contain __"),
+        ([("weights", svc())], {}, "names conflict with constructor arguments"),
+        (
+            [("a", svc()), ("nb", OneVsRestClassifier(MultinomialNB()))],
+            {},
+            "estimator 'nb' must be one with a decision_function. Got OneVsRestClassifier",
+        ),
+        ([("a", "drop")], {}, "estimator 'a' must be one with a decision_function. Got 'drop'"),
+        ([("a", svc())], {"weights": [1, 2]}, "weights must be 1 numbers"),
+        ([("a", svc())], {"weights": 1}, "weights must be 1 numbers"),
+        ([("a", svc()), ("b", svc())], {"weights": [0, 0]}, "weights must be 2 numbers"),
+        ([("a", svc()), ("b", svc())], {"weights": [2, -1]}, "weights must be 2 .* not below 0"),
+        ([("a", svc()), ("b", svc())], {"weights": [1, math.nan]}, "weights must be 2 numbers"),
+    ],
+)
+def test_bad_members(members, options, match, X, y):
+    with pytest.raises(ValueError, match=match):
+        MultilabelVotingClassifier(members, **options).fit(X, y)

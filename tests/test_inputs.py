@@ -1,0 +1,135 @@
+"""What X is, features or token ids, and its checks."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from skmltc._inputs import Inputs, check_token_ids, input_kind, known_tokens
+from skmltc.encoders import BagEncoder, TextCNN
+
+
+class Classifier(BaseEstimator):
+    """In whose name X is checked."""
+
+
+# -------------------------------------------------------------------------------------- kinds
+
+
+@pytest.mark.parametrize(
+    "X, expected",
+    [
+        (np.array([[3, 0]]), "tokens"),
+        (np.array([[3, 0]], dtype=np.uint8), "tokens"),
+        ([[3, 0], [1, 1]], "tokens"),
+        (np.array([[3.0, 0.0]]), "features"),
+        (np.array([[True, False]]), "features"),
+        (np.array([[3, 0]], dtype=object), "features"),
+        (sparse.csr_array([[3, 0]]), "features"),
+        (sparse.csc_matrix([[3, 0]]), "features"),
+    ],
+)
+def test_dense_integers_are_tokens(X, expected):
+    assert input_kind(X) == expected
+
+
+def test_integers_below_zero_are_features_with_a_warning():
+    with pytest.warns(UserWarning, match="Got integers and -4 among them instead: they are taken"):
+        assert input_kind(np.array([[3, -4]])) == "features"
+
+
+# ----------------------------------------------------------------------------------- features
+
+
+FORMS = [np.asarray, np.ndarray.tolist, sparse.csr_array, sparse.csc_matrix, sparse.coo_array]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_are_read_in_single_precision(form):
+    X, estimator = np.array([[0.5, 0.0, 2.0], [0.0, 0.0, -1.0]]), Classifier()
+    inputs = Inputs.learn(form(X), BagEncoder(), estimator)
+    assert (inputs.kind, inputs.n_inputs, estimator.n_features_in_) == ("features", 3, 3)
+    read = inputs.read(form(X), estimator)
+    assert read.dtype == np.float32
+    assert sparse.issparse(read) == sparse.issparse(form(X))
+    assert_array_equal(read.toarray() if sparse.issparse(read) else read, X)
+    assert not sparse.issparse(read) or read.format == "csr"
+
+
+def test_features_of_another_number_are_refused():
+    estimator = Classifier()
+    inputs = Inputs.learn(np.eye(3), BagEncoder(), estimator)
+    with pytest.raises(ValueError, match="X has 2 features, but Classifier is expecting 3"):
+        inputs.read(np.eye(2), estimator)
+
+
+@pytest.mark.parametrize("encoder", [BagEncoder(), TextCNN()])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(encoder, value):
+    with pytest.raises(ValueError, match="Input X contains"):
+        Inputs.learn(np.array([[1.0, value]]), encoder, Classifier())
+
+
+# ------------------------------------------------------------------------------------- tokens
+
+
+def test_tokens_are_read_as_ids_that_are_known():
+    X, estimator = np.array([[3, 2, 0], [5, 1, 1]]), Classifier()
+    inputs = Inputs.learn(X, TextCNN(), estimator)
+    assert (inputs.kind, inputs.n_inputs, estimator.n_features_in_) == ("tokens", 6, 3)
+    read = inputs.read(np.array([[5, 6, 7], [0, 4, 2**30], [0, 0, 0]]), estimator)
+    assert read.dtype == np.int32
+    assert_array_equal(read, [[5, 1, 1], [4, 1, 0], [1, 0, 0]])
+
+
+def test_an_encoder_says_how_many_tokens_it_knows():
+    class Ten(TextCNN):
+        def n_embeddings(self, largest_id):
+            return 10 + largest_id
+
+    assert Inputs.learn(np.array([[3, 2]]), Ten(), Classifier()).n_inputs == 13
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint16, np.float32, bool])
+def test_token_ids_of_any_type(dtype):
+    X = np.array([[1, 1, 0], [1, 0, 0]], dtype=dtype)
+    token_ids = check_token_ids(X, "Classifier")
+    assert token_ids.dtype == np.int32
+    assert_array_equal(token_ids, X)
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        ([[3, -1]], "Got -1 instead. Negative values in data passed to Classifier."),
+        ([[3, 1.5]], "whole numbers from 0 to 2147483647. Got 1.5 instead. TokenSequence"),
+        ([[3, 2.0**31]], "whole numbers from 0 to 2147483647. Got 2.14748e"),
+    ],
+)
+def test_what_is_no_token_id(X, message):
+    with pytest.raises(ValueError, match=f"X must be token ids, .*{message}"):
+        check_token_ids(np.array(X), "Classifier")
+    with pytest.raises(ValueError, match=f"X must be token ids, .*{message}"):
+        Inputs.learn(np.array(X), TextCNN(), Classifier())
+
+
+def test_known_tokens_begin_each_text_and_none_is_empty():
+    X = np.array([[3, 0, 2, 9], [0, 0, 5, 4], [0, 0, 0, 0], [6, 1, 7, 2]], dtype=np.int32)
+    before = X.copy()
+    expected = [[3, 2, 1, 0], [5, 4, 0, 0], [1, 0, 0, 0], [1, 1, 1, 2]]
+    assert_array_equal(known_tokens(X, 6), expected)
+    assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("X", [[[3, 0, 0], [0, 0, 0], [0, 2, 1]], [[1, 2, 3]], [[0]]])
+def test_padding_at_one_end_is_no_count(X):
+    """No warning, which would be an error here."""
+    assert Inputs.learn(np.array(X), TextCNN(), Classifier()).kind == "tokens"
+
+
+def test_zeros_between_other_numbers_look_like_counts():
+    X = np.array([[3, 0, 2, 0], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]])
+    with pytest.warns(UserWarning, match="Got zeros between other numbers in 2 rows instead"):
+        Inputs.learn(X, TextCNN(), Classifier())
+    assert Inputs.learn(X, BagEncoder(), Classifier()).kind == "features"

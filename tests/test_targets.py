@@ -1,0 +1,195 @@
+"""What y is, its way to label indicators and back, and any classifier's scores as a matrix."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import DataConversionWarning
+from sklearn.neighbors import KNeighborsClassifier
+
+from skmltc._targets import Target, count_labels, form_of, label_scores
+
+Y = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
+FORMS = [
+    (np.asarray, "dense", np.ndarray),
+    (np.ndarray.tolist, "dense", np.ndarray),
+    (sparse.csr_array, "array", sparse.csr_array),
+    (sparse.coo_array, "array", sparse.csr_array),
+    (sparse.lil_array, "array", sparse.csr_array),
+    (sparse.csc_matrix, "matrix", sparse.csr_matrix),
+]
+CLASSES = [
+    ([3, 1, 3, 3], "binary", [1, 3]),
+    ([True, False, True, True], "binary", [False, True]),
+    (["no", "yes", "no", "no"], "binary", ["no", "yes"]),
+    (np.array(["b", "a", "b"], dtype=object), "binary", ["a", "b"]),
+    ([1.0, 0.0, 1.0], "binary", [0.0, 1.0]),
+    ([5, 2, 9, 2, 2], "multiclass", [2, 5, 9]),
+    (["x", "z", "y", "x"], "multiclass", ["x", "y", "z"]),
+]
+
+
+def array(given):
+    return given.toarray() if sparse.issparse(given) else np.asarray(given)
+
+
+# ----------------------------------------------------------------------------- label indicators
+
+
+@pytest.mark.parametrize("given_as, form, comes_as", FORMS)
+@pytest.mark.parametrize("learn", [Target.learn, Target.of_indicators])
+def test_a_prediction_has_the_form_of_y(learn, given_as, form, comes_as):
+    y = given_as(Y)
+    target = learn(y)
+    assert form_of(y) == target.form == form
+    assert target.type == "multilabel" and target.is_multilabel
+    assert_array_equal(target.classes, [0, 1, 2])
+    indicators = target.indicators(y)
+    assert isinstance(indicators, sparse.csr_array) and indicators.dtype == np.float32
+    assert_array_equal(indicators.toarray(), Y)
+    prediction = target.decode([sparse.csr_array(Y)])
+    assert type(prediction) is comes_as
+    assert_array_equal(array(prediction), Y)
+
+
+@pytest.mark.parametrize("given_as, form, comes_as", FORMS)
+def test_blocks_of_predictions_are_put_together(given_as, form, comes_as):
+    target = Target.learn(given_as(Y))
+    blocks = (sparse.csr_array(Y[rows]) for rows in (slice(0, 1), slice(1, 4), slice(4, 4)))
+    prediction = target.decode(blocks)
+    assert type(prediction) is comes_as
+    assert_array_equal(array(prediction), Y)
+
+
+def test_indicators_are_of_the_labels_that_were_learned():
+    target = Target.learn(Y)
+    with pytest.raises(ValueError, match="y_val must be a matrix of 3 columns.* Got 2 instead"):
+        target.indicators(Y[:, :2], name="y_val")
+    with pytest.raises(ValueError, match="y must be a label indicator matrix .* a value of 2"):
+        target.indicators(2 * Y)
+    assert_array_equal(target.indicators(sparse.csc_array(Y[:2])).toarray(), Y[:2])
+
+
+def test_one_column_is_a_label_where_it_is_sparse_or_said_to_be_one():
+    column = Y[:, [0]]
+    assert Target.learn(sparse.csr_array(column)).type == "multilabel"
+    target = Target.of_indicators(column)
+    assert (target.type, target.form, target.classes.tolist()) == ("multilabel", "dense", [0])
+    assert_array_equal(target.decode([target.indicators(column)]), column)
+
+
+# ------------------------------------------------------------------------- one class per document
+
+
+@pytest.mark.parametrize("y, kind, classes", CLASSES)
+def test_classes_become_indicators_and_predictions_classes(y, kind, classes):
+    target = Target.learn(y)
+    assert (target.type, target.form, target.is_multilabel) == (kind, "dense", False)
+    assert target.classes.tolist() == classes
+    indicators = target.indicators(y)
+    assert isinstance(indicators, sparse.csr_array) and indicators.dtype == np.float32
+    shown = classes[1:] if kind == "binary" else classes
+    expected = [[float(one == shown_class) for shown_class in shown] for one in y]
+    assert indicators.toarray().tolist() == expected
+    parts = [part.astype(np.int64) for part in (indicators[:1], indicators[1:])]
+    assert target.decode(parts).tolist() == list(y)
+    assert target.decode(parts).dtype == target.classes.dtype
+
+
+def test_a_dense_column_is_one_class_per_document_with_a_warning():
+    column = np.array([[2], [1], [2]])
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        target = Target.learn(column)
+    assert (target.type, target.classes.tolist()) == ("binary", [1, 2])
+    assert target.indicators(column).toarray().tolist() == [[1], [0], [1]]
+
+
+@pytest.mark.parametrize("y, unknown", [([1, 4, 2], 4), ([0, 1, 1], 0), ([7, 8, 3], 7)])
+@pytest.mark.parametrize("learned", [[1, 2, 3], [1, 2]])
+def test_a_class_that_was_not_learned_is_refused(learned, y, unknown):
+    match = rf"y_val must be of the classes \[1 2.*\]. Got {unknown} instead"
+    with pytest.raises(ValueError, match=match):
+        Target.learn(learned).indicators(y, name="y_val")
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        ([1, 1, 1], "y must be of at least 2 classes. Got 1 class instead"),
+        ([0.3, 1.7, 2.2], "Unknown label type: continuous"),
+        ([[1, 2], [3]], "y must be a label .* Got rows of different lengths .*MultiLabelBinarizer"),
+        ([1.0, np.nan], "Input y contains NaN"),
+    ],
+)
+def test_what_is_no_target(y, message):
+    with pytest.raises(ValueError, match=message):
+        Target.learn(y)
+
+
+# -------------------------------------------------------------------------------- counts, scores
+
+
+def test_labels_are_counted():
+    counts = count_labels(Target.learn(Y).indicators(np.pad(Y, ((0, 3), (0, 0)))))
+    assert counts.tolist() == [2, 2, 1] and counts.dtype.kind == "i"
+    assert count_labels(sparse.csr_array((4, 2), dtype=np.float32)).tolist() == [0, 0]
+
+
+class Scores:
+    """A classifier that says what it was given."""
+
+    def __init__(self, scores, classes=None):
+        self.scores, self.classes_ = scores, classes
+
+    def decision_function(self, X):
+        return self.scores
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, sparse.csc_matrix])
+def test_scores_of_any_form_are_an_array(form):
+    expected = np.array([[0.5, 0.0, -1.0], [0.0, 2.0, 0.25]])
+    scores = label_scores(Scores(form(expected)), "decision_function", None, 3)
+    assert type(scores) is np.ndarray and scores.dtype == np.float32
+    assert_array_equal(scores, expected)
+
+
+def test_scores_are_a_copy():
+    given = np.zeros((2, 3), dtype=np.float32)
+    label_scores(Scores(given), "decision_function", None, 3)[:] = 7
+    assert not given.any()
+
+
+@pytest.mark.parametrize(
+    "given", [[0.5, -1.0], [[0.5], [-1.0]], [[0.1, 0.5], [0.9, -1.0]]], ids=["1-D", "one", "two"]
+)
+def test_scores_of_a_single_label_may_have_three_shapes(given):
+    scores = label_scores(Scores(np.array(given)), "decision_function", None, 1)
+    assert scores.tolist() == [[0.5], [-1.0]]
+
+
+def test_of_a_list_of_arrays_the_columns_of_the_class_one_are_taken():
+    lists = [np.array([[0.2, 0.8], [0.7, 0.3]]), np.ones((2, 1)), np.ones((2, 1))]
+    lists.append(np.array([[0.6, 0.4], [0.1, 0.9]]))
+    classes = [np.array([0, 1]), np.array([0]), np.array([1]), np.array([1, 0])]
+    scores = label_scores(Scores(lists, classes), "decision_function", None, 4)
+    assert_allclose(scores, [[0.8, 0, 1, 0.6], [0.3, 0, 1, 0.1]])
+
+
+@pytest.mark.parametrize("classifier", [RandomForestClassifier(5), KNeighborsClassifier(2)])
+def test_classifiers_of_several_outputs_give_one_matrix(classifier):
+    rng = np.random.RandomState(0)
+    X, y = rng.rand(12, 4), (rng.rand(12, 3) < 0.4).astype(int)
+    y[:, 1] = 0
+    classifier.fit(X, y)
+    scores = label_scores(classifier, "predict_proba", X, 3)
+    assert scores.shape == (12, 3) and not scores[:, 1].any()
+    for label in (0, 2):
+        assert_allclose(scores[:, label], classifier.predict_proba(X)[label][:, 1])
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2,), (2, 3, 1)])
+def test_scores_of_another_shape_are_refused(shape):
+    match = r"What decision_function returns must be of shape \(n_samples, 3\). Got shape"
+    with pytest.raises(ValueError, match=match):
+        label_scores(Scores(np.zeros(shape)), "decision_function", None, 3)
