@@ -1,0 +1,1054 @@
+"""Faults that the tests must catch: each is put into a copy of the package, and its tests run.
+
+    python tests/mutations.py [--only PART_OF_A_NAME]
+
+prints "caught" or "SURVIVED" for each, and how many survived. It is not part of the test run: it
+takes about as long as the tests that it names. A mutation whose text no longer stands in its file
+is an error, since it would test nothing.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+
+class Mutation(NamedTuple):
+    """A fault: in a file, a text that stands there once becomes another; these tests must fail."""
+
+    name: str
+    path: str
+    text: str
+    fault: str
+    tests: str
+
+
+MUTATIONS = [
+    Mutation(
+        name="a failed refit forgets the former model",
+        path="skmltc/base.py",
+        text="        self._check_parameters()\n        seed = draw_seed(self.random_state)\n",
+        fault=(
+            "        self._check_parameters()\n"
+            '        for name in [name for name in vars(self) if name.endswith("_")]:\n'
+            "            delattr(self, name)\n"
+            "        seed = draw_seed(self.random_state)\n"
+        ),
+        tests="tests/test_base.py -k leaves_the_model_that_was_there",
+    ),
+    Mutation(
+        name="500 -> 1 documents decide",
+        path="skmltc/base.py",
+        text="ENOUGH_TO_DECIDE = 500 ",
+        fault="ENOUGH_TO_DECIDE = 1 ",
+        tests="tests/test_base.py -k decides",
+    ),
+    Mutation(
+        name="folds are trained three epochs longer",
+        path="skmltc/_networks/training.py",
+        text="return replace(self, max_epochs=n_epochs, callbacks=None)",
+        fault="return replace(self, max_epochs=n_epochs + 3, callbacks=None)",
+        tests="tests/test_balanced_loss.py -k a_fold_is_trained",
+    ),
+    Mutation(
+        name="logit adjustment ignored",
+        path="skmltc/balanced_loss.py",
+        text='return 0.0 if self.logit_adjustment == "auto" else float(self.logit_adjustment)',
+        fault="return 0.0",
+        tests="tests/test_balanced_loss.py -k logit_adjustment",
+    ),
+    Mutation(
+        name="linear cut-off learned from 50 labels",
+        path="skmltc/_linear/models.py",
+        text="_DECISION_LABELS = 1000",
+        fault="_DECISION_LABELS = 50",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="weight decay searched on 50 labels",
+        path="skmltc/_linear/models.py",
+        text="_SEARCH_LABELS = 250",
+        fault="_SEARCH_LABELS = 50",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="a fold's weight decay is scaled",
+        path="skmltc/_linear/models.py",
+        text="decays = [self.solver.weight_decay]",
+        fault="decays = [self.solver.weight_decay * 2 / 3]",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="in the search a fold has the weight decay of all documents",
+        path="skmltc/_linear/models.py",
+        text="return [decay * len(fit) / n_samples for decay in decays]",
+        fault="return list(decays)",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="pairs kept 10 + n instead of 50 + 5 n",
+        path="skmltc/decision/_pairs.py",
+        text="_KEPT, _KEPT_PER_POSITIVE = 50, 5",
+        fault="_KEPT, _KEPT_PER_POSITIVE = 10, 1",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="a linear scorer's columns are summed as numpy keeps them",
+        path="skmltc/_products.py",
+        text="factor = factor.reshape(-1).view(factor.shape)",
+        fault="factor = factor",
+        tests="tests/test_products.py tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="a new thread forgets that torch has one thread",
+        path="skmltc/_linear/models.py",
+        text="n_threads = torch.get_num_threads()",
+        fault="n_threads = 1 if _one_thread_users else torch.get_num_threads()",
+        tests="tests/_linear/test_models.py",
+    ),
+    Mutation(
+        name="dense products in blocks of any shape",
+        path="skmltc/_products.py",
+        text="vectors = pad(vectors, (0, 0, 0, -n_rows % _ROWS))",
+        fault="vectors = vectors",
+        tests="tests/test_products.py",
+    ),
+    Mutation(
+        name="vote smoothing 4 -> 1",
+        path="skmltc/_votes.py",
+        text="_SMOOTHING = 4.0",
+        fault="_SMOOTHING = 1.0",
+        tests="tests/test_votes.py",
+    ),
+    Mutation(
+        name="the logistic fit leaves the offset out of its steps",
+        path="skmltc/_logistic.py",
+        text="p = expit(features @ w + offset)",
+        fault="p = expit(features @ w)",
+        tests="tests/test_logistic.py",
+    ),
+    Mutation(
+        name="documents are drawn in their order",
+        path="skmltc/_sampling.py",
+        text="random_state.random_sample(len(labels))",
+        fault="np.zeros(len(labels))",
+        tests="tests/test_sampling.py",
+    ),
+    Mutation(
+        name="a warning is of the line that calls warn",
+        path="skmltc/_validation.py",
+        text="frame, level = sys._getframe(1), 2",
+        fault="frame, level = sys._getframe(1), 1",
+        tests="tests/test_validation.py",
+    ),
+    Mutation(
+        name="trainings of two threads draw from one generator",
+        path="skmltc/_networks/training.py",
+        text="with _training, torch.random.fork_rng(",
+        fault="with torch.random.fork_rng(",
+        tests="tests/_networks/test_training.py",
+    ),
+    Mutation(
+        name="stopped early by ten documents",
+        path="skmltc/_networks/training.py",
+        text="_FEWEST_TO_STOP = 100",
+        fault="_FEWEST_TO_STOP = 10",
+        tests="tests/_networks/test_training.py",
+    ),
+    Mutation(
+        name="a fold's network has the callbacks of the estimator",
+        path="skmltc/_networks/training.py",
+        text="return replace(self, max_epochs=n_epochs, callbacks=None)",
+        fault="return replace(self, max_epochs=n_epochs)",
+        tests="tests/_networks/test_training.py",
+    ),
+    Mutation(
+        name="batches of four times as many tokens",
+        path="skmltc/_networks/batches.py",
+        text="_TRAINED_AT_A_TIME = 2**18",
+        fault="_TRAINED_AT_A_TIME = 2**20",
+        tests="tests/_networks/test_batches.py",
+    ),
+    Mutation(
+        name="a class that was not learned becomes another",
+        path="skmltc/_targets.py",
+        text="if unknown.any():",
+        fault="if False:",
+        tests="tests/test_targets.py",
+    ),
+    Mutation(
+        name="new words keep ids beyond the table",
+        path="skmltc/_inputs.py",
+        text="token_ids < n_known, token_ids",
+        fault="token_ids <= n_known, token_ids",
+        tests="tests/test_inputs.py",
+    ),
+    Mutation(
+        name="decision: pairs kept, 10 + n instead of 50 + 5 n",
+        path="skmltc/decision/_pairs.py",
+        text="_KEPT, _KEPT_PER_POSITIVE = 50, 5",
+        fault="_KEPT, _KEPT_PER_POSITIVE = 10, 1",
+        tests="tests/decision/test_pairs.py",
+    ),
+    Mutation(
+        name="decision: ties to the higher row in a block",
+        path="skmltc/decision/_pairs.py",
+        text="(np.cumsum(level, axis=0, dtype=np.int32) <= n_level)",
+        fault="(np.cumsum(level[::-1], axis=0, dtype=np.int32)[::-1] <= n_level)",
+        tests="tests/decision/test_pairs.py",
+    ),
+    Mutation(
+        name="decision: ties to the higher row where blocks are merged",
+        path="skmltc/decision/_pairs.py",
+        text="np.lexsort((rows, -scores, labels))",
+        fault="np.lexsort((-rows, -scores, labels))",
+        tests="tests/decision/test_pairs.py",
+    ),
+    Mutation(
+        name="decision: labels without a training document are not missed",
+        path="skmltc/decision/_pairs.py",
+        text="n_positives = count_labels(truth)",
+        fault="n_positives = count_labels(truth) * np.isin(np.arange(truth.shape[1]), self.labels)",
+        tests="tests/decision/test_pairs.py",
+    ),
+    Mutation(
+        name="decision: slack .003 -> .03",
+        path="skmltc/decision/_rules.py",
+        text="_SLACK = 0.003",
+        fault="_SLACK = 0.03",
+        tests="tests/decision/test_rules.py",
+    ),
+    Mutation(
+        name="decision: prior positives 10 -> 1",
+        path="skmltc/decision/_rules.py",
+        text="_PRIOR_POSITIVES = 10.0",
+        fault="_PRIOR_POSITIVES = 1.0",
+        tests="tests/decision/test_rules.py",
+    ),
+    Mutation(
+        name="decision: the wrapper's folds are other folds",
+        path="skmltc/decision/_threshold.py",
+        text="list_folds(self.cv, X, y, self.random_state)",
+        fault="list_folds(self.cv, X, y)",
+        tests="tests/test_built_in_is_wrapped.py",
+    ),
+    Mutation(
+        name="HybridSiamese: category_similarity is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="SiameseNetwork(single, n_labels, self.category_similarity, activation)",
+        fault="SiameseNetwork(single, n_labels, True, activation)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_only_with_gates_the_similarity_of_two_documents_depends_on_the_label"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: log-odds are fitted on training documents",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="np.float32(platt_scaling(similar))",
+        fault=(
+            "np.float32(platt_scaling(ScoredPairs.collect([(scorer, train.Y, train)], candidates)))"
+        ),
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_similarities_become_log_odds_on_documents_held_out"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: log-odds of a validation part are fitted on training documents",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="np.float32(platt_scaling(similar))",
+        fault=(
+            "np.float32(platt_scaling(ScoredPairs.collect([(scorer, train.Y, train)], candidates)))"
+        ),
+        tests="tests/hybrid_siamese/test_estimator.py::test_a_validation_part_decides",
+    ),
+    Mutation(
+        name="HybridSiamese: priors are matched on a part of the documents",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="similar.matching_priors(documents, candidates, device)",
+        fault="similar.matching_priors(documents[: len(documents) // 2], candidates, device)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_priors_are_matched_on_the_documents_trained_on"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: a prior is fitted too",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text='if similar is not None and self.calibrate == "fit":',
+        fault='if similar is not None and self.calibrate != "none":',
+        tests="tests/hybrid_siamese/test_estimator.py::test_prior_and_none_are_not_fitted",
+    ),
+    Mutation(
+        name="HybridSiamese: cut-offs are learned before the log-odds",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="            similar = replace(similar, scores=slope * similar.scores + intercept)\n",
+        fault="",
+        tests="tests/hybrid_siamese/test_estimator.py::test_cut_offs_are_learned_for_either_part",
+    ),
+    Mutation(
+        name="HybridSiamese: the parts have each other's cut-offs",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="for part, pairs in ((below, similar), (~below, single))",
+        fault="for part, pairs in ((below, single), (~below, similar))",
+        tests="tests/hybrid_siamese/test_estimator.py::test_cut_offs_are_learned_for_either_part",
+    ),
+    Mutation(
+        name="HybridSiamese: labels that a fold lacks are left out",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="ScoredPairs.collect([part], candidates, device)",
+        fault="ScoredPairs.collect([part], part.scorer.below, device)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_documents_that_a_fold_cannot_reach_are_missed_ones"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: labels of at most n_phi documents are compared",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="(label_counts > 0) & (label_counts < n_phi)",
+        fault="(label_counts > 0) & (label_counts <= n_phi)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_labels_with_fewer_than_n_phi_documents_are_compared"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: scores of n_phi='auto' are not cut",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))",
+        fault="pairs",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_n_phi_is_chosen_for_the_tail_from_cut_scores"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: n_phi of the paper",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="_PAPER_N_PHI = 100",
+        fault="_PAPER_N_PHI = 50",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_where_nothing_is_learned_n_phi_is_that_of_the_paper"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: fewer triplets by default",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="_TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30",
+        fault="_TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 20",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_by_default_there_are_thirty_triplets_per_label_and_at_least_30_000"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: the copy learns as fast as the similarity",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="_COPIED_LR_FACTOR = 0.3",
+        fault="_COPIED_LR_FACTOR = 1.0",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_the_second_network_begins_as_the_first_and_learns_more_slowly"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: multi_task=False is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="plan.loss.build(documents.Y) if self.multi_task else None",
+        fault="plan.loss.build(documents.Y)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: multi_task='category' is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text='drawn_labels = self.multi_task == "category"',
+        fault="drawn_labels = False",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: sampling is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="sampling=self.sampling,",
+        fault='sampling="triplet",',
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_a_third_of_the_triplets_are_similar_and_of_pairs_half"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: triplets_per_document is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="per_document=self.triplets_per_document,",
+        fault="per_document=8,",
+        tests="tests/hybrid_siamese/test_estimator.py::test_a_document_is_in_so_many_triplets",
+    ),
+    Mutation(
+        name="HybridSiamese: support is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="settings = self.n_support, self.support,",
+        fault='settings = self.n_support, "mean",',
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rare_labels_have_the_similarity_with_their_supports"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: n_support is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="settings = self.n_support, self.support,",
+        fault="settings = 20, self.support,",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rare_labels_have_the_similarity_with_their_supports"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: representation_activation is ignored",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="activation = self.representation_activation",
+        fault='activation = "sigmoid"',
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_vectors_are_activated_before_they_are_compared"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: triplets have no seed",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="random_state=check_random_state(seed),",
+        fault="random_state=check_random_state(None),",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_a_fold_is_trained_as_its_documents_would_be_alone"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: the second network has no seed",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="        with seeded_torch(seed):\n            # 2.",
+        fault="        if True:\n            # 2.",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_a_fold_is_trained_as_its_documents_would_be_alone"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: the second task counts labels on half of the documents",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="plan.loss.build(documents.Y) if self.multi_task else None",
+        fault="plan.loss.build(documents.Y[::2]) if self.multi_task else None",
+        tests="tests/hybrid_siamese/test_estimator.py::test_a_fold_counts_its_own_documents",
+    ),
+    Mutation(
+        name="HybridSiamese: a fold counts labels as if it were all documents",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="candidates = self._candidates(count_labels(documents.Y))",
+        fault="candidates = self._candidates(count_labels(documents.Y) * 3 // 2)",
+        tests="tests/hybrid_siamese/test_estimator.py::test_a_fold_counts_its_own_documents",
+    ),
+    Mutation(
+        name="HybridScorer: scores are in the order of the labels' columns",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="self.similar.scores(compared, labels[below])",
+        fault="self.similar.scores(compared, np.sort(labels[below]))",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_scores_are_the_same_to_the_bit_whatever_stands_beside_them"
+        ),
+    ),
+    Mutation(
+        name="HybridScorer: sums depend on how many labels are compared",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="missing = (0, 0, 0, n_columns - n_labels)\n",
+        fault="n_columns, missing = n_labels, (0, 0, 0, 0)\n",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_scores_are_the_same_to_the_bit_whatever_stands_beside_them"
+        ),
+    ),
+    Mutation(
+        name="HybridScorer: frequent labels are compared too",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="below = self.below[labels]",
+        fault="below = np.full(len(labels), self.below.any())",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_frequent_labels_have_the_scores_of_the_single_network_to_the_bit"
+        ),
+    ),
+    Mutation(
+        name="platt_scaling: the slope is of standardised scores",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="(slope / spread, intercept) if slope > 0",
+        fault="(slope, intercept) if slope > 0",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_platt_scaling_finds_the_logistic_that_made_the_pairs"
+        ),
+    ),
+    Mutation(
+        name="platt_scaling: the intercept is shrunk",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="ridge=[1.0, 0.0]",
+        fault="ridge=[1.0, 1.0]",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_platt_scaling_is_the_logistic_regression_of_scikit_learn"
+        ),
+    ),
+    Mutation(
+        name="platt_scaling: a negative slope turns rankings round",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="if slope > 0 else (1.0, 0.0)",
+        fault="if slope else (1.0, 0.0)",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_scores_that_say_nothing_are_left_as_they_are"
+        ),
+    ),
+    Mutation(
+        name="matching_priors: the next document is let pass",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="last = counts[block] - 1\n",
+        fault="last = counts[block]\n",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_matching_priors_lets_as_many_pass_as_have_the_label"
+        ),
+    ),
+    Mutation(
+        name="SimilarityScorer: half of the votes win",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="torch.stack(compared).nanmedian(0).values",
+        fault="-(-torch.stack(compared)).nanmedian(0).values",
+        tests="tests/hybrid_siamese/test_similarity.py::test_a_vote_is_won_by_more_than_half",
+    ),
+    Mutation(
+        name="SimilarityScorer: offsets are not scaled with the logits",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="offsets = (slope * self.offsets + intercept).astype(np.float32)",
+        fault="offsets = (self.offsets + intercept).astype(np.float32)",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_offsets_and_scale_are_those_of_the_logits"
+        ),
+    ),
+    Mutation(
+        name="support_vectors: a mean over places, not documents",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="np.count_nonzero(chosen >= 0, axis=1)[:, None, None]",
+        fault="np.full((len(chosen), 1, 1), n_support)",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_supports_are_vectors_of_documents_or_their_mean"
+        ),
+    ),
+    Mutation(
+        name="TripletLoss: the second task counts once",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="loss + 2 * self.label_loss(logits, truth.to_dense())",
+        fault="loss + self.label_loss(logits, truth.to_dense())",
+        tests=(
+            "tests/hybrid_siamese/test_similarity.py"
+            "::test_the_loss_is_that_of_similarities_and_twice_that_of_labels"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: the row /CSS keeps the gates",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text='"/CSS": {"category_similarity": False, "sampling": "pair"},',
+        fault='"/CSS": {"sampling": "pair"},',
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rows_of_the_benchmark_have_the_settings_that_they_name"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: rows do not have their settings",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text='**{"n_phi": n_phi} | VARIANTS[variant],',
+        fault="n_phi=n_phi,",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rows_of_the_benchmark_have_the_settings_that_they_name"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: the single network of another seed",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text="key = seed, repr(self.loss),",
+        fault="key = 0, repr(self.loss),",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rows_of_the_benchmark_share_the_single_network"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: the second network sees the stopping documents",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text="fit, _ = trained.plan.trainer.split(train, given, seed)",
+        fault="fit = train",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_rows_of_the_benchmark_share_the_single_network"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: the paper's cut of calibrated similarities",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text="        scores[:, rare] /= similar.scale\n",
+        fault="",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_the_benchmark_cuts_similarities_as_the_second_network_gives_them"
+        ),
+    ),
+    Mutation(
+        name="benchmark of HybridSiamese: finished rows are measured again",
+        path="examples/benchmarks/hybrid_siamese.py",
+        text="        if (variant, loss, seed) in done:\n            continue\n",
+        fault="",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_the_benchmark_prints_its_table_and_resumes"
+        ),
+    ),
+    # ---- transfer
+    Mutation(
+        name="HTTN: calibration on the prototypes' own documents",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]",
+        fault="np.arange(drawn.shape[1])[:_CALIBRATION_DOCUMENTS]",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: calibration labels teach themselves",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="self.leaving_out(chosen[fold]).transferred(prototypes[fold])",
+        fault="self.transferred(prototypes[fold])",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: leaving out leaves none out",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="others = np.delete(np.arange(len(self.weights)), labels)",
+        fault="others = np.arange(len(self.weights))",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: a calibration without the log-odds of the prior",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="offset = -np.broadcast_to(log_odds_against, scores.shape).ravel()",
+        fault="offset = np.zeros(scores.size)",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: the prior with the wrong sign in the heads",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="intercept - prior * log_odds_against[:, None]",
+        fault="intercept + prior * log_odds_against[:, None]",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: heads without the calibration's slope",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="slope * self.transferred(prototypes)",
+        fault="self.transferred(prototypes)",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: calibration by 10 labels for 100",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="_CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000",
+        fault="_CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 10, 5000",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: Adam with 1 pass for 8",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="_ADAM_PASSES = 8",
+        fault="_ADAM_PASSES = 1",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: the second beta of Adam is torch's",
+        path="skmltc/head_to_tail/_transfer.py",
+        text='"betas": (0.9, 0.99)',
+        fault='"betas": (0.9, 0.999)',
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    # ---- heads
+    Mutation(
+        name="HTTN: the pull to the transferred weights is 3 for 0.3",
+        path="skmltc/head_to_tail/_heads.py",
+        text="_L2_TO_START = 0.3",
+        fault="_L2_TO_START = 3.0",
+        tests="tests/head_to_tail/test_heads.py",
+    ),
+    Mutation(
+        name="HTTN: the pull is measured in weights, not in what they do",
+        path="skmltc/head_to_tail/_heads.py",
+        text="return whiten.astype(np.float32), unwhiten.astype(np.float32)",
+        fault="return (np.eye(len(basis), dtype=np.float32),) * 2",
+        tests="tests/head_to_tail/test_heads.py",
+    ),
+    Mutation(
+        name="HTTN: tuning changes the weights that it was given",
+        path="skmltc/head_to_tail/_heads.py",
+        text="start, changes = heads.mean(axis=0), np.zeros",
+        fault="start, changes = heads[0], np.zeros",
+        tests="tests/head_to_tail/test_heads.py",
+    ),
+    Mutation(
+        name="HTTN: scores depend on the labels beside them",
+        path="skmltc/head_to_tail/_heads.py",
+        text="dense_dot(vectors, weight[:, chosen])",
+        fault="vectors @ weight[:, chosen]",
+        tests="tests/head_to_tail/test_heads.py",
+    ),
+    Mutation(
+        name="HTTN: scores in the order of the parts",
+        path="skmltc/head_to_tail/_heads.py",
+        text="return logits[:, np.argsort(self.labels)]",
+        fault="return logits",
+        tests="tests/head_to_tail/test_heads.py",
+    ),
+    # ---- the estimator
+    Mutation(
+        name="HTTN: the paper's tuning takes all documents",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="drawn = documents[np.concatenate([draw.indices for draw in draws])]",
+        fault="drawn = documents",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the paper's tuning takes documents of the head",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="documents.Y[:, labels.tail].T.tocsr(), self.n_prototype_documents",
+        fault="documents.Y[:, labels.head].T.tocsr(), self.n_prototype_documents",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the paper's tuning at 1000 times its rate",
+        path="skmltc/head_to_tail/_estimator.py",
+        text='"lr": 1e-4',
+        fault='"lr": 1e-1',
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the paper's tuning takes three epochs",
+        path="skmltc/head_to_tail/_estimator.py",
+        text='_RELEASED_TUNING = {"max_epochs": 2',
+        fault='_RELEASED_TUNING = {"max_epochs": 3',
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the paper's tuning with the rates of the encoder",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="**_RELEASED_TUNING, linear_decay=False, lr_factors=None",
+        fault="**_RELEASED_TUNING, linear_decay=True",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the encoder is tuned for the tail too",
+        path="skmltc/head_to_tail/_estimator.py",
+        text='if self.fine_tune == "paper":',
+        fault="if self.fine_tune:",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the paper's tuning changes the first stage",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="split_head(copy.deepcopy(network))",
+        fault="split_head(network)",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the head is calibrated by the frequencies of other labels",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="log_odds_against(count_labels(Y), len(vectors))[head_labels]",
+        fault="log_odds_against(count_labels(Y), len(vectors))[: len(head_labels)]",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: an assembly draws as it likes",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="random_state, device, Y = check_random_state(seed)",
+        fault="random_state, device, Y = check_random_state(None)",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: an assembly goes on with torch's own generator",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="with seeded_torch(seed):",
+        fault="with __import__('contextlib').nullcontext():",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: a fold's head starts anywhere",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="plan.trainer.train_encoder(plan.inputs, plan.loss, head, seed)",
+        fault="plan.trainer.train_encoder(plan.inputs, plan.loss, head, draw_seed(None))",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: folds have the head and tail of all documents",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="labels = self._split_labels(count_labels(documents.Y), in_fold=True)",
+        fault="labels = plan.labels",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: documents are assembled twice where none was split off",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="if trained.fitted_Y.shape == train.Y.shape:",
+        fault="if False:",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: documents that decide are lost to the tail",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="if trained.fitted_Y.shape == train.Y.shape:",
+        fault="if True:",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: documents that only stop are assembled apart",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="documents = fit if decides(unseen) else train",
+        fault="documents = fit",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: documents decide that the scorer has seen",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="documents = fit if decides(unseen) else train",
+        fault="documents = train",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: the head is trained on documents of the tail alone",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="(np.diff(Y_head.indptr) > 0) | (np.diff(documents.Y.indptr) == 0)",
+        fault="np.diff(Y_head.indptr) >= 0",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: added labels change the old scorer",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="JoinedHeads([*heads.parts, added])",
+        fault="JoinedHeads(heads.parts.append(added))",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: added labels change what was transferred to the tail",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="        self.scorer_ = TransferScorer(",
+        fault="        heads.parts[1].weight.data *= 1.001\n        self.scorer_ = TransferScorer(",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: documents of an added label contradict themselves",
+        path="skmltc/head_to_tail/_heads.py",
+        text="return known[~np.isin(_vector_keys(known), _vector_keys(vectors))]",
+        fault="return known",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="HTTN: added labels take their frequency among the new documents",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="self.transfer_, vectors, Y, self.n_samples_fit_, random_state",
+        fault="self.transfer_, vectors, Y, len(vectors) + 1, random_state",
+        tests="tests/head_to_tail/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: votes are weighed on the training documents",
+        path="skmltc/treader_xml/_estimator.py",
+        text="fit_mixture(scorer, unseen, self._device())",
+        fault="fit_mixture(scorer, fit, self._device())",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: a fold's votes are not weighed",
+        path="skmltc/treader_xml/_estimator.py",
+        text="return replace(scorer, mixture=plan.mixture)",
+        fault="return scorer",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: the teacher is read with the weights of the text",
+        path="skmltc/treader_xml/_network.py",
+        text="self.read_teacher = Reading(dim, n_heads, reading) if reading else _identity",
+        fault="self.read_teacher = self.read_text",
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: votes are smoothed by the prior once",
+        path="skmltc/_votes.py",
+        text="_SMOOTHING = 4.0",
+        fault="_SMOOTHING = 1.0",
+        tests="tests/treader_xml/test_scopes.py",
+    ),
+    Mutation(
+        name="treader: row 3 of the benchmark is row 2",
+        path="examples/benchmarks/treader_xml.py",
+        text='"3 MHSA+R": {**PAPERS, "reading": "mhsa+residual"}',
+        fault='"3 MHSA+R": {**PAPERS, "reading": "mmhsa+residual"}',
+        tests="tests/treader_xml/test_examples.py",
+    ),
+    Mutation(
+        name="treader: a score depends on the labels beside",
+        path="skmltc/treader_xml/_network.py",
+        text="read = head_scores(vectors, weights_of(self.network.head)[:, labels])",
+        fault="""weights = weights_of(self.network.head)[:, labels]
+        read = (vectors @ weights[:-1] + weights[-1]).numpy()""",
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: a training draws its own seed",
+        path="skmltc/treader_xml/_estimator.py",
+        text="with seeded_torch(seed):",
+        fault="with seeded_torch(np.random.randint(10**6)):",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: a fold is trained for all epochs, not to the best one",
+        path="skmltc/treader_xml/_estimator.py",
+        text="trainer.for_epochs(best_epoch(net))",
+        fault="trainer.for_epochs(len(net.history))",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: documents of the validation part are neighbours",
+        path="skmltc/treader_xml/_estimator.py",
+        text="retriever, scopes = ScopeRetriever.fit(*retrieval, documents, plan.parents)",
+        fault="""everyone = documents
+            if stop_by:
+                stack = sparse.vstack if sparse.issparse(X) else np.concatenate
+                labels = sparse.csr_array(sparse.vstack([Y, stop_by.Y]))
+                everyone = type(documents)(stack([X, stop_by.X]), labels)
+            retriever, scopes = ScopeRetriever.fit(*retrieval, everyone, plan.parents)
+            scopes = scopes[: len(documents)]""",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: a document is its own neighbour",
+        path="skmltc/treader_xml/_scopes.py",
+        text="cosines[indices == np.arange(len(indices))[:, None]] = 0",
+        fault="pass",
+        tests="tests/treader_xml/test_scopes.py",
+    ),
+    Mutation(
+        name="treader: fit replaces new words in label_tokens",
+        path="skmltc/treader_xml/_estimator.py",
+        text="texts = check_token_ids(check_array(texts), type(self).__name__)",
+        fault="""texts[texts >= problem.inputs.n_inputs] = 1
+        texts = check_token_ids(check_array(texts), type(self).__name__)""",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: fit sorts the columns of label_tokens",
+        path="skmltc/treader_xml/_estimator.py",
+        text="return sparse.csr_array(problem.inputs.read(texts, checker))",
+        fault="""texts.sort_indices()
+            return sparse.csr_array(problem.inputs.read(texts, checker))""",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: the scale of a mixture is of standardised readings",
+        path="skmltc/treader_xml/_network.py",
+        text="Mixture(scale / spread, weight, offset)",
+        fault="Mixture(scale, weight, offset)",
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: a mixture has no offset",
+        path="skmltc/treader_xml/_network.py",
+        text="votes.ravel(), np.ones(read.size)])",
+        fault="votes.ravel(), np.zeros(read.size)])",
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: a mixture may count votes against a label",
+        path="skmltc/treader_xml/_network.py",
+        text="scale > 0 and weight >= 0",
+        fault="scale > 0",
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: attentions learn as fast as the rest",
+        path="skmltc/treader_xml/_estimator.py",
+        text="_HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3",
+        fault="_HIGHEST_LR, _ATTENTION_LR = 3e-3, 3e-3",
+        tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: the pooling of the setting is not used",
+        path="skmltc/treader_xml/_network.py",
+        text="self.pool = POOLINGS[pooling]",
+        fault='self.pool = POOLINGS["mean"]',
+        tests="tests/treader_xml/test_network.py",
+    ),
+    Mutation(
+        name="treader: readings that are all equal overflow",
+        path="skmltc/treader_xml/_network.py",
+        text="spread = float(read.std()) or 1.0",
+        fault="spread = max(float(read.std()), np.finfo(np.float32).tiny)",
+        tests="tests/treader_xml/test_network.py",
+    ),
+]
+
+
+def is_caught(mutation, folder):
+    """Whether a test fails on the package with the fault in it."""
+    for part in ("skmltc", "tests", "examples"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", folder)
+    file = folder / mutation.path
+    source = file.read_text(encoding="utf-8")
+    if source.count(mutation.text) != 1:
+        found = source.count(mutation.text)
+        raise SystemExit(f"{mutation.name}: the text stands {found} times in {mutation.path}.")
+    file.write_text(source.replace(mutation.text, mutation.fault), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    data = os.environ.get("SKMLTC_DATA", str(ROOT.parent / "shared" / "data"))
+    environment = {**os.environ, "PYTHONPATH": str(folder), "SKMLTC_DATA": data}
+    run = subprocess.run(
+        [*command, *mutation.tests.split()], cwd=folder, env=environment, capture_output=True
+    )
+    if run.returncode not in (0, 1):
+        raise SystemExit(f"{mutation.name}: the tests did not run.\n{run.stdout.decode()}")
+    return run.returncode == 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", default="", help="part of a name")
+    chosen = [m for m in MUTATIONS if parser.parse_args().only in m.name]
+    n_survived = 0
+    for mutation in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            caught = is_caught(mutation, Path(folder))
+        n_survived += not caught
+        print(f"{'caught' if caught else 'SURVIVED':9} {mutation.name}", flush=True)
+    print(f"{n_survived} of {len(chosen)} survived")
+    return n_survived > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
