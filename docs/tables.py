@@ -93,7 +93,7 @@ def full_table(title, rows):
 
 
 def losses_table(rows):
-    """Make the table of the losses, ours beside what the paper has."""
+    """Make the table of the losses: what the paper has, then ours."""
     measured = by_variant(rows, "loss", "encoder")
     names = dict.fromkeys([*PUBLISHED, *(loss for loss, _ in measured)])
     cells = []
@@ -119,7 +119,8 @@ def speed_table(rows):
         for row in rows
     ]
     header = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
-    return csv_table("Documents of Reuters-21578, or vectors, a second of one pass", header, cells)
+    title = "Documents of Reuters-21578, or vectors, per second of one pass"
+    return csv_table(title, header, cells)
 
 
 def siamese_tables(rows):
@@ -189,7 +190,7 @@ def in_order(rows):
 
 
 def treader_table(rows):
-    """Make the table of TReaderXML: the paper's ablation, and the ladder from there."""
+    """Make the table of TReaderXML: the paper's ablation, and further rows."""
     columns = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5")
     f1s = ("total micro", "total macro", "head macro", "medium macro", "tail macro")
     header = ["Data", "Input", "Row", "Seeds", *columns]

@@ -2,9 +2,9 @@
 Quick start: texts whose labels have a long tail
 ================================================
 
-A few labels stand on most documents, and most labels on a few. This example trains
-:class:`~skmltc.BalancedLossClassifier` on such texts, and beside it scikit-learn's usual answer,
-one-vs-rest ``LinearSVC(class_weight="balanced")``. It prints one table and draws one picture.
+A few labels have most of the documents, and most labels have a few. This example trains
+:class:`~skmltc.BalancedLossClassifier` on such texts, and compares it with one-vs-rest
+``LinearSVC(class_weight="balanced")`` of scikit-learn. It prints one table and draws one picture.
 
 From the command line it takes texts of your own as well, a folder with ``train.jsonl`` and
 ``test.jsonl`` (or ``.jsonl.gz``)::
@@ -29,7 +29,7 @@ from skmltc.labels import inverse_propensities
 from skmltc.metrics import long_tail_report
 from skmltc.model_selection import multilabel_train_test_split
 
-parser = argparse.ArgumentParser(description="A long-tail classifier beside LinearSVC.")
+parser = argparse.ArgumentParser(description="A long-tail classifier compared with LinearSVC.")
 parser.add_argument("--data", metavar="FOLDER", help="texts to use; made-up ones by default")
 parser.add_argument("--output", metavar="PICTURE", help="file to write the picture to")
 arguments = parser.parse_args()
@@ -60,7 +60,7 @@ X_test = vectorizer.transform(texts_test)
 # The classifiers
 # ---------------
 #
-# Ours has all its defaults. While it fits, it chooses its weight decay and its cut-off on
+# Ours has all its defaults. While it fits, it chooses its weight decay and its cut-offs on
 # documents that it has held out; LinearSVC cuts at 0.
 
 classifiers = {
@@ -114,9 +114,9 @@ for row in next(iter(scores.values())):
 # The picture
 # -----------
 #
-# Labels are put into bins by their training documents; the figures on top say how many there
-# are in each. Much of the difference in the tail is the cut-off: LinearSVC has its share of it too
-# when it is wrapped in :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
+# Labels are put into bins by their training documents; the figures on top are the numbers of labels
+# in each. Much of the difference in the tail is the cut-off: LinearSVC gains as well when it is
+# wrapped in :class:`~skmltc.decision.MultilabelThresholdClassifierCV`.
 
 display = GroupScoreDisplay.from_estimators(classifiers, X_test, y_test, label_counts)
 if arguments.output:

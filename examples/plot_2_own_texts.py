@@ -25,7 +25,7 @@ from skmltc.model_selection import multilabel_train_test_split
 # A file to read
 # --------------
 #
-# Made-up texts stand in for yours. With a file of your own, start at the next section.
+# The texts of this file are made up. With a file of your own, start at the next section.
 
 folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "documents.csv"
@@ -64,7 +64,7 @@ texts_train, texts_test, y_train, y_test = multilabel_train_test_split(texts, y,
 # Train
 # -----
 #
-# The classifier chooses its weight decay and its cut-off on training documents that it holds out
+# The classifier chooses its weight decay and its cut-offs on training documents that it holds out
 # meanwhile.
 
 model = make_pipeline(
@@ -95,7 +95,7 @@ pd.DataFrame(
 ).head(10)
 
 # %%
-# The best five labels of a document, with their scores, whatever the cut-off says:
+# The best five labels of a document, with their probabilities, above the cut-off or not:
 
 best = model[-1].predict_topk(model[:-1].transform(texts_test[:1]), k=5)
 pd.Series(best.data, index=binarizer.classes_[best.indices]).sort_values(ascending=False)

@@ -43,7 +43,7 @@ for rule in ("tuned", "tuned_low", "frequency", "per_group", "per_label"):
 
 # %%
 # F1 in per cent, of all labels and of the groups by training documents: head above 50, tail up to
-# 10. The head hardly changes; the tail does.
+# 10. The tail changes most.
 
 rows = {}
 for name, classifier in classifiers.items():
@@ -56,8 +56,8 @@ for name, classifier in classifiers.items():
 # What was learned
 # ----------------
 #
-# ``threshold_`` holds one cut-off per label, in the units of the scores. The lower it is, the fewer
-# points a label needs.
+# ``threshold_`` holds one cut-off per label, in the units of the scores. The lower it is, the lower
+# the score with which the label is predicted.
 
 figure, ax = plt.subplots(layout="constrained")
 for rule in ("tuned", "tuned_low", "frequency", "per_label"):

@@ -65,8 +65,8 @@ logits = {repr(spec): train(spec) for spec in specs}
 # The table
 # ---------
 #
-# In per cent, cut at a probability of 0.5, which is a logit of 0. ``kappa`` says how much the loss
-# forgives negatives of rare labels: with more of it they are predicted more often.
+# In per cent, cut at a probability of 0.5, which is a logit of 0. ``kappa`` is how much the loss
+# tolerates the negatives of rare labels: with more of it they are predicted more often.
 
 label_counts = y_train.sum(axis=0)
 weights = inverse_propensities(label_counts, len(texts_train))

@@ -3,7 +3,7 @@ Rare labels by similarity
 =========================
 
 :class:`~skmltc.HybridSiameseClassifier` scores frequent labels by a network, and rare ones by how
-similar a document is to a few that have the label. Here they are beside the network alone.
+similar a document is to a few that have the label. This example compares it with the network alone.
 """
 
 import matplotlib.pyplot as plt

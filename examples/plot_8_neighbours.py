@@ -79,7 +79,7 @@ for name, model in models.items():
 # true labels are dark.
 
 tokens, reader = models["with teacher and votes"]
-scope = reader.retriever_.scopes(tokens.transform(texts_test[:1])).toarray()[0]
+scope = reader.scorer_.retriever.scopes(tokens.transform(texts_test[:1])).toarray()[0]
 best = np.argsort(-scope)[:12][::-1]
 colors = np.where(y_test[[0]].toarray()[0, best] > 0, "#0072B2", "#A6CEE3")
 figure, ax = plt.subplots(layout="constrained")

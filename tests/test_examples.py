@@ -1,6 +1,7 @@
 """The examples run, and the benchmark measures what it says; so do the README and the pages."""
 
 import doctest
+import importlib
 import importlib.util
 import json
 import re
@@ -12,13 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 import skmltc
-from skmltc import _network, datasets
+from skmltc import BalancedLossClassifier, datasets
 from skmltc.decision import MultilabelThresholdClassifierCV
-from skmltc.model_selection import multilabel_train_test_split
+from skmltc.encoders import BiLSTMAttention, TextCNN
+from skmltc.metrics import f1_by_group
+from skmltc.model_selection import assign_folds, multilabel_train_test_split
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -152,6 +158,23 @@ class TestPages:
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         assert not doctest.testfile(str(page), module_relative=False, optionflags=flags).failed
 
+    def test_the_reference_lists_what_is_public(self):
+        text = (ROOT / "docs" / "api.rst").read_text()
+        title, *sections = text.split(".. automodule:: ")
+        listed = {"skmltc": re.findall(r"^   skmltc\.(\w+)$", title, re.MULTILINE)}
+        for section in sections:
+            name, _, section = section.partition("\n")
+            listed[name] = re.findall(r"^   ([A-Za-z]\w+)$", section, re.MULTILINE)
+            listed[name] += re.findall(
+                r"^\.\. (?:py:data|autoexception):: (\w+)", section, re.MULTILINE
+            )
+        assert len(listed) == 11
+        for name, names in listed.items():
+            module = importlib.import_module(name)
+            public = getattr(module, "__all__", names)
+            assert sorted(names) == sorted(set(public) - {"__version__"}), name
+            assert all(hasattr(module, one) and not one.startswith("_") for one in names)
+
     @pytest.fixture
     def tables(self):
         return load_script(ROOT / "docs" / "tables.py")
@@ -184,39 +207,43 @@ class TestPages:
         assert lines[place].endswith('"50.0/50.0"' + ',"50.0/50.0"' * 3)
 
 
+def folds_of(task, seed):
+    """Three folds of the training documents, by public functions alone."""
+    folds = assign_folds(task.Y_train, 3, random_state=seed)
+    return [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(3)]
+
+
 class TestFeaturesBenchmark:
     def test_drops_documents_without_labels(self, task):
         assert task.Y_test.shape == (60, 10) and task.X_test.shape[0] == 60
         assert task.X_train.dtype == np.float32
 
-    def test_folds_are_those_of_our_classifier(self, features, task, monkeypatch):
-        drawn = []
+    @pytest.mark.parametrize("same", [True, False])
+    def test_folds_are_those_of_our_classifier(self, task, same):
+        settings = {"loss": "bce", "weight_decay": 0.03, "threshold": "per_label"}
+        model = BalancedLossClassifier(**settings, random_state=3)
+        folds = folds_of(task, 3 if same else 4)
+        wrapped = MultilabelThresholdClassifierCV(model, threshold="per_label", cv=folds)
+        wrapped.fit(task.X_train, task.Y_train)
+        assert np.array_equal(wrapped.estimator_.threshold_, wrapped.threshold_) == same
 
-        def spy(*args):
-            drawn.append(assign_folds(*args))
-            return drawn[-1]
-
-        assign_folds = _network.assign_folds
-        monkeypatch.setattr(_network, "assign_folds", spy)
-        skmltc.BalancedLossClassifier(random_state=3).fit(task.X_train, task.Y_train)
-        (folds,) = drawn
-        for k, (train, test) in enumerate(features.folds_of(task.Y_train, seed=3)):
-            np.testing.assert_array_equal(test, np.flatnonzero(folds == k))
-            np.testing.assert_array_equal(train, np.flatnonzero(folds != k))
-
-    def test_thresholds_are_those_of_the_public_class(self, features, task, monkeypatch):
+    def test_cut_offs_are_those_of_the_public_class_on_these_folds(
+        self, features, task, monkeypatch
+    ):
         used = {}
 
-        def keep(task, variant, model, threshold, seconds):
-            used[variant] = threshold
+        def keep(task, variant, model, decision, seconds):
+            used[variant] = decision.thresholds
 
         monkeypatch.setattr(features, "measure", keep)
-        list(features.measure_svc(task, 0, "LinearSVC balanced", features.SVC_RULES))
-        for rule in features.THRESHOLD_RULES:
+        list(features.measure_svc(task, 3, "LinearSVC balanced", features.SVC_RULES))
+        rules = ("frequency", "tuned", "tuned_low", "per_group", "per_label")
+        assert [rule for _, rule in used] == ["own", *rules]
+        for rule in rules:
             model = MultilabelThresholdClassifierCV(
-                OneVsRestClassifier(LinearSVC(class_weight="balanced", random_state=0)),
+                OneVsRestClassifier(LinearSVC(class_weight="balanced", random_state=3)),
                 threshold=rule,
-                cv=features.folds_of(task.Y_train, 0),
+                cv=folds_of(task, 3),
             ).fit(task.X_train, task.Y_train)
             np.testing.assert_array_equal(used["LinearSVC balanced", rule], model.threshold_)
         assert not used["LinearSVC balanced", "own"].any()
@@ -262,6 +289,142 @@ class TestFeaturesBenchmark:
         features.main(arguments)
         assert not capsys.readouterr().out.startswith("seed")
         assert len((tmp_path / "rows").read_text().splitlines()) == 26
+
+
+class TestAccuracyBenchmark:
+    @pytest.fixture
+    def accuracy(self):
+        return load_script(ROOT / "examples" / "benchmarks" / "accuracy.py")
+
+    def row(self, seed, micro, macro=0.5, tail=0.25, **changes):
+        settings = {"dataset": "reuters", "kind": "tokens", "estimator": "A", "seed": seed}
+        return {**settings, "micro": micro, "macro": macro, "tail": tail, **changes}
+
+    def test_compares_the_seeds_that_both_commits_have(self, accuracy, tmp_path, capsys):
+        before = [self.row(0, 0.5), self.row(1, 0.6), self.row(2, 0.1), self.row(0, 0.7, kind="x")]
+        after = [self.row(1, 0.7), self.row(0, 0.5, macro=0.25), self.row(3, 0.9)]
+        after += [self.row(0, 0.7, estimator="B"), self.row(9, 0.7, kind="x")]
+        paths = [tmp_path / "before.jsonl", tmp_path / "after.jsonl"]
+        for path, rows in zip(paths, (before, after), strict=True):
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        accuracy.main(["--compare", *map(str, paths)])
+        header, *lines = capsys.readouterr().out.splitlines()
+        assert header.split() == ["seeds", "micro", "macro", "tail"]
+        assert [re.split("  +", line) for line in lines] == [
+            [
+                *("reuters tokens A", "2", "55.00 -> 60.00 (+5.00)"),
+                *("50.00 -> 37.50 (-12.50)", "25.00 -> 25.00 (+0.00)"),
+            ]
+        ]
+
+    def test_measures_what_is_not_in_the_file(self, accuracy, folder, tmp_path, monkeypatch):
+        monkeypatch.setattr(accuracy, "FEATURES", {folder.name: 2})
+        known, path = self.row(0, 0.5, dataset=folder.name, kind="features"), tmp_path / "rows"
+        known["estimator"] = "BalancedLossClassifier"
+        path.write_text(json.dumps(known) + "\n")
+        options = ["--data", str(folder.parent), "--tasks", folder.name, "--output", str(path)]
+        for _ in range(2):  # the second time nothing is left to measure
+            accuracy.main(options)
+            first, row = map(json.loads, path.read_text().splitlines())
+            assert first == known
+            assert accuracy.key_of(row) == (folder.name, "features", "BalancedLossClassifier", 1)
+        X_train, Y_train, X_test, Y_test = accuracy.load(folder, "features")
+        assert X_test.shape[0] == 60
+        model = BalancedLossClassifier(random_state=1).fit(X_train, Y_train)
+        f1 = f1_by_group(Y_test, model.predict(X_test), Y_train.sum(axis=0))
+        assert [row[name] for name in ("micro", "macro", "tail")] == [
+            *(f1["total"]["micro"], f1["total"]["macro"], f1["tail"]["macro"])
+        ]
+
+    def test_knows_every_estimator_on_tokens(self, accuracy):
+        wanted = [*accuracy.settings(["tokens"])]
+        assert {setting[:2] for setting in wanted} == {("reuters", "tokens")}
+        estimators = set(skmltc.__all__) - {"__version__"}
+        assert sorted(wanted) == sorted(
+            ("reuters", "tokens", estimator, seed) for estimator in estimators for seed in range(3)
+        )
+
+
+@pytest.fixture
+def beside_features(monkeypatch):
+    """The scripts import one another."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "benchmarks")
+
+
+class TestTokensBenchmark:
+    @pytest.fixture
+    def tokens(self, beside_features):
+        return load_script(ROOT / "examples" / "benchmarks" / "tokens.py")
+
+    def test_losses_are_cut_as_the_paper_does_and_auto_has_all_defaults(self, tokens):
+        first = {"random_state": 7}
+        for loss, settings in (("focal", {"loss": "focal", "threshold": "tuned"}), ("auto", {})):
+            reader, model = (step for _, step in tokens.make_model("cnn", loss, 7, 32).steps)
+            assert reader.max_length == 32
+            assert repr(model) == repr(BalancedLossClassifier(encoder="cnn", **settings, **first))
+        vote = tokens.make_model("vote", "auto", 7, 32)
+        members = [repr(member[-1]) for _, member in vote.estimators]
+        assert members == [
+            repr(BalancedLossClassifier(**first)),
+            repr(BalancedLossClassifier(encoder="bilstm", **first)),
+        ]
+
+    def test_keeps_and_continues(self, tokens, folder, tmp_path, capsys, monkeypatch):
+        made = []
+
+        def make_model(*variant):
+            made.append(variant)
+            model = BalancedLossClassifier(weight_decay=0.03, threshold=0.5, random_state=0)
+            return make_pipeline(TfidfVectorizer(), model)
+
+        monkeypatch.setattr(tokens, "make_model", make_model)
+        options = ["--data", str(folder), "--output", str(tmp_path / "rows"), "--max-length", "9"]
+        options += ["--encoders", "cnn", "--seeds", "0", "1", "--losses"]
+        tokens.main([*options, "bce"])
+        tokens.main([*options, "bce", "auto"])
+        assert made == [("cnn", loss, seed, 9) for loss in ("bce", "auto") for seed in (0, 1)]
+        rows = list(map(json.loads, (tmp_path / "rows").read_text().splitlines()))
+        assert [
+            (row["encoder"], row["loss"], row["seed"], row["max_length"]) for row in rows
+        ] == made
+        scores = rows[0]["scores"]
+        table = capsys.readouterr().out.split("seconds to fit")[-1]
+        assert f"{100 * scores['total micro']:.2f}/{100 * scores['total macro']:.2f}" in table
+
+
+class TestSpeedBenchmark:
+    @pytest.fixture
+    def speed(self, beside_features):
+        """With networks and a search of a size for tests."""
+        speed = load_script(ROOT / "examples" / "benchmarks" / "speed.py")
+        cnn = TextCNN(n_filters=3, embedding_dim=4, hidden_dim=5, embeddings="random")
+        bilstm = BiLSTMAttention(hidden_dim=4, embedding_dim=4, output_dim=5, embeddings="random")
+        speed.SPECS, speed.WORDS, speed.HEAD = {"cnn": cnn, "bilstm": bilstm}, cnn, bilstm
+        speed.N_TAIL, speed.N_VECTORS = 3, 300
+        return speed
+
+    def test_measures_each_question_once(self, speed, folder, tmp_path):
+        options = ["--data", str(folder), "--documents", "40", "--rounds", "1"]
+        options += ["--output", str(tmp_path / "rows")]
+        speed.main(options)
+        lines = (tmp_path / "rows").read_text().splitlines()
+        rows = list(map(json.loads, lines))
+        questions = ["overhead", "buckets", "words", "head", "head, padded", "retrieval"]
+        assert list(dict.fromkeys(row["question"] for row in rows)) == questions
+        assert all(row["ours s"] > 0 for row in rows) and len(rows) == 10
+        speed.main(options)
+        assert (tmp_path / "rows").read_text().splitlines() == lines
+
+    def test_a_head_is_compared_on_its_own_documents_and_labels(self, speed):
+        X = np.random.default_rng(0).integers(2, 30, size=(40, 12), dtype=np.int32)
+        Y = np.array([[i % n == 0 for n in range(2, 10)] for i in range(40)], dtype=int)
+        compared = []
+        ours, _ = speed.head(X, sparse.csr_array(Y), lambda *head: compared.append(head))
+        ours()
+        ((X_head, Y_head),) = compared
+        kept = np.delete(np.arange(40), 7)  # whose only label is tail
+        np.testing.assert_array_equal(X_head, X[kept])
+        np.testing.assert_array_equal(Y_head.toarray(), Y[kept, :5])
 
 
 class TestNetworkBenchmarks:

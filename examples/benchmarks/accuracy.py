@@ -101,18 +101,16 @@ def key_of(row):
 
 
 def compare(before, after):
-    """Print mean scores of two files of rows, in per cent, and the differences."""
+    """Print mean scores of the seeds that two files of rows share, in per cent, and differences."""
     print(f"{'':44}{'seeds':>6}" + "".join(f"{name:>26}" for name in SCORES))
-    rows_of = [{}, {}]
-    for found, rows in zip(rows_of, (before, after), strict=True):
-        for row in rows:
-            found.setdefault(key_of(row)[:3], {})[row["seed"]] = row
-    for variant in [variant for variant in rows_of[0] if variant in rows_of[1]]:
-        old, new = (found[variant] for found in rows_of)
-        seeds = sorted(old.keys() & new.keys())
-        means = [[np.mean([100 * r[s][n] for s in seeds]) for n in SCORES] for r in (old, new)]
+    old, new = ({key_of(row): row for row in rows} for rows in (before, after))
+    shared = {}
+    for key in [key for key in old if key in new]:
+        shared.setdefault(key[:3], []).append(key)
+    for variant, keys in shared.items():
+        means = [[np.mean([100 * r[key][n] for key in keys]) for n in SCORES] for r in (old, new)]
         texts = (f"{a:.2f} -> {b:.2f} ({b - a:+.2f})" for a, b in zip(*means, strict=True))
-        print(f"{' '.join(variant):44}{len(seeds):>6}" + "".join(f"{t:>26}" for t in texts))
+        print(f"{' '.join(variant):44}{len(keys):>6}" + "".join(f"{t:>26}" for t in texts))
 
 
 def main(arguments=None):

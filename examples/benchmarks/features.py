@@ -1,4 +1,4 @@
-"""Accuracy on TF-IDF features: BalancedLossClassifier beside one-vs-rest LinearSVC.
+"""Accuracy on TF-IDF features: BalancedLossClassifier and one-vs-rest LinearSVC.
 
     python examples/benchmarks/features.py --data FOLDER --seeds 0 1 2 --output rows.jsonl
 
@@ -13,7 +13,7 @@ its threshold; those of a prediction go from features to labels. LinearSVC keeps
 even where it warns that some labels want more.
 
 Finished rows are kept in the output file and not measured again. If a seed lacks rows of LinearSVC,
-ours is fitted again beside them, since the comparison by test document needs both.
+ours is fitted again, since the comparison by test document needs both.
 """
 
 import argparse
@@ -40,18 +40,15 @@ import skmltc
 from skmltc import BalancedLossClassifier
 from skmltc._ranking import top_labels
 from skmltc.datasets import load_jsonl
-from skmltc.decision._decision import decide
-from skmltc.decision._pairs import ScoredPairs
-from skmltc.decision._rules import THRESHOLD_RULES, learn_threshold
-from skmltc.decision._threshold import _PAIRS_PER_DOCUMENT, _count_findable
+from skmltc.decision import RULES, Decision, ScoredPairs
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import long_tail_report
-from skmltc.model_selection import assign_folds, multilabel_cross_val_predict
+from skmltc.model_selection import list_held_out, multilabel_cross_val_predict
 
 OURS = ("BalancedLossClassifier", "defaults")
 CLASS_WEIGHTS = {"LinearSVC": None, "LinearSVC balanced": "balanced"}
-SVC_RULES = ("own", *THRESHOLD_RULES)
-N_FOLDS, N_RESAMPLES = 3, 1000
+SVC_RULES = ("own", *RULES)
+N_RESAMPLES = 1000
 GROUPS = ("total", "head", "medium", "tail")
 F1S = [f"{group} {average}" for group in GROUPS for average in ("micro", "macro")]
 RANKINGS = ["P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5"]
@@ -89,14 +86,6 @@ def load(folder, reader=None, **bounds):
     )
 
 
-def folds_of(Y, seed):
-    """Make the folds of BalancedLossClassifier(random_state=seed), as (train, test) pairs."""
-    random_state = np.random.RandomState(seed)
-    random_state.randint(2**31 - 1)  # the seed of torch, drawn first
-    folds = assign_folds(Y, N_FOLDS, random_state)
-    return [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(N_FOLDS)]
-
-
 def timed(function, *args):
     start = time.perf_counter()
     return function(*args), time.perf_counter() - start
@@ -105,38 +94,36 @@ def timed(function, *args):
 def measure_ours(task, seed):
     model = BalancedLossClassifier(random_state=seed)
     _, seconds = timed(model.fit, task.X_train, task.Y_train)
-    chosen = {name: getattr(model, f"{name}_") for name in ("weight_decay", "logit_adjustment")}
-    return measure(task, OURS, model, model.threshold_, seconds) | {"chosen": chosen}
+    chosen = {"weight_decay": model.weight_decay_}
+    return measure(task, OURS, model, model.decision_, seconds) | {"chosen": chosen}
 
 
 def measure_svc(task, seed, method, rules):
-    """Fit on the folds and on all documents once; every rule learns from the same scores."""
+    """Fit on the folds and on all documents once; every rule learns from the same pairs."""
     model = OneVsRestClassifier(LinearSVC(class_weight=CLASS_WEIGHTS[method], random_state=seed))
-    pairs, fold_seconds = timed(score_out_of_fold, model, task, folds_of(task.Y_train, seed))
+    pairs, fold_seconds = timed(collect_pairs, model, task, list_held_out(task.Y_train, seed))
     _, fit_seconds = timed(model.fit, task.X_train, task.Y_train)
-    counts = task.label_counts
+    counts, n_samples = task.label_counts, task.Y_train.shape[0]
     for rule in rules:
-        threshold, seconds = np.zeros(len(counts)), fit_seconds
+        decision, seconds = Decision.at(0.0, counts), fit_seconds
         if rule != "own":
-            learn = (learn_threshold, rule, pairs, counts, task.Y_train.shape[0])
-            threshold, rule_seconds = timed(*learn)
+            decision, rule_seconds = timed(Decision.learn, rule, pairs, counts, n_samples)
             seconds += fold_seconds + rule_seconds
-        yield measure(task, (method, rule), model, threshold, seconds)
+        yield measure(task, (method, rule), model, decision, seconds)
 
 
-def score_out_of_fold(model, task, folds):
-    """Score what MultilabelThresholdClassifierCV learns its cut-offs from."""
-    scores = multilabel_cross_val_predict(
-        model, task.X_train, task.Y_train, cv=folds, top_k=_PAIRS_PER_DOCUMENT
-    )
-    findable = sum(_count_findable(task.Y_train, *fold) for fold in folds)
-    return ScoredPairs.from_rows(scores, task.Y_train, findable)
+def collect_pairs(model, task, folds):
+    """Collect the pairs that MultilabelThresholdClassifierCV(model, cv=folds) learns from."""
+    Y = task.Y_train
+    scores = multilabel_cross_val_predict(model, task.X_train, Y, cv=folds)
+    parts = [ScoredPairs.collect_rows([scores[test]], Y[fit], Y[test]) for fit, test in folds]
+    return ScoredPairs.concatenate(parts)
 
 
-def measure(task, variant, model, threshold, fit_seconds):
+def measure(task, variant, model, decision, fit_seconds):
     """Return a row, and under "resampled" the compared scores of each resample."""
     scores, score_seconds = timed(model.decision_function, task.X_test)
-    predicted, cut_seconds = timed(decide, scores, threshold)
+    predicted, cut_seconds = timed(decision.predict, scores)
     seconds = dict(zip(SECONDS, (fit_seconds, score_seconds + cut_seconds), strict=True))
     return {
         "method": variant[0],

@@ -36,9 +36,8 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from skmltc import HeadToTailClassifier
-from skmltc._networks.scoring import network_scores
+from skmltc._networks import HeadScorer, network_scores
 from skmltc._validation import LabelWarning
-from skmltc.decision._decision import decide
 from skmltc.losses import ClassBalancedNegativeTolerantLoss
 from skmltc.metrics import f1_by_group
 
@@ -64,16 +63,28 @@ COMMON = ("encoder", "weight_decay", "n_tail", "min_head_count", "max_tail_count
 KEYS = ("dataset", "seed", "row", *COMMON)
 
 
+class HeadAlone(HeadToTailClassifier):
+    """The first two steps: labels are split, and the head is trained."""
+
+    def _assemble(self, network, labels, documents, plan, seed):
+        return HeadScorer(network), {"documents_": documents}
+
+
 class SharedHead(HeadToTailClassifier):
     """With the head that an earlier fit of the same seed, loss and labels has trained."""
 
     trained = TrainedOnce()
 
-    def _train_head(self, X, Y, loss, encoder, validation):
-        key = (self.random_state, repr(loss), self.weight_decay, len(self.head_labels_), X.shape)
-        train = partial(super()._train_head, X, Y, loss, encoder, validation)
-        net, self.head_seconds, self.saved_seconds = self.trained(key, train)
-        return net
+    def _train(self, problem, train, given, seed):
+        alone = HeadAlone(**self.get_params(deep=False))
+        key = seed, repr(self.loss), self.weight_decay, repr(self._given_split()), train.X.shape
+        once = partial(alone._train, problem, train, given, seed)
+        head, seconds, saved = self.trained(key, once)
+        attributes, plan = dict(head.attributes), head.plan
+        documents = attributes.pop("documents_")
+        scorer, shown = self._assemble(plan.network, plan.labels, documents, plan, seed)
+        attributes |= shown | {"head_seconds_": seconds, "saved_seconds_": saved}
+        return head._replace(scorer=scorer, attributes=attributes)
 
 
 def measure(task, model):
@@ -82,10 +93,10 @@ def measure(task, model):
         _, seconds = timed(model.fit, task.X_train, task.Y_train)
     scores = model.decision_function(task.X_test)
     measured = {
-        **score(task, decide(scores, model.threshold_), scores),
+        **score(task, model.decision_.predict(scores), scores),
         "tail AP": tail_precision(task, scores),
-        "head s": model.head_seconds,
-        "fit s": seconds + model.saved_seconds,
+        "head s": model.head_seconds_,
+        "fit s": seconds + model.saved_seconds_,
     }
     if model.n_ensembles == 1:
         return {"scores": measured}
@@ -101,12 +112,12 @@ def tail_precision(task, scores):
 
 def score_members(task, model, scores):
     """Tail scores of each member of an ensemble by itself, with the cut-offs of all."""
-    encoder, columns = model.module_
-    vectors, tail = network_scores(encoder, task.X_test), columns.parts[1]
+    encoder, heads = model.module_
+    vectors, tail = network_scores(encoder, task.X_test), heads.parts[1]
     scores = scores.copy()
     for weight, bias in zip(tail.weight.detach().numpy(), tail.bias.detach().numpy(), strict=True):
         scores[:, tail.labels] = vectors @ weight + bias
-        predicted = decide(scores, model.threshold_)
+        predicted = model.decision_.predict(scores)
         f1 = f1_by_group(task.Y_test, predicted, task.label_counts, groups=task.groups)
         yield {"tail macro": float(f1["tail"]["macro"]), "tail AP": tail_precision(task, scores)}
 
@@ -118,12 +129,15 @@ def rows_of_seed(task, options, common, done):
         row = common | {"row": name}
         if tuple(row[key] for key in KEYS) in done:
             continue
-        split = {"n_tail": options.n_tail} if options.n_tail is not None else {}
-        settings = {**split, "loss": "bce", "weight_decay": options.weight_decay}
-        settings |= (ROWS | SWEEP)[name]
-        encoder = "auto" if options.encoder == "bag" else options.encoder
-        model = SharedHead(encoder=encoder, random_state=row["seed"], **settings)
-        yield row | measure(task, model)
+        yield row | measure(task, model_of(options, name, row["seed"]))
+
+
+def model_of(options, name, seed):
+    """Make the estimator of a row: the defaults with what the row's name says."""
+    split = {"n_tail": options.n_tail} if options.n_tail is not None else {}
+    settings = {**split, "loss": "bce", "weight_decay": options.weight_decay}
+    encoder = "auto" if options.encoder == "bag" else options.encoder
+    return SharedHead(encoder=encoder, random_state=seed, **settings | (ROWS | SWEEP)[name])
 
 
 def main(arguments=None):

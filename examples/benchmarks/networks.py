@@ -4,7 +4,6 @@ import json
 import time
 
 import features
-import torch
 
 from skmltc.text import TokenSequenceVectorizer
 
@@ -18,24 +17,19 @@ def load(folder, encoder, **bounds):
 
 
 class TrainedOnce:
-    """Networks by what decides them, so that rows which share one do not train it again."""
+    """Trainings by what decides them, so that rows which share one do not repeat it."""
 
     def __init__(self):
         self.known = {}
 
     def __call__(self, key, train):
-        """Return the network, the seconds that it took, and those of them that were saved now.
-
-        Torch's generator is left as the training leaves it.
-        """
+        """Return what was trained, the seconds that it took, and those of them saved now."""
         shared = key in self.known
         if not shared:
             start = time.perf_counter()
-            net = train()
-            self.known[key] = net, time.perf_counter() - start, torch.get_rng_state()
-        net, seconds, state = self.known[key]
-        torch.set_rng_state(state)
-        return net, seconds, seconds * shared
+            self.known[key] = train(), time.perf_counter() - start
+        trained, seconds = self.known[key]
+        return trained, seconds, seconds * shared
 
 
 def read(path):

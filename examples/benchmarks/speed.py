@@ -18,7 +18,7 @@ retrieval: the 5 nearest of 20,000 random vectors of 300 numbers, for each of th
 
 Word vectors start at random on both sides: the second or two that learning their start takes once
 in a fit is not in these figures. What is compared runs alternately; a row has the median CPU
-seconds of each and the ratio of the medians. CPU seconds with one thread are those of an otherwise
+seconds of each, and their ratio is printed. CPU seconds with one thread are those of an otherwise
 idle core, nearly: what else the machine does still takes some of its caches and clock rate.
 """
 
@@ -34,9 +34,11 @@ from features import environment
 from torch import nn
 
 from skmltc import BalancedLossClassifier, HeadToTailClassifier
-from skmltc._networks.batches import Batches, Documents
+from skmltc._networks import DocumentDataset, HeadScorer
+from skmltc._networks.batches import Batches
 from skmltc.datasets import load_jsonl
 from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
+from skmltc.head_to_tail._estimator import _head_documents
 from skmltc.losses import BinaryCrossEntropyLoss
 from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer
@@ -132,7 +134,7 @@ def bare_loop(X, Y, spec, batch_size):
     def bare():
         torch.manual_seed(0)
         network = build_network(spec, n_inputs, Y.shape[1])
-        fit_bare(network, Batches(Documents(X, Y), batch_size, shuffle=True), Y)
+        fit_bare(network, Batches(DocumentDataset(X, Y), batch_size, shuffle=True), Y)
 
     return bare
 
@@ -163,9 +165,8 @@ def against_padding(X, Y, spec, plain, batch_size):
 class HeadAlone(HeadToTailClassifier):
     """The first two steps: labels are split, and the head is trained."""
 
-    def _fit(self, X, Y, validation, random_state):
-        self.head_labels_, self.tail_labels_ = self._split_labels()
-        self._train_head(X, Y, BinaryCrossEntropyLoss(), self._unit_encoder(), None)
+    def _assemble(self, network, labels, documents, plan, seed):
+        return HeadScorer(network), {"of_head_": _head_documents(documents, labels)}
 
 
 def head(X, Y, make_bare):
@@ -180,8 +181,8 @@ def head(X, Y, make_bare):
         device="cpu",
         random_state=0,
     )
-    of_head = model.fit(X, Y)._of_head(X, Y)
-    return lambda: model.fit(X, Y), make_bare(*of_head)
+    of_head = model.fit(X, Y).of_head_
+    return lambda: model.fit(X, Y), make_bare(of_head.X, of_head.Y)
 
 
 def retrieval(block_size):

@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from features import environment, timed
 from networks import append, read
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from skmltc import TReaderXMLClassifier
 from skmltc.datasets import load_jsonl
-from skmltc.decision._decision import decide
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import ndcg_at_k
 from skmltc.text import TokenSequenceVectorizer
@@ -96,6 +96,8 @@ def parents_of(data, known):
     """Parents of the labels that are known, by their new columns."""
     if "label_parents" not in data:
         return None
+    if sparse.issparse(data.label_parents):
+        return data.label_parents[known][:, known]
     column = np.full(len(data.target_names) + 1, -1)
     column[known] = np.arange(len(known))
     return column[data.label_parents[known]]
@@ -105,7 +107,7 @@ def measure(task, parents, names, settings, seed):
     model = TReaderXMLClassifier(label_parents=parents, random_state=seed, **settings)
     _, seconds = timed(lambda: model.fit(task.X_train, task.Y_train, label_tokens=names))
     scores, predict_seconds = timed(model.decision_function, task.X_test)
-    values = features.score(task, decide(scores, model.threshold_), scores)
+    values = features.score(task, model.decision_.predict(scores), scores)
     values["nDCG@3"] = ndcg_at_k(task.Y_test, scores, k=3)
     times = {"fit s": seconds, "predict s": predict_seconds, "epochs": model.n_iter_}
     return {"scores": values, **times}
