@@ -198,7 +198,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
 
     def _train_linear(self, loss, train, given, seed):
         """Choose the weight decay on held-out documents, then fit on all of them."""
-        solver = Solver(loss, self.weight_decay, self._adjustment(), self._device())
+        decay = None if self.weight_decay == "auto" else float(self.weight_decay)
+        solver = Solver(loss, decay, self._adjustment(), self._device())
         solver = solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
         pairs = None
         if self.weight_decay == "auto":

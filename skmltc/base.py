@@ -175,7 +175,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         if decides(trained.unseen):
             yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
         elif not trained.interrupted:
-            parts = list_held_out(train.Y, seed)
+            parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
             for k, (fit, held) in enumerate(parts, start=1):
                 if self.verbose:
                     print(f"Training once more, without part {k} of {len(parts)}", flush=True)
@@ -307,8 +307,12 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """The decision that was learned, or that of a number that stands as threshold now."""
         check_is_fitted(self)
         decision = self.decision_
+        check_threshold(self.threshold)
         if self.target_.is_multilabel and not isinstance(self.threshold, str):
             decision = Decision.at_probability(self.threshold, self.label_counts_)
+        elif self.target_.is_multilabel and self.threshold != decision.rule:
+            remedy = "A rule is learned in fit: fit again, or wrap a FrozenEstimator of the model."
+            raise must_be("threshold", f"{decision.rule!r} or a number", self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels)
 
     @available_if(_has_logits)

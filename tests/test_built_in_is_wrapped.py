@@ -19,11 +19,10 @@ from skmltc import (
     TReaderXMLClassifier,
 )
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import MultilabelThresholdClassifierCV
+from skmltc.decision import RULES, MultilabelThresholdClassifierCV
 from skmltc.encoders import BagEncoder, TextCNN
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
-RULES = ("frequency", "tuned", "tuned_low", "per_group", "per_label")
 SEED = 7
 
 

@@ -55,7 +55,7 @@ READ = TReaderXMLClassifier(
     early_stopping=False,
 )
 READ_WORDS = clone(READ).set_params(
-    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", lr=0.01, max_epochs=30
+    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", lr=0.03, max_epochs=30
 )
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
 ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS]

@@ -71,7 +71,9 @@ class Solver(NamedTuple):
     def jobs(self):
         """Blocks of labels at a time."""
         on_gpu = torch.device(self.device).type == "cuda"
-        return self.n_jobs or (1 if on_gpu else min(torch.get_num_threads(), 8))
+        if self.n_jobs is not None:
+            return self.n_jobs
+        return 1 if on_gpu else min(torch.get_num_threads(), 8)
 
 
 _threads = threading.RLock()
@@ -128,7 +130,7 @@ class LinearScorer:
         weights = torch.from_numpy(weights)
         if sparse.issparse(encoded):
             return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts
-        dense = torch.from_numpy(np.require(encoded, requirements="W"))  # X may be read-only
+        dense = torch.from_numpy(np.require(encoded, requirements="CW"))  # torch takes no views
         return dense_dot(dense, weights).numpy() + intercepts
 
 

@@ -127,7 +127,9 @@ def network_vectors(network, X, device, side_inputs=None):
 
 
 def sparse_or_tensor(X, device):
-    return sparse.csr_array(X) if sparse.issparse(X) else torch.from_numpy(X).to(device)
+    if sparse.issparse(X):
+        return sparse.csr_array(X)
+    return torch.from_numpy(np.require(X, requirements="CW")).to(device)
 
 
 def head_scores(encoded, weights):

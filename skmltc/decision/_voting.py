@@ -100,7 +100,8 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         members = [member for _, member in self.estimators]
         self._check_responses(members, "decision_function", "predict_proba")
         weights, n_members = self._member_weights(), len(self.estimators)
-        if weights.shape != (n_members,) or not (weights >= 0).all() or not weights.any():
+        allowed = np.isfinite(weights) & (weights >= 0)
+        if weights.shape != (n_members,) or not allowed.all() or not weights.any():
             expected = f"{n_members} numbers, one an estimator, not below 0 and not all 0"
             raise must_be("weights", expected, repr(self.weights))
 

@@ -425,3 +425,11 @@ class TestSpecs:
         with pytest.warns(UserWarning, match=r"2 labels, columns \[0, 2\]"):
             loss = WeightedBinaryCrossEntropyLoss().build(LabelStatistics([51, 50, 100], 100))
         assert loss.weighting.weights.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_number_of_a_loss_has_a_range(name):
+    numbers = {n for n, v in LOSSES[name]().get_params().items() if not isinstance(v, bool)}
+    for number in numbers:
+        with pytest.raises(ValueError, match=f"{number} of .* must be a finite number"):
+            LOSSES[name]().set_params(**{number: float("nan")}).build(np.eye(2))
