@@ -11,8 +11,7 @@ from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
 from ._networks import HeadScorer, Plan, Trainer, best_epoch, fitted_by
 from ._targets import count_labels
 from ._validation import must_be, warn
-from .base import BaseLongTailClassifier, Decided, Trained, decides
-from .decision import adjusted, select_for_tail
+from .base import BaseLongTailClassifier, Trained, decides
 from .labels import NEVER_LOGIT, log_odds_against
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from .model_selection import list_held_out
@@ -38,13 +37,12 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
         is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
-        documents of three data sets, where `threshold` is learned. Its logits are far from 0, so
-        where `threshold` is a number (or y has one class per document) "auto" is the paper's
+        documents of three data sets; where y has one class per document it is the paper's
         "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
-        tau: logits are raised by tau log(N/n - 1) after training. "auto" is learned with the
-        thresholds for the default loss, whose negative tolerance favours rare labels; it is 0
-        with a loss that is given, and where `threshold` is a number.
+        tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
+        "auto" leaves it to `calibrate`, which learns what the frequency of a label says, and is 0
+        where that is off.
     optimizer : {"auto", "lbfgs", "adamw"}, default="auto"
         "lbfgs" (full batch, to convergence) is for linear models and their default; "adamw"
         (mini-batches) the one for networks.
@@ -66,6 +64,11 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
+    calibrate : bool or "auto", default="auto"
+        Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
+        (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
+        and a number as `threshold` means what it says. "auto" does so where y is a label
+        indicator matrix.
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule learned from the scores of held-out
         documents. "frequency": one cut-off for score + tau log(N/n - 1), tau the best for macro-F1
@@ -99,8 +102,10 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
         Logit above which a label is predicted; +inf for a label without documents.
-    logit_adjustment_, weight_decay_ : float
-        What was used; `weight_decay_` by L-BFGS.
+    calibration_ : Calibration
+        From scores to log-odds.
+    weight_decay_ : float
+        Of L-BFGS.
     coef_, intercept_ : array of float32 of shape (n_labels, n_features) and (n_labels,)
         Of a linear model fitted by L-BFGS.
     module_, net_, history_ : torch module, skorch net, list of dict
@@ -149,6 +154,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
+        calibrate="auto",
         threshold="frequency",
         min_labels=0,
         device="auto",
@@ -168,6 +174,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.calibrate = calibrate
         self.threshold = threshold
         self.min_labels = min_labels
         self.device = device
@@ -178,15 +185,27 @@ class BalancedLossClassifier(BaseLongTailClassifier):
 
     def _train(self, problem, train, given, seed):
         loss = self._spec_of("loss") or self._recommended_loss(problem.target)
+        self._warn_of_shifted_logits(loss, problem.target)
         if self._is_linear(problem.inputs.encoder):
             return self._train_linear(loss, train, given, seed)
         return self._train_network(problem, loss, train, given, seed)
 
     def _recommended_loss(self, target):
-        """The best loss where the cut-off is learned; where it is given, one that cuts near 0.5."""
-        if isinstance(self.threshold, str) and target.is_multilabel:
+        """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
+        if target.is_multilabel:
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
         return DistributionBalancedLoss()
+
+    def _warn_of_shifted_logits(self, loss, target):
+        """Warn where a number cuts logits that are far from log-odds."""
+        if self._undecided or self._calibrates(target) or isinstance(self.threshold, str):
+            return
+        if target.is_multilabel and hasattr(loss, "kappa"):
+            warn(
+                f"threshold={self.threshold} cuts logits that are no log-odds: the negative "
+                f"tolerance of {loss} moves and stretches them. calibrate=True makes probabilities "
+                "of them; a rule, such as threshold='frequency', or loss='bce' need none."
+            )
 
     def _is_linear(self, encoder):
         if self.optimizer == "lbfgs" and not encoder.is_linear:
@@ -206,7 +225,6 @@ class BalancedLossClassifier(BaseLongTailClassifier):
             solver, pairs = self._select_weight_decay(solver, train, given, seed)
         scorer, n_iter = fit_linear(train.X, train.Y, solver)
         attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
-        attributes["logit_adjustment_"] = solver.logit_adjustment
         return Trained(scorer, solver, train.Y, given, pairs, attributes)
 
     def _select_weight_decay(self, solver, train, given, seed):
@@ -231,9 +249,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
         plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)))
         scorer = self._network_scorer(net.module_, fit.Y)
-        trained = Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
-        shown = {**trained.attributes, "logit_adjustment_": self._adjustment()}
-        return trained._replace(attributes=shown)
+        return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
     def _retrain(self, documents, plan, seed):
         if isinstance(plan, Solver):
@@ -245,23 +261,6 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         counts = count_labels(Y)
         raised = self._adjustment() * log_odds_against(counts, Y.shape[0])
         return HeadScorer(network).raised(np.where(counts > 0, raised, NEVER_LOGIT))
-
-    def _decide(self, problem, train, trained, held_out, seed):
-        """Learn the logit adjustment with the default loss, then decide on adjusted scores."""
-        if not self._learns_adjustment(problem.target):
-            return super()._decide(problem, train, trained, held_out, seed)
-        pairs = self._pairs(trained, held_out)
-        against, tau = log_odds_against(count_labels(train.Y), len(train)), 0.0
-        if pairs is not None and pairs.is_true.any():
-            tau = select_for_tail(adjusted(pairs, against)).key
-            pairs = pairs.shifted(tau * against)
-        scorer = trained.scorer.raised(tau * against)
-        return Decided(scorer, self._learn_decision(pairs, train), {"logit_adjustment_": tau})
-
-    def _learns_adjustment(self, target):
-        """Whether the loss is the default one, whose logits of rare labels are too high."""
-        is_default = self.logit_adjustment == self.loss == "auto"
-        return is_default and isinstance(self.threshold, str) and target.is_multilabel
 
     def _jobs(self):
         return Solver(None, device=self._device(), n_jobs=self.n_jobs).jobs()

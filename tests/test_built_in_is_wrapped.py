@@ -27,14 +27,14 @@ SEED = 7
 
 
 def linear(**options):
-    options = {"loss": "bce", "weight_decay": 0.03, "logit_adjustment": 0.0} | options
+    options = {"loss": "bce", "weight_decay": 0.03, "calibrate": False} | options
     return BalancedLossClassifier(random_state=SEED, **options)
 
 
 def trained(estimator, **options):
     """A network of two epochs on all documents."""
     options = {"encoder": BagEncoder(hidden_dims=(8,)), "loss": "bce"} | options
-    epochs = {"max_epochs": 2, "early_stopping": False, "batch_size": 32}
+    epochs = {"max_epochs": 2, "early_stopping": False, "batch_size": 32, "calibrate": False}
     return estimator(random_state=SEED, **epochs, **options)
 
 

@@ -33,6 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from skmltc import HybridSiameseClassifier
 from skmltc._validation import LabelWarning
+from skmltc.labels import log_odds_against
 from skmltc.losses import FocalLoss
 from skmltc.metrics import f1_by_group, ndcg_at_k, precision_at_k
 
@@ -125,7 +126,9 @@ def measure(task, encoder, n_phi, variant, loss, seed):
 
 def uncalibrated(model, scores):
     """Logits with the similarities as the second network gives them."""
-    scores, rare = scores.copy(), model.siamese_labels_
+    against = log_odds_against(model.label_counts_, model.n_samples_fit_)
+    slopes, offsets = model.calibration_.lines(against)
+    scores, rare = (scores - offsets) / slopes, model.siamese_labels_
     if len(rare):
         similar = model.scorer_.similar
         scores[:, rare] -= similar.offsets[rare]

@@ -1,9 +1,15 @@
-"""From scores to decisions: learned cut-offs for any multi-label classifier, and voting."""
+"""From scores to decisions: calibration, learned cut-offs for any classifier, and voting."""
 
+from ._calibration import Calibration, prior_cut_off
 from ._decision import Decision, check_min_labels
 from ._pairs import Documents, HeldOut, ScoredPairs, label_blocks
 from ._rules import RULES, Candidates, adjusted, check_threshold, select_for_tail
 from ._threshold import MultilabelThresholdClassifierCV
 from ._voting import MultilabelVotingClassifier
 
-__all__ = ["Decision", "MultilabelThresholdClassifierCV", "MultilabelVotingClassifier"]
+__all__ = [
+    "Calibration",
+    "Decision",
+    "MultilabelThresholdClassifierCV",
+    "MultilabelVotingClassifier",
+]

@@ -10,8 +10,10 @@ from joblib import Parallel, delayed
 from scipy import sparse
 
 from .._targets import count_labels
+from ..labels import log_odds_against
 
 _KEPT, _KEPT_PER_POSITIVE = 50, 5
+_SAMPLED = 50  # documents that stand for the rest
 _LABELS_AT_A_TIME = 64
 
 
@@ -63,11 +65,12 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
-    """The (document, label) pairs that a sensible cut-off may reach, with their scores.
+    """The (document, label) pairs that calibration and cut-offs are learned from.
 
-    Of each label they are the best-scored 50 + 5 n held-out documents, n of them having it; equal
-    scores rank by row, the lower first. A label without a document in the training part gets no
-    pair: its documents are missed at any cut-off.
+    Of each label they are the best-scored 50 + 5 n held-out documents, n of them having it (equal
+    scores rank by row, the lower first), all others that have the label, and of the rest the 50
+    documents that stand for it, the same for every label. A label without a document in the
+    training part gets no pair: its documents are missed at any cut-off.
 
     Parameters
     ----------
@@ -75,15 +78,21 @@ class ScoredPairs:
         Column of each pair.
     scores : array of float of shape (n_pairs,)
         Scores by a model that has not seen the document.
+    log_odds_against : array of float of shape (n_pairs,)
+        log(N/n - 1) of the label among the documents that the model was trained on.
     is_true : array of bool of shape (n_pairs,)
         Whether the document has the label.
+    weights : array of float of shape (n_pairs,)
+        For how many documents of its label a pair stands.
     n_positives : array of int of shape (n_labels,)
         How many documents each label has, reached or not.
     """
 
     labels: np.ndarray
     scores: np.ndarray
+    log_odds_against: np.ndarray
     is_true: np.ndarray
+    weights: np.ndarray
     n_positives: np.ndarray
 
     @classmethod
@@ -121,10 +130,8 @@ class ScoredPairs:
         -------
         ScoredPairs
         """
-        wanted = _n_wanted(fitted_Y, truth, labels)
-        known = ((block, scores, wanted[block] > 0) for block, scores in blocks)
-        best = [_Candidates.of_columns(s[:, some], b[some], wanted) for b, s, some in known]
-        return _Candidates.joined(best).pairs(truth, labels)
+        choice = _Choice.of(fitted_Y, truth, labels)
+        return choice.pairs([choice.of_columns(scores, block) for block, scores in blocks])
 
     @classmethod
     def collect_rows(cls, blocks, fitted_Y, truth, labels=None):
@@ -145,20 +152,21 @@ class ScoredPairs:
         -------
         ScoredPairs
         """
-        wanted = _n_wanted(fitted_Y, truth, labels)
-        columns = np.flatnonzero(wanted)
-        best, first = _Candidates.none(), 0
+        choice = _Choice.of(fitted_Y, truth, labels)
+        columns = np.flatnonzero(choice.wanted)
+        best, others, first = _Scored.none(), [], 0
         for scores in blocks:
-            block = _Candidates.of_columns(scores[:, columns], columns, wanted)
-            best = best.merged(block._replace(rows=block.rows + first), wanted)
+            found = choice.of_columns(scores[:, columns], columns, first)
+            best = best.merged(found.best, choice.wanted)
+            others.append(found.others)
             first += len(scores)
-        return best.pairs(truth, labels)
+        return choice.pairs([_Found(best, _Scored.joined(others))])
 
     @classmethod
     def concatenate(cls, parts):
         """Put the pairs of several folds together."""
-        fields = [np.concatenate([getattr(p, f) for p in parts]) for f in _PAIR_FIELDS]
-        return cls(*fields, np.sum([part.n_positives for part in parts], axis=0))
+        fields = {f: np.concatenate([getattr(p, f) for p in parts]) for f in _PAIR_FIELDS}
+        return cls(**fields, n_positives=np.sum([part.n_positives for part in parts], axis=0))
 
     def shifted(self, by_label):
         """Add a number to the scores of each label."""
@@ -167,16 +175,27 @@ class ScoredPairs:
     def select(self, mask):
         """Keep the pairs of some labels only."""
         kept = mask[self.labels]
-        fields = [getattr(self, field)[kept] for field in _PAIR_FIELDS]
-        return ScoredPairs(*fields, np.where(mask, self.n_positives, 0))
+        fields = {field: getattr(self, field)[kept] for field in _PAIR_FIELDS}
+        return ScoredPairs(**fields, n_positives=np.where(mask, self.n_positives, 0))
+
+    def by_label(self):
+        """The pairs of each label, as a list in the order of the labels."""
+        order = np.argsort(self.labels, kind="stable")
+        ends = np.cumsum(np.bincount(self.labels, minlength=len(self.n_positives)))[:-1]
+        columns = {f: np.split(getattr(self, f)[order], ends) for f in _PAIR_FIELDS}
+        return [
+            ScoredPairs(**{f: parts[k] for f, parts in columns.items()}, n_positives=n)
+            for k, n in enumerate(self.n_positives[:, None])
+        ]
 
     def micro_f1_curve(self):
         """Cut-offs, highest first, and the micro-F1 of predicting what scores above each."""
-        order = np.argsort(-self.scores)
+        order = np.argsort(-self.scores, kind="stable")
         ranked, found = self.scores[order].astype(np.float64), np.cumsum(self.is_true[order])
-        f1 = 2 * found / (np.arange(1, len(order) + 1) + self.n_positives.sum())
+        predicted = np.cumsum(self.weights[order], dtype=np.float64)
+        f1 = 2 * found / (predicted + self.n_positives.sum())
         below = np.append(ranked[1:], -np.inf)
-        just_below = np.nextafter(ranked, -np.inf)  # pairs further down were never seen
+        just_below = np.nextafter(ranked, -np.inf)  # few of the pairs further down were seen
         middle = np.minimum(ranked / 2 + below / 2, just_below)
         cut_offs = np.where(below > -np.inf, middle, just_below)
         distinct = ranked > below
@@ -186,18 +205,18 @@ class ScoredPairs:
         """Mean F1 of the labels that have a document, at one cut-off; 0 if none has."""
         above = self.scores > np.float64(cut_off)  # a float would be rounded to float32 scores
         n_labels = len(self.n_positives)
-        predicted = np.bincount(self.labels[above], minlength=n_labels)
+        predicted = np.bincount(self.labels[above], self.weights[above], minlength=n_labels)
         found = np.bincount(self.labels[above & self.is_true], minlength=n_labels)
         known = self.n_positives > 0
         f1 = 2 * found[known] / (predicted + self.n_positives)[known]
         return f1.sum() / max(len(f1), 1)
 
 
-_PAIR_FIELDS = ("labels", "scores", "is_true")
+_PAIR_FIELDS = ("labels", "scores", "log_odds_against", "is_true", "weights")
 
 
-class _Candidates(NamedTuple):
-    """The best-scored documents of some labels: row, label and score of each."""
+class _Scored(NamedTuple):
+    """Scores of some (document, label) pairs."""
 
     rows: np.ndarray
     labels: np.ndarray
@@ -208,75 +227,127 @@ class _Candidates(NamedTuple):
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
     @classmethod
-    def of_columns(cls, scores, labels, wanted):
-        """Keep the best documents of each column; of equal scores those of the lower rows.
-
-        Parameters
-        ----------
-        scores : array of shape (n_samples, n_block)
-        labels : array of int of shape (n_block,)
-            Label of each column.
-        wanted : array of int of shape (n_labels,)
-            How many documents of each label are kept, if there are so many.
-        """
-        if not scores.size:
-            return cls.none()
-        n_kept = np.minimum(wanted[labels], len(scores))
-        deepest = n_kept.max()
-        falling = -np.sort(np.partition(-scores, deepest - 1, axis=0)[:deepest], axis=0)
-        last = falling[n_kept - 1, np.arange(len(labels))]
-        above, level = scores > last, scores == last
-        n_level = n_kept - np.count_nonzero(above, axis=0)
-        chosen = above | (level & (np.cumsum(level, axis=0, dtype=np.int32) <= n_level))
-        rows, columns = np.nonzero(chosen)
-        return cls(rows, labels[columns], scores[rows, columns])
-
-    @classmethod
     def joined(cls, parts):
         return cls(*map(np.concatenate, zip(cls.none(), *parts, strict=True)))
 
     def merged(self, others, wanted):
-        """Keep the best of both, whose rows differ."""
+        """Keep the best `wanted` of each label, of both, whose rows differ."""
         rows, labels, scores = self.joined([self, others])
         order = np.lexsort((rows, -scores, labels))
         starts = np.searchsorted(labels[order], labels[order])
         kept = order[np.arange(len(order)) - starts < wanted[labels[order]]]
-        return _Candidates(rows[kept], labels[kept], scores[kept])
+        return _Scored(rows[kept], labels[kept], scores[kept])
 
-    def pairs(self, truth, labels):
-        """Look up which of them are true, in the csr_array `truth` of all documents."""
-        n_positives = count_labels(truth)
-        if labels is not None:
-            n_positives = np.where(labels, n_positives, 0)
-        rows = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr))
-        keys, true_keys = (
-            r.astype(np.int64) * truth.shape[1] + c
-            for r, c in ((self.rows, self.labels), (rows, truth.indices))
+
+class _Found(NamedTuple):
+    """The best-scored documents of some labels; and those that have a label or are sampled."""
+
+    best: _Scored
+    others: _Scored
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """Which pairs of held-out documents are kept.
+
+    Parameters
+    ----------
+    truth : csr_array of shape (n_samples, n_labels)
+    wanted : array of int of shape (n_labels,)
+        How many of the best-scored documents of each label; 0 leaves the label out.
+    log_odds_against : array of shape (n_labels,)
+        Among the documents trained on.
+    n_positives : array of int of shape (n_labels,)
+    sampled : array of bool of shape (n_samples,)
+        The documents that stand for the rest.
+    """
+
+    truth: sparse.csr_array
+    wanted: np.ndarray
+    log_odds_against: np.ndarray
+    n_positives: np.ndarray
+    sampled: np.ndarray
+
+    @classmethod
+    def of(cls, fitted_Y, truth, labels):
+        fitted, n_positives = count_labels(fitted_Y), count_labels(truth)
+        among = np.ones(len(fitted), dtype=bool) if labels is None else labels
+        wanted = np.where(among & (fitted > 0), _KEPT + _KEPT_PER_POSITIVE * n_positives, 0)
+        sampled = np.zeros(truth.shape[0], dtype=bool)
+        sampled[np.random.RandomState(0).permutation(len(sampled))[:_SAMPLED]] = True
+        against = log_odds_against(fitted, fitted_Y.shape[0]).astype(np.float32)
+        return cls(truth, wanted, against, np.where(among, n_positives, 0), sampled)
+
+    def of_columns(self, scores, labels, first=0):
+        """Find the pairs in the scores of some labels.
+
+        Parameters
+        ----------
+        scores : array of shape (n_rows, n_block)
+            Of documents from the row `first` on.
+        labels : array of int of shape (n_block,)
+            Label of each column.
+        """
+        known = self.wanted[labels] > 0
+        scores, labels = scores[:, known], labels[known]
+        rows = np.arange(first, first + len(scores))
+        others = self.truth[rows][:, labels].toarray() > 0
+        others[self.sampled[rows]] = True
+        masks = _best_of_columns(scores, self.wanted[labels]), others
+        found = [(*np.nonzero(mask), scores[mask]) for mask in masks]
+        return _Found(*[_Scored(rows[r], labels[c], chosen) for r, c, chosen in found])
+
+    def pairs(self, found):
+        """Put together what was found in blocks, each pair once, by label and row."""
+        best = _Scored.joined([part.best for part in found])
+        rows, labels, scores = _Scored.joined([best, *[part.others for part in found]])
+        n_rows, n_labels = self.truth.shape
+        keys, at = np.unique(labels * n_rows + rows, return_index=True)  # the first of equals
+        labels, scores = labels[at], scores[at]
+        is_true = np.isin(keys, self._true_keys(), assume_unique=True)
+        is_sample = (at >= len(best.rows)) & ~is_true
+        n_rest = n_rows - np.bincount(labels[~is_sample], minlength=n_labels)
+        n_sampled = np.bincount(labels[is_sample], minlength=n_labels)
+        stands_for = (n_rest / np.maximum(n_sampled, 1)).astype(np.float32)
+        weights = np.where(is_sample, stands_for[labels], np.float32(1))
+        against = self.log_odds_against[labels]
+        return ScoredPairs(
+            labels.astype(np.int32), scores, against, is_true, weights, self.n_positives
         )
-        is_true = np.isin(keys, true_keys, assume_unique=True)
-        return ScoredPairs(self.labels, self.scores, is_true, n_positives)
+
+    def _true_keys(self):
+        n_rows = self.truth.shape[0]
+        rows = np.repeat(np.arange(n_rows), np.diff(self.truth.indptr))
+        return self.truth.indices.astype(np.int64) * n_rows + rows
 
 
-def _n_wanted(fitted_Y, truth, labels):
-    """How many documents of each label are kept; 0 where none was trained on."""
-    wanted = _KEPT + _KEPT_PER_POSITIVE * count_labels(truth)
-    known = count_labels(fitted_Y) > 0
-    return np.where(known if labels is None else known & labels, wanted, 0)
+def _best_of_columns(scores, wanted):
+    """Mark so many of the best documents of each column; of equal scores those of lower rows."""
+    if not scores.size:
+        return np.zeros(scores.shape, dtype=bool)
+    n_kept = np.minimum(wanted, len(scores))
+    deepest = n_kept.max()
+    falling = -np.sort(np.partition(-scores, deepest - 1, axis=0)[:deepest], axis=0)
+    last = falling[n_kept - 1, np.arange(len(wanted))]
+    above, level = scores > last, scores == last
+    n_level = n_kept - np.count_nonzero(above, axis=0)
+    return above | (level & (np.cumsum(level, axis=0, dtype=np.int32) <= n_level))
 
 
 def _pairs_of(scorer, fitted_Y, documents, labels, device, n_jobs):
     """Pairs of one part of held-out documents."""
-    wanted = _n_wanted(fitted_Y, documents.Y, labels)
+    choice = _Choice.of(fitted_Y, documents.Y, labels)
     encoded = scorer.encode(documents.X, device)
-    blocks = label_blocks(np.where(wanted > 0, count_labels(fitted_Y), 0), _LABELS_AT_A_TIME)
-    best = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_best_of_block)(scorer, encoded, block, wanted) for block in blocks
+    counts = np.where(choice.wanted > 0, count_labels(fitted_Y), 0)
+    blocks = label_blocks(counts, _LABELS_AT_A_TIME)
+    found = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(_find_in_block)(scorer, encoded, block, choice) for block in blocks
     )
-    return _Candidates.joined(best).pairs(documents.Y, labels)
+    return choice.pairs(found)
 
 
-def _best_of_block(scorer, encoded, block, wanted):
-    return _Candidates.of_columns(scorer.scores(encoded, block), block, wanted)
+def _find_in_block(scorer, encoded, block, choice):
+    return choice.of_columns(scorer.scores(encoded, block), block)
 
 
 def label_blocks(label_counts, size):

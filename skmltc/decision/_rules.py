@@ -10,7 +10,6 @@ import numpy as np
 
 from .._validation import check_choice, must_be
 from ..labels import label_groups, log_odds_against
-from ._pairs import ScoredPairs
 
 _SLACK = 0.003  # micro-F1 that a choice may give up for macro-F1
 _PRIOR_POSITIVES = 10.0  # at which a cut-off of a label's own counts half
@@ -131,15 +130,7 @@ def _per_group(pairs, label_counts, n_samples):
 
 def _per_label(pairs, label_counts, n_samples):
     common = best_cut_off(pairs)[0]
-    by_label = np.argsort(pairs.labels, kind="stable")
-    ends = np.cumsum(np.bincount(pairs.labels, minlength=len(label_counts)))
-    own = [
-        ScoredPairs(pairs.labels[rows], pairs.scores[rows], pairs.is_true[rows], n_positives)
-        for rows, n_positives in zip(
-            np.split(by_label, ends[:-1]), pairs.n_positives[:, None], strict=True
-        )
-    ]
-    return np.array([_shrunken_cut_off(one, common) for one in own])
+    return np.array([_shrunken_cut_off(one, common) for one in pairs.by_label()])
 
 
 def _shrunken_cut_off(pairs, common):

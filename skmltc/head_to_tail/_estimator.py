@@ -106,7 +106,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         "tail" adjusts the weights of tail labels on all training documents, pulled towards what
         was transferred. "paper" trains the whole network for two short epochs on documents drawn
         for the tail. None leaves transferred weights as they are.
-    calibrate : bool, default=True
+    calibrate_tail : bool, default=True
         Give tail labels a slope and a bias that make log-odds of transferred scores. They are
         learned on head labels treated as if they were rare. Without it one cut-off does not suit
         head and tail.
@@ -134,6 +134,11 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
+    calibrate : bool or "auto", default="auto"
+        Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
+        (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
+        and a number as `threshold` means what it says. "auto" does so where y is a label
+        indicator matrix.
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
@@ -198,7 +203,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         "attention": ["boolean", Interval(Real, 0, None, closed="neither")],
         "n_ensembles": [Interval(Integral, 1, None, closed="left")],
         "fine_tune": [None, StrOptions({"tail", "paper"})],
-        "calibrate": ["boolean"],
+        "calibrate_tail": ["boolean"],
         "normalize": ["boolean"],
     }
 
@@ -213,7 +218,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         attention=False,
         n_ensembles=1,
         fine_tune="tail",
-        calibrate=True,
+        calibrate_tail=True,
         normalize=True,
         encoder="auto",
         loss="auto",
@@ -224,6 +229,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
+        calibrate="auto",
         threshold="frequency",
         min_labels=0,
         device="auto",
@@ -239,7 +245,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         self.attention = attention
         self.n_ensembles = n_ensembles
         self.fine_tune = fine_tune
-        self.calibrate = calibrate
+        self.calibrate_tail = calibrate_tail
         self.normalize = normalize
         self.encoder = encoder
         self.loss = loss
@@ -250,6 +256,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.calibrate = calibrate
         self.threshold = threshold
         self.min_labels = min_labels
         self.device = device
@@ -357,7 +364,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         scale = float(head.scale.detach()) if isinstance(head, ScaledLinear) else 1.0
         transfer = LabelTransfer.fit(prototypes, weights, scale, options)
         seen = vectors, Y, against, random_state
-        return transfer.calibrated(*seen) if self.calibrate else transfer
+        return transfer.calibrated(*seen) if self.calibrate_tail else transfer
 
     def _transfer(self, transfer, vectors, Y, n_samples, random_state):
         """Steps 5 and 6: heads of labels from their prototypes, one for each member."""

@@ -56,8 +56,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         ``FocalLoss(gamma=1)``.
     n_phi : int or "auto", default="auto"
         Labels with fewer training documents are scored by similarity; 0 is the single network
-        alone. "auto" chooses with the threshold, on documents held out; the paper's is 100, which
-        is also what "auto" means where the threshold is a number.
+        alone. "auto" chooses on held-out documents, by the criterion of the rule "frequency"; the
+        paper's is 100, which "auto" is where y has one class per document.
     n_triplets : int or "auto", default="auto"
         Triplets of two documents and a label to train on, each used once. "auto" is 30 per label,
         30,000 at least.
@@ -78,12 +78,10 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         half are similar, and they make one.
     representation_activation : {"sigmoid", "relu", "identity"}, default="sigmoid"
         Of the vectors before they are compared.
-    calibrate : {"fit", "prior", "none"}, default="fit"
-        Triplets are similar far more often than documents. "prior": shift the similarities of each
-        label until as many training documents are above a probability of 0.5 as have the label.
-        "fit": besides, where the threshold is learned, turn them into probabilities on the same
-        documents, so that labels of either network can be ranked together. "none", as the paper,
-        leaves them.
+    match_priors : bool, default=True
+        Triplets are similar far more often than documents: shift the similarities of each label
+        until as many training documents are above a probability of 0.5 as have the label. The
+        paper leaves them.
     lr : float or "auto", default="auto"
         Learning rate of AdamW, by default the `training.lr` of the encoder. In the second network
         it falls to 0, and what begins as a copy has 0.3 of it.
@@ -101,6 +99,11 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
+    calibrate : bool or "auto", default="auto"
+        Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
+        (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
+        and a number as `threshold` means what it says. "auto" does so where y is a label
+        indicator matrix.
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule learned from documents held out, for the
         labels of either network by themselves. The rules are those of
@@ -169,7 +172,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         "multi_task": ["boolean", StrOptions({"labels", "category"})],
         "sampling": [StrOptions(set(SAMPLINGS))],
         "representation_activation": [StrOptions(set(ACTIVATIONS))],
-        "calibrate": [StrOptions({"none", "prior", "fit"})],
+        "match_priors": ["boolean"],
     }
 
     def __init__(
@@ -186,7 +189,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         multi_task=True,
         sampling="triplet",
         representation_activation="sigmoid",
-        calibrate="fit",
+        match_priors=True,
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
@@ -194,6 +197,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
+        calibrate="auto",
         threshold="frequency",
         min_labels=0,
         device="auto",
@@ -212,7 +216,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.multi_task = multi_task
         self.sampling = sampling
         self.representation_activation = representation_activation
-        self.calibrate = calibrate
+        self.match_priors = match_priors
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -220,6 +224,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.calibrate = calibrate
         self.threshold = threshold
         self.min_labels = min_labels
         self.device = device
@@ -268,7 +273,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         settings = self.n_support, self.support, check_random_state(seed), device
         supports = support_vectors(network, documents.X, documents.Y, *settings)
         similar = SimilarityScorer(network, supports, np.zeros(n_labels, np.float32))
-        if self.calibrate != "none":
+        if self.match_priors:
             similar = similar.matching_priors(documents, candidates, device)
         return HybridScorer(head, similar, candidates)
 
@@ -309,23 +314,28 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
 
     def _decide(self, problem, train, trained, held_out, seed):
         """Step 6: the labels with fewer than n_phi documents go to the Siamese network."""
-        counts, scorer = count_labels(train.Y), trained.scorer
-        learns = isinstance(self.threshold, str) and problem.target.is_multilabel
-        candidates = self._candidates(counts)
-        single, similar = self._pairs_of_parts(held_out, candidates) if learns else (None, None)
-        if similar is not None and self.calibrate == "fit":
+        counts, scorer, target = count_labels(train.Y), trained.scorer, problem.target
+        candidates, single, similar = self._candidates(counts), None, None
+        if self._calibrates(target) or self._learns_rule(target) or self._learns_n_phi(target):
+            single, similar = self._pairs_of_parts(held_out, candidates)
+        if similar is not None and self._calibrates(target):
             slope, intercept = np.float32(platt_scaling(similar))
             similar = replace(similar, scores=slope * similar.scores + intercept)
             scorer = replace(scorer, similar=scorer.similar.calibrated(slope, intercept))
         n_phi = self._choose_n_phi(single, similar, train)
         below = _below(n_phi, counts)
         self._warn_of_no_label(n_phi, below)
-        if not learns:
-            decision = super()._decide(problem, train, trained, (), seed).decision
-        else:
-            decision = self._decision_of_parts(below, single, similar, train)
+        scorer = replace(scorer, below=below)
+        pairs = _joined(below, single, similar)
+        calibration, decision = self._calibrate_and_cut(target, pairs, train, scorer)
+        if self._learns_rule(target) and pairs is not None and pairs.is_true.any():
+            pairs = calibration.calibrated(pairs)
+            decision = _decision_of_parts(below, self.threshold, pairs, train)
         attributes = {"n_phi_": n_phi, "siamese_labels_": np.flatnonzero(below)}
-        return Decided(replace(scorer, below=below), decision, attributes)
+        return Decided(scorer, calibration, decision, attributes)
+
+    def _learns_n_phi(self, target):
+        return self.n_phi == "auto" and target.is_multilabel
 
     def _pairs_of_parts(self, held_out, candidates):
         """Pairs scored by the single network and by similarity, each None where there are none."""
@@ -338,28 +348,13 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         return [ScoredPairs.concatenate(pairs) if pairs else None for pairs in (single, similar)]
 
     def _choose_n_phi(self, single, similar, train):
+        """The merge point, by the criterion of the rule "frequency", whatever the threshold is."""
         if self.n_phi != "auto":
             return self.n_phi
         if similar is None:
             return _PAPER_N_PHI
-        candidates = {n: self._merged(n, single, similar, train) for n in _N_PHI_OPTIONS}
+        candidates = {n: _relative(n, single, similar, train) for n in _N_PHI_OPTIONS}
         return select_for_tail(candidates).key
-
-    def _merged(self, n_phi, single, similar, train):
-        """Pairs of the labels of either part, with scores relative to their cut-offs."""
-        counts = count_labels(train.Y)
-        below = _below(n_phi, counts)
-        decision = self._decision_of_parts(below, single, similar, train)
-        pairs = ScoredPairs.concatenate([single.select(~below), similar.select(below)])
-        return pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))
-
-    def _decision_of_parts(self, below, single, similar, train):
-        """Cut-offs learned on either part by itself."""
-        decisions = [
-            self._learn_decision(pairs and pairs.select(part), train)
-            for part, pairs in ((below, similar), (~below, single))
-        ]
-        return Decision.where(below, *decisions)
 
     def _warn_of_no_label(self, n_phi, below):
         if n_phi and not below.any():
@@ -373,3 +368,26 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
 def _below(n_phi, label_counts):
     """Labels with a document, and fewer than n_phi."""
     return (label_counts > 0) & (label_counts < n_phi)
+
+
+def _joined(below, single, similar):
+    """Pairs of either part; None where there are none."""
+    if single is None or not below.any():
+        return single
+    return ScoredPairs.concatenate([single.select(~below), similar.select(below)])
+
+
+def _relative(n_phi, single, similar, train):
+    """Pairs of the labels of either part, with scores relative to their cut-offs."""
+    counts = count_labels(train.Y)
+    below = _below(n_phi, counts)
+    pairs = _joined(below, single, similar)
+    decision = _decision_of_parts(below, "frequency", pairs, train)
+    return pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))
+
+
+def _decision_of_parts(below, rule, pairs, train):
+    """Cut-offs learned on either part by itself."""
+    learned = count_labels(train.Y), len(train)
+    decisions = [Decision.learn(rule, pairs.select(part), *learned) for part in (below, ~below)]
+    return Decision.where(below, *decisions)

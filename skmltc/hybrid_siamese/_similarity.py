@@ -296,7 +296,9 @@ def platt_scaling(pairs):
         return 1.0, 0.0
     spread = max(float(pairs.scores.std()), np.finfo(np.float32).tiny)
     features = np.column_stack([pairs.scores / spread, np.ones(len(pairs.scores))])
-    slope, intercept = fit_logistic(features, pairs.is_true, ridge=[1.0, 0.0])
+    slope, intercept = fit_logistic(
+        features, pairs.is_true, weights=pairs.weights, ridge=[1.0, 0.0]
+    )
     return (slope / spread, intercept) if slope > 0 else (1.0, 0.0)
 
 

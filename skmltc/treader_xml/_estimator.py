@@ -124,6 +124,11 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         The documents in that part. It never takes a label's only document.
     patience : int, default=5
         Epochs without improvement before stopping.
+    calibrate : bool or "auto", default="auto"
+        Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
+        (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
+        and a number as `threshold` means what it says. "auto" does so where y is a label
+        indicator matrix.
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability, or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
@@ -211,6 +216,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         early_stopping="auto",
         validation_fraction=0.1,
         patience=5,
+        calibrate="auto",
         threshold="frequency",
         min_labels=0,
         device="auto",
@@ -237,6 +243,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.calibrate = calibrate
         self.threshold = threshold
         self.min_labels = min_labels
         self.device = device

@@ -166,12 +166,18 @@ def test_a_probability_cuts_at_its_logit():
     assert decision.rule is None
 
 
+def pairs_of(labels, scores, is_true, n_positives):
+    """Pairs of weight 1, of labels that half of the documents have."""
+    n = len(labels)
+    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_learned_thresholds_are_those_of_the_rule_and_its_name_is_kept(rule):
     rng = np.random.RandomState(0)
     labels, is_true = rng.randint(0, 3, 300), rng.random_sample(300) < 0.4
     n_positives = np.bincount(labels[is_true], minlength=3)
-    pairs = ScoredPairs(labels, rng.normal(2.0 * is_true), is_true, n_positives)
+    pairs = pairs_of(labels, rng.normal(2.0 * is_true), is_true, n_positives)
     decision = Decision.learn(rule, pairs, [90, 30, 0], 200)
     expected = learn_cut_offs(rule, pairs, [90, 30, 0], 200)
     assert_array_equal(decision.thresholds, expected)
@@ -180,7 +186,7 @@ def test_learned_thresholds_are_those_of_the_rule_and_its_name_is_kept(rule):
 
 
 def test_without_a_true_pair_the_default_is_learned():
-    pairs = ScoredPairs(np.zeros(1, int), np.ones(1), np.zeros(1, bool), np.array([1, 0]))
+    pairs = pairs_of(np.zeros(1, int), np.ones(1), np.zeros(1, bool), np.array([1, 0]))
     learned = Decision.learn("tuned", pairs, [2, 0], 9, default=0.25)
     assert_array_equal(learned.thresholds, [0.25, math.inf])
     assert_array_equal(Decision.learn("tuned", pairs, [2, 0], 9).thresholds, [0, math.inf])

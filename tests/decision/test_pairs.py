@@ -16,14 +16,16 @@ from skmltc.decision._rules import RULES, learn_cut_offs
 few = settings(max_examples=40, deadline=None)
 
 
-def make_pairs(triples, n_positives):
+def make_pairs(triples, n_positives, weights=None):
     """Pairs of (label, score, is_true) triples."""
     labels, scores, is_true = zip(*triples, strict=True) if triples else ((), (), ())
     return ScoredPairs(
-        np.array(labels, dtype=np.int32),
-        np.array(scores, dtype=np.float64),
-        np.array(is_true, dtype=bool),
-        np.array(n_positives, dtype=np.int64),
+        labels=np.array(labels, dtype=np.int32),
+        scores=np.array(scores, dtype=np.float64),
+        log_odds_against=np.zeros(len(labels)),
+        is_true=np.array(is_true, dtype=bool),
+        weights=np.ones(len(labels)) if weights is None else np.array(weights, dtype=np.float64),
+        n_positives=np.array(n_positives, dtype=np.int64),
     )
 
 
@@ -86,23 +88,37 @@ def problems(draw, n_labels=(1, 3, 70), masked=None):
 
 
 def naive_pairs(problem):
-    """The best 50 + 5 n documents of each label with a fitted document, sorted; n_positives."""
+    """Label, row, score, truth, weight, log(N/n - 1) of the pairs, by label and row; n_positives.
+
+    Of each label with a fitted document the best 50 + 5 n documents, all others that have it, and
+    the rest of 50 documents, which are weighted by how many of all the rest they stand for.
+    """
     scores, truth, fitted, mask = problem
-    triples, n_positives = [], []
+    found, n_positives = [], []
+    sample = np.random.RandomState(0).permutation(len(scores))[:50]
     for label in range(truth.shape[1]):
         wanted = mask is None or mask[label]
-        n = int(truth[:, label].sum())
+        n, n_fitted = int(truth[:, label].sum()), int(fitted[:, label].sum())
         n_positives.append(n if wanted else 0)
-        if wanted and fitted[:, label].any():
-            best_first = sorted(range(len(scores)), key=lambda row: (-scores[row, label], row))
-            for row in best_first[: 50 + 5 * n]:
-                triples.append((label, float(scores[row, label]), bool(truth[row, label])))
-    return sorted(triples), n_positives
+        if not wanted or not n_fitted:
+            continue
+        best_first = sorted(range(len(scores)), key=lambda row: (-scores[row, label], row))
+        kept = set(best_first[: 50 + 5 * n]) | set(np.flatnonzero(truth[:, label]).tolist())
+        others = sorted(set(sample.tolist()) - kept)
+        against = math.log(len(fitted) / min(n_fitted, len(fitted) - 1) - 1)
+        for row in sorted(kept | set(others)):
+            weight = 1.0 if row in kept else (len(scores) - len(kept)) / len(others)
+            pair = float(scores[row, label]), bool(truth[row, label]), weight, against
+            found.append((label, *pair))
+    return found, n_positives
 
 
 def assert_same(pairs, naive):
-    triples, n_positives = naive
-    assert sorted(triples_of(pairs)) == triples
+    found, n_positives = naive
+    columns = [np.array(column) for column in zip(*found, strict=True)] or [np.empty(0)] * 5
+    named = pairs.labels, pairs.scores, pairs.is_true, pairs.weights, pairs.log_odds_against
+    for got, expected in zip(named, columns, strict=True):
+        assert_allclose(got, expected, rtol=1e-6)
     assert_array_equal(pairs.n_positives, n_positives)
 
 
@@ -119,8 +135,8 @@ def test_a_scorer_is_asked_for_the_pairs_of_the_naive_twin(parts):
     parts = [part._replace(mask=mask) for part in parts]
     pairs = ScoredPairs.collect([part.held_out() for part in parts], mask)
     naive = [naive_pairs(part) for part in parts]
-    triples = sorted(triple for found, _ in naive for triple in found)
-    assert_same(pairs, (triples, np.sum([n_positives for _, n_positives in naive], axis=0)))
+    found = [pair for found, _ in naive for pair in found]
+    assert_same(pairs, (found, np.sum([n_positives for _, n_positives in naive], axis=0)))
 
 
 @few
@@ -173,23 +189,48 @@ def test_fifty_documents_and_five_for_each_positive_are_kept_of_each_label():
     fitted = np.array([[1, 1, 1, 1, 0]])
     problem = Problem(rng.permutation(2500).reshape(500, 5) / 4, truth, fitted, None)
     for pairs in collected(problem):
-        assert_array_equal(np.bincount(pairs.labels), [50, 55, 85, 500])
         assert_array_equal(pairs.n_positives, [0, 1, 7, 90, 100])
         for label, n_kept in enumerate([50, 55, 85, 500]):
             best = np.sort(problem.scores[:, label])[-n_kept:]
-            assert_array_equal(np.sort(pairs.scores[pairs.labels == label]), best)
+            is_best = (pairs.labels == label) & (pairs.scores >= best[0])
+            assert_array_equal(np.sort(pairs.scores[is_best]), best)
+            assert (pairs.weights[is_best] == 1).all()
+
+
+def test_every_document_with_a_label_is_kept_and_fifty_stand_for_the_rest():
+    truth = np.zeros((1000, 1), dtype=bool)
+    truth[900:910] = True  # 100 are kept for their scores, ten for their label
+    scores = -np.arange(1000.0)[:, None]
+    for pairs in collected(Problem(scores, truth, np.ones((1, 1)), None)):
+        assert pairs.is_true.sum() == 10 and (pairs.weights[pairs.is_true] == 1).all()
+        stands_for_others = pairs.weights > 1
+        assert 35 < stands_for_others.sum() <= 50
+        assert pairs.weights.sum() == pytest.approx(1000)
+
+
+def test_the_same_documents_stand_for_the_rest_of_every_label():
+    rng = np.random.RandomState(0)
+    scores = rng.permutation(2000).reshape(500, 4) / 4
+    problem = Problem(scores, np.zeros((500, 4), bool), np.ones((1, 4)), None)
+    for pairs in collected(problem):
+        rows = [
+            set(np.flatnonzero(np.isin(scores[:, c], p.scores[p.weights > 1])))
+            for c, p in enumerate(pairs.by_label())
+        ]
+        assert len(set.union(*rows)) <= 50
 
 
 def test_of_equal_scores_the_lower_rows_are_kept():
     truth = np.zeros((80, 1), dtype=bool)
     truth[[10, 61, 79]] = True  # 65 of 80 rows are kept
     scores = np.zeros((80, 1), dtype=np.float32)
-    for pairs in collected(Problem(scores, truth, np.ones((1, 1)), None)):
-        assert len(pairs.labels) == 65 and pairs.is_true.sum() == 2
-    scores[[70, 79], 0] = 1, -1
-    for pairs in collected(Problem(scores, truth, np.ones((1, 1)), None)):
-        assert len(pairs.labels) == 65 and pairs.is_true.sum() == 2
-        assert_array_equal(np.unique(pairs.scores), [0, 1])
+    problem = Problem(scores, truth, np.ones((1, 1)), None)
+    for pairs in collected(problem):
+        assert (pairs.weights == 1).sum() == 66 and pairs.weights.sum() == 80  # row 79 has it
+    scores[[70, 78], 0] = 1, -1
+    for pairs in collected(problem):
+        assert_array_equal(pairs.scores[pairs.scores != 0], [1, -1][: (pairs.scores != 0).sum()])
+        assert (pairs.weights[pairs.scores == 1] == 1).all()
 
 
 def test_documents_of_a_label_without_a_fitted_one_are_missed_at_any_cut_off():
@@ -231,7 +272,8 @@ def test_a_common_cut_off_is_that_of_all_pairs(rule):
     scores = rng.normal(3.0 * truth)
     (kept, *_) = collected(Problem(scores, truth, np.ones((1, 6)), None))
     rows, columns = np.indices(truth.shape).reshape(2, -1)
-    every = ScoredPairs(columns, scores[rows, columns], truth[rows, columns], truth.sum(axis=0))
+    triples = zip(columns, scores[rows, columns], truth[rows, columns], strict=True)
+    every = make_pairs(list(triples), truth.sum(axis=0))
     assert len(kept.labels) < len(every.labels)
     cut_offs = [learn_cut_offs(rule, p, truth.sum(axis=0), 400) for p in (kept, every)]
     assert_array_equal(*cut_offs)
@@ -302,9 +344,16 @@ def scored(draw, min_pairs=1):
     return triples, [r + m for r, m in zip(reached, missed, strict=True)]
 
 
-def loop_f1(triples, cut_off, n_positives):
-    predicted = [hit for _, score, hit in triples if score > cut_off]
-    return 2 * sum(predicted) / (len(predicted) + n_positives)
+def loop_f1(pairs, cut_off, n_positives):
+    """F1 at a cut-off of pairs (label, score, is_true, weight)."""
+    found = sum(hit for _, score, hit, _ in pairs if score > cut_off)
+    predicted = sum(weight for _, score, _, weight in pairs if score > cut_off)
+    return 2 * found / (predicted + n_positives)
+
+
+def weighted(triples):
+    """Weights of pairs: one where they are true, and some other number elsewhere."""
+    return [1.0 if hit else 1.0 + (k % 3) for k, (_, _, hit) in enumerate(triples)]
 
 
 def loop_cut_offs(triples):
@@ -318,28 +367,44 @@ def loop_cut_offs(triples):
 @given(problem=scored())
 def test_the_curve_is_what_each_cut_off_gives(problem):
     triples, n_positives = problem
-    cut_offs, f1 = make_pairs(triples, n_positives).micro_f1_curve()
+    weights = weighted(triples)
+    cut_offs, f1 = make_pairs(triples, n_positives, weights).micro_f1_curve()
+    pairs = [(*triple, weight) for triple, weight in zip(triples, weights, strict=True)]
     assert_array_equal(cut_offs, loop_cut_offs(triples))
-    assert_array_equal(f1, [loop_f1(triples, cut, sum(n_positives)) for cut in cut_offs])
+    assert_array_equal(f1, [loop_f1(pairs, cut, sum(n_positives)) for cut in cut_offs])
 
 
 @few
 @given(problem=scored(min_pairs=0), cut_off=st.integers(-8, 8).map(lambda i: i / 4))
 def test_macro_f1_is_the_mean_over_labels_with_a_document(problem, cut_off):
     triples, n_positives = problem
+    weights = weighted(triples)
+    pairs = [(*triple, weight) for triple, weight in zip(triples, weights, strict=True)]
     each = [
-        loop_f1([t for t in triples if t[0] == label], cut_off, n)
+        loop_f1([pair for pair in pairs if pair[0] == label], cut_off, n)
         for label, n in enumerate(n_positives)
         if n
     ]
     expected = sum(each) / len(each) if each else 0.0
-    assert make_pairs(triples, n_positives).macro_f1(cut_off) == pytest.approx(expected)
+    assert make_pairs(triples, n_positives, weights).macro_f1(cut_off) == pytest.approx(expected)
+
+
+def test_the_pairs_of_each_label_are_apart():
+    pairs = make_pairs([(1, 2, False), (0, 1, True), (1, 4, True)], [3, 1, 0])
+    apart = pairs.by_label()
+    assert [triples_of(part) for part in apart] == [
+        [(0, 1.0, True)],
+        [(1, 2.0, False), (1, 4.0, True)],
+        [],
+    ]
+    assert [part.n_positives.tolist() for part in apart] == [[3], [1], [0]]
 
 
 def test_every_rule_leaves_the_pairs_alone():
     rng = np.random.RandomState(0)
-    fields = rng.randint(0, 3, 60), rng.normal(size=60), rng.random_sample(60) < 0.5
-    pairs = ScoredPairs(*fields, np.bincount(fields[0][fields[2]], minlength=3))
+    labels, is_true = rng.randint(0, 3, 60), rng.random_sample(60) < 0.5
+    triples = list(zip(labels, rng.normal(size=60), is_true, strict=True))
+    pairs = make_pairs(triples, np.bincount(labels[is_true], minlength=3))
     for array in vars(pairs).values():
         array.setflags(write=False)
     for rule in RULES:

@@ -27,10 +27,16 @@ few = settings(max_examples=40, deadline=None)
 slacks = st.sampled_from([0.0, 0.003, 0.05, 0.2])
 
 
+def pairs_of(labels, scores, is_true, n_positives):
+    """Pairs of weight 1, of labels that half of the documents have."""
+    n = len(labels)
+    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives)
+
+
 def make_pairs(triples, n_positives):
     """Pairs of (label, score, is_true) triples."""
     labels, scores, is_true = zip(*triples, strict=True) if triples else ((), (), ())
-    return ScoredPairs(
+    return pairs_of(
         np.array(labels, dtype=np.int32),
         np.array(scores, dtype=np.float64),
         np.array(is_true, dtype=bool),
@@ -61,7 +67,7 @@ def random_problem(seed, n_labels=30, n_pairs=3000):
     is_true = rng.random_sample(n_pairs) < 0.3
     scores = rng.normal(2.0 * is_true - 1, 1.0).round(2)
     n_positives = np.bincount(labels[is_true], minlength=n_labels) + rng.randint(0, 3, n_labels)
-    return ScoredPairs(labels, scores, is_true, n_positives), n_positives
+    return pairs_of(labels, scores, is_true, n_positives), n_positives
 
 
 # -------------------------------------------------------------------------------- in loops
@@ -194,7 +200,7 @@ def test_slack_is_measured_from_the_best_given():
 def test_a_cut_off_separates_neighbouring_floats(dtype, score):
     high = dtype(score)
     low = np.nextafter(high, dtype(-np.inf))
-    pairs = ScoredPairs(np.zeros(2, int), np.array([low, high]), np.array([0, 1]) > 0, np.ones(1))
+    pairs = pairs_of(np.zeros(2, int), np.array([low, high]), np.array([0, 1]) > 0, np.ones(1))
     cut_off, f1 = best_cut_off(pairs)
     assert f1 == 1 and float(low) <= cut_off < float(high)
     assert pairs.macro_f1(cut_off) == 1
@@ -274,8 +280,8 @@ def test_no_label_has_a_document(rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_float32_scores_are_cut_where_float64_scores_are(rule):
     pairs, counts = random_problem(5)
-    single = ScoredPairs(pairs.labels, pairs.scores.astype("f4"), pairs.is_true, pairs.n_positives)
-    double = ScoredPairs(pairs.labels, single.scores.astype("f8"), pairs.is_true, pairs.n_positives)
+    single = pairs_of(pairs.labels, pairs.scores.astype("f4"), pairs.is_true, pairs.n_positives)
+    double = pairs_of(pairs.labels, single.scores.astype("f8"), pairs.is_true, pairs.n_positives)
     learned = [learn_cut_offs(rule, p, counts, 300) for p in (single, double)]
     assert_allclose(*learned, atol=1e-5)
 

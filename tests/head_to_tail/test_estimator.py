@@ -39,6 +39,7 @@ ALL_DOCUMENTS = {"n_prototype_documents": 1000}  # nothing is left to chance
 
 def model(**parameters):
     defaults = {"n_tail": N_TAIL, "max_epochs": 6, "threshold": 0.5, "random_state": 0}
+    defaults["calibrate"] = False
     defaults["encoder"] = BagEncoder(hidden_dims=(16,))
     return HeadToTailClassifier(**defaults | parameters)
 
@@ -173,7 +174,7 @@ def test_documents_of_the_tail_alone_are_left_to_the_tail(split, monkeypatch):
 def test_transfer_by_hand(transfer, attention, split):
     """m_z = W p_z times the head's scale, for prototypes of all documents of a label."""
     X, Y, X_test, _ = split
-    settings = {"fine_tune": None, "calibrate": False, **ALL_DOCUMENTS}
+    settings = {"fine_tune": None, "calibrate_tail": False, **ALL_DOCUMENTS}
     fitted = model(transfer=transfer, attention=attention, **settings).fit(X, Y)
     encoder, head = fitted.net_.module_
     vectors, tests = network_scores(encoder, X), network_scores(encoder, X_test)
@@ -257,7 +258,7 @@ def same_parameters(one, other):
 def test_only_the_papers_tuning_changes_the_encoder_and_none_the_first_stage(fine_tune, split):
     X, Y, *_ = split
     fitted = model(fine_tune=fine_tune).fit(X, Y)
-    plain = model(fine_tune=None, calibrate=False, transfer="ridge").fit(X, Y)
+    plain = model(fine_tune=None, calibrate_tail=False, transfer="ridge").fit(X, Y)
     assert same_parameters(fitted.net_.module_, plain.net_.module_)
     assert same_parameters(fitted.module_[0], fitted.net_.module_[0]) == (fine_tune != "paper")
 
@@ -346,7 +347,7 @@ def test_calibrated_scores_are_log_odds(split, default):
     """slope u + intercept - log(N / n - 1), where u are the scores as they were transferred."""
     X, Y, X_test, _ = split
     Y = thinned(Y, default.tail_labels_)
-    calibrated, plain = (model(fine_tune=None, calibrate=c).fit(X, Y) for c in (True, False))
+    calibrated, plain = (model(fine_tune=None, calibrate_tail=c).fit(X, Y) for c in (True, False))
     slope, intercept, prior = calibrated.transfer_.calibration
     assert prior == 1 and plain.transfer_.calibration == (1, 0, 0)
     tail, counts = plain.tail_labels_, Y.sum(axis=0)

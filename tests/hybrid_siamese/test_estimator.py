@@ -23,7 +23,7 @@ from skmltc import HybridSiameseClassifier
 from skmltc._networks import Trainer, network_scores
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import RULES, Decision, ScoredPairs
+from skmltc.decision import RULES, Calibration, Decision, ScoredPairs
 from skmltc.decision._rules import Selected
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
 from skmltc.hybrid_siamese import _estimator
@@ -48,6 +48,7 @@ def hybrid(**parameters):
         "n_triplets": 3000,
         "max_epochs": 5,
         "threshold": 0.5,
+        "calibrate": False,
         "early_stopping": False,
         "random_state": 0,
     }
@@ -208,7 +209,7 @@ def test_by_default_there_are_thirty_triplets_per_label_and_at_least_30_000(spli
     many = sparse.csr_array(np.eye(1100, dtype=np.float32).repeat(2, axis=0))
     features = sparse.csr_array(np.random.default_rng(0).random((2200, 5), dtype=np.float32))
     for data, n_triplets in (((X, Y), 30_000), ((features, many), 33_000)):
-        batches = second_stage(*data, n_triplets="auto", calibrate="none").dataset.batches
+        batches = second_stage(*data, n_triplets="auto", match_priors=False).dataset.batches
         assert sum(len(batch.same) for batch in batches) == n_triplets
 
 
@@ -274,7 +275,7 @@ def test_rare_labels_have_the_similarity_with_their_supports(
     support, n_support, n_comparisons, split
 ):
     X, Y, X_test, _ = split
-    settings = {"support": support, "n_support": n_support, "calibrate": "none"}
+    settings = {"support": support, "n_support": n_support, "match_priors": False}
     model = hybrid(**settings).fit(X, Y)
     similar, n_documents = model.scorer_.similar, 4
     compared, known = (torch.from_numpy(similar.network.represent(x, "cpu")) for x in (X_test, X))
@@ -364,20 +365,17 @@ def test_a_fold_counts_its_own_documents(split, monkeypatch):
 
 def test_priors_are_matched_on_the_documents_trained_on(split):
     X, Y, X_test, Y_test = split
-    fits = {
-        calibrate: hybrid(calibrate=calibrate, early_stopping=True).fit(X, Y, X_test, Y_test)
-        for calibrate in ("none", "prior", "fit")
-    }
-    rare = fits["prior"].siamese_labels_
-    raw, prior, as_number = (fits[c].decision_function(X) for c in ("none", "prior", "fit"))
+    settings = {"early_stopping": True}
+    unmatched, matched = (
+        hybrid(match_priors=match, **settings).fit(X, Y, X_test, Y_test) for match in (False, True)
+    )
+    rare = matched.siamese_labels_
+    raw, prior = (model.decision_function(X) for model in (unmatched, matched))
     passed = (prior[:, rare] > 0).sum(axis=0)
     assert_array_equal(passed, Y.sum(axis=0)[rare])
     assert ((raw[:, rare] > 0).sum(axis=0) != passed).any()
     shifts = prior - raw
     assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape), atol=1e-5)
-    assert_array_equal(as_number, prior)  # a number learns nothing to fit with
-    for model in fits.values():
-        assert model.scorer_.similar.scale == 1
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +388,7 @@ def fold_scores(split):
     X, Y, *_ = split
     folds = []
     for fit, held in list_held_out(Y, 0):
-        models = (hybrid(n_phi=n, calibrate="prior").fit(X[fit], Y[fit]) for n in (200, 0))
+        models = (hybrid(n_phi=n).fit(X[fit], Y[fit]) for n in (200, 0))
         folds.append((fit, held, *(model.decision_function(X[held]) for model in models)))
     return folds
 
@@ -410,27 +408,38 @@ def logistic_regression(pairs):
     """Slope, with a ridge of 1 on standard deviations, and intercept."""
     deviation = pairs.scores.std()
     model = LogisticRegression(C=1.0, tol=1e-8)
-    model.fit(pairs.scores[:, None] / deviation, pairs.is_true)
+    model.fit(pairs.scores[:, None] / deviation, pairs.is_true, pairs.weights)
     return model.coef_[0, 0] / deviation, model.intercept_[0]
 
 
 def test_similarities_become_log_odds_on_documents_held_out(split, fitted, fold_scores):
     X, Y, X_test, _ = split
-    model = hybrid(threshold="tuned").fit(X, Y)
+    model = hybrid(calibrate=True).fit(X, Y)
     _, similar, _ = pairs_of_parts(split, fold_scores)
     slope, intercept = logistic_regression(similar)
     assert_allclose(model.scorer_.similar.scale, slope, rtol=1e-3)
     rare, prior = model.siamese_labels_, fitted.decision_function(X_test)
-    scores = model.decision_function(X_test)
+    scores = model.scorer_.scores(model.scorer_.encode(X_test, "cpu"))
     assert_allclose(scores[:, rare], slope * prior[:, rare] + intercept, rtol=1e-3, atol=1e-3)
     assert_array_equal(np.delete(scores, rare, axis=1), np.delete(prior, rare, axis=1))
 
 
-def test_prior_and_none_are_not_fitted(split):
+def test_without_calibration_nothing_is_fitted(split):
     X, Y, *_ = split
-    for calibrate in ("prior", "none"):
-        similar = hybrid(calibrate=calibrate, threshold="tuned").fit(X, Y).scorer_.similar
-        assert similar.scale == 1 and similar.offsets.any() == (calibrate == "prior")
+    for match in (True, False):
+        similar = hybrid(match_priors=match, threshold="tuned").fit(X, Y).scorer_.similar
+        assert similar.scale == 1 and similar.offsets.any() == match
+
+
+def test_one_calibration_turns_the_scores_of_either_part_into_log_odds(split, fold_scores):
+    X, Y, X_test, _ = split
+    model = hybrid(calibrate=True).fit(X, Y)
+    _, similar, _ = pairs_of_parts(split, fold_scores)
+    below, similar, alone = pairs_of_parts(split, fold_scores, *logistic_regression(similar))
+    pairs = ScoredPairs.concatenate([alone.select(~below), similar.select(below)])
+    expected = Calibration.of_pairs(pairs)
+    assert_allclose(model.calibration_.weights, expected.weights, rtol=1e-2, atol=1e-3)
+    assert_allclose(model.calibration_.offset, expected.offset, rtol=1e-2, atol=1e-2)
 
 
 def test_documents_that_a_fold_cannot_reach_are_missed_ones(monkeypatch):
@@ -440,7 +449,7 @@ def test_documents_that_a_fold_cannot_reach_are_missed_ones(monkeypatch):
     Y[::2, 0] = Y[1::2, 1] = Y[7, 2] = 1  # in one of the folds no label is left to compare
     platt = _estimator.platt_scaling
     monkeypatch.setattr(_estimator, "platt_scaling", lambda p: seen.append(p) or platt(p))
-    model = hybrid(n_phi=5, n_triplets=30, max_epochs=1, threshold="tuned").fit(X, Y)
+    model = hybrid(n_phi=5, n_triplets=30, max_epochs=1, calibrate=True).fit(X, Y)
     assert_array_equal(model.siamese_labels_, [2])
     (pairs,) = seen
     assert_array_equal(pairs.n_positives, [0, 0, 1])
@@ -451,7 +460,7 @@ def test_documents_that_a_fold_cannot_reach_are_missed_ones(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "rule, calibrate", [*((rule, "prior") for rule in RULES), ("frequency", "fit")]
+    "rule, calibrate", [*((rule, False) for rule in RULES), ("frequency", True)]
 )
 def test_cut_offs_are_learned_for_either_part(rule, calibrate, split, fitted, fold_scores):
     X, Y, *_ = split
@@ -459,12 +468,13 @@ def test_cut_offs_are_learned_for_either_part(rule, calibrate, split, fitted, fo
     by_prior, similar = fitted.scorer_.similar, model.scorer_.similar
     rare = model.siamese_labels_[0]
     intercept = similar.offsets[rare] - similar.scale * by_prior.offsets[rare]
-    calibration = similar.scale, intercept
-    below, similar, alone = pairs_of_parts(split, fold_scores, *calibration)
+    scaling = similar.scale, intercept
+    below, similar, alone = pairs_of_parts(split, fold_scores, *scaling)
     counts, n_samples = Y.sum(axis=0), Y.shape[0]
     for part, pairs in ((below, similar), (~below, alone)):
-        expected = Decision.learn(rule, pairs.select(part), counts, n_samples).thresholds
-        assert_allclose(model.threshold_[part], expected[part], rtol=1e-5, atol=1e-5)
+        pairs = model.calibration_.calibrated(pairs.select(part))
+        expected = Decision.learn(rule, pairs, counts, n_samples).thresholds
+        assert_allclose(model.threshold_[part], expected[part], rtol=1e-4, atol=1e-4)
 
 
 def test_a_number_is_a_probability_for_all(split):
@@ -479,7 +489,7 @@ def test_n_phi_is_chosen_for_the_tail_from_cut_scores(split, fold_scores, monkey
     monkeypatch.setattr(
         _estimator, "select_for_tail", lambda options: seen.append(options) or Selected(20, 0.0)
     )
-    model = hybrid(n_phi="auto", calibrate="prior", threshold="tuned").fit(X, Y)
+    model = hybrid(n_phi="auto", threshold=0.5).fit(X, Y)
     counts, (candidates,) = Y.sum(axis=0), seen
     assert model.n_phi_ == 20
     assert_array_equal(model.siamese_labels_, np.flatnonzero(counts < 20))
@@ -488,11 +498,10 @@ def test_n_phi_is_chosen_for_the_tail_from_cut_scores(split, fold_scores, monkey
         below, *parts = pairs_of_parts(split, fold_scores, n_phi=n_phi)
         for mask, part in zip((below, ~below), parts, strict=True):
             part, mine = part.select(mask), pairs.select(mask)
-            cut_off = Decision.learn("tuned", part, counts, Y.shape[0]).thresholds[0]
-            assert_allclose(np.sort(mine.scores), np.sort(part.scores - cut_off), atol=1e-5)
+            cut_offs = Decision.learn("frequency", part, counts, Y.shape[0]).thresholds
+            relative = part.scores - cut_offs[part.labels]
+            assert_allclose(np.sort(mine.scores), np.sort(relative), atol=1e-5)
             assert_array_equal(mine.n_positives, part.n_positives)
-            if n_phi == 20 and mask.any():
-                assert_allclose(model.threshold_[mask], cut_off, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_perfect, n_phi", [(True, 200), (False, 0)])
@@ -514,8 +523,20 @@ def test_similarities_are_used_as_far_as_they_are_good(is_perfect, n_phi, split,
 
 
 def test_where_nothing_is_learned_n_phi_is_that_of_the_paper(split):
-    X, Y, *_ = split
-    assert hybrid(n_phi="auto", max_epochs=1, n_triplets=30).fit(X, Y).n_phi_ == 100
+    X, *_ = split
+    y = np.arange(X.shape[0]) % 9  # each on fewer documents than that
+    assert hybrid(n_phi="auto", max_epochs=1, n_triplets=30).fit(X, y).n_phi_ == 100
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_a_threshold_does_not_change_the_merge_point(calibrate, split):
+    X, Y, X_test, _ = split
+    models = [
+        hybrid(n_phi="auto", calibrate=calibrate, threshold=threshold).fit(X, Y)
+        for threshold in (0.5, "tuned")
+    ]
+    assert models[0].n_phi_ == models[1].n_phi_
+    assert_array_equal(*(model.decision_function(X_test) for model in models))
 
 
 def test_a_validation_part_decides(split, monkeypatch):
@@ -533,13 +554,6 @@ def test_a_validation_part_decides(split, monkeypatch):
 
     best = max(micro_f1(cut_off) for cut_off in np.unique(scores[:, rare]))
     assert micro_f1(model.threshold_[rare][0]) == pytest.approx(best, abs=1e-9)
-    # The log-odds too come of these documents: their logistic regression changes nothing more.
-    below = np.isin(np.arange(N_LABELS), rare)
-    pairs = ScoredPairs.collect_rows([scores], Y, sparse.csr_array(Y_val), below)
-    log_loss = -np.log(expit(np.where(pairs.is_true, 1, -1) * pairs.scores)).sum()
-    for slope, intercept in ((0.9, 0), (1.1, 0), (1, -0.1), (1, 0.1)):
-        moved = slope * pairs.scores + intercept
-        assert -np.log(expit(np.where(pairs.is_true, 1, -1) * moved)).sum() > log_loss
 
 
 # ------------------------------------------------------------------------------- sklearn and data
@@ -667,7 +681,8 @@ def test_rows_of_the_benchmark_share_the_single_network(benchmark, split, monkey
 def test_the_benchmark_cuts_similarities_as_the_second_network_gives_them(benchmark, split):
     X, Y, X_test, _ = split
     calibrated, raw = (
-        hybrid(calibrate=calibrate, threshold="tuned").fit(X, Y) for calibrate in ("fit", "none")
+        hybrid(match_priors=how, calibrate=how, threshold="tuned").fit(X, Y)
+        for how in (True, False)
     )
     scores, expected = (model.decision_function(X_test) for model in (calibrated, raw))
     assert not np.allclose(scores, expected, atol=0.1)

@@ -278,8 +278,9 @@ def test_a_label_of_all_documents_passes_for_all():
 
 
 def scored_pairs(scores, is_true):
-    labels = np.zeros(len(scores), dtype=int)
-    return ScoredPairs(labels, np.asarray(scores), np.asarray(is_true), np.array([sum(is_true)]))
+    labels, n_positives = np.zeros(len(scores), dtype=int), np.array([sum(is_true)])
+    scores, is_true, ones = np.asarray(scores), np.asarray(is_true), np.ones(len(scores))
+    return ScoredPairs(labels, scores, ones, is_true, ones, n_positives)
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_votes_are_weighed_on_documents_that_were_spared(kind, corpus):
 def test_without_votes_or_unseen_documents_there_is_no_mixture(kind, setting, corpus):
     X, X_test = corpus.X[kind], corpus.X_test[kind]
     settings = {"early_stopping": True, "validation_fraction": 0.25, "max_epochs": 1}
-    fitted = model(kind, **settings | setting).fit(X, corpus.Y)
+    fitted = model(kind, calibrate=False, **settings | setting).fit(X, corpus.Y)
     assert fitted.scorer_.mixture is None
     read, votes = fitted.scorer_.evidence(fitted.scorer_.encode(X_test, "cpu"), np.arange(12))
     weight = fitted.module_.vote_weight
@@ -635,8 +635,8 @@ def test_a_label_without_documents_is_never_predicted(corpus):
 def test_more_neighbours_than_documents_are_all_of_them(corpus, monkeypatch):
     trainings, X, Y = spy(monkeypatch), corpus.X["features"], corpus.Y
     with pytest.warns(UserWarning, match="n_neighbors must be less than .*, 200. Got 200 instead"):
-        model(n_neighbors=200).fit(X, Y)
-    model(n_neighbors=199).fit(X, Y)
+        model(n_neighbors=200, calibrate=False).fit(X, Y)
+    model(n_neighbors=199, calibrate=False).fit(X, Y)
     many, few = (training.dataset.side_inputs.toarray() for training in trainings)
     assert_array_equal(many, few)
 
