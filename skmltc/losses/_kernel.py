@@ -4,6 +4,9 @@
 autograd, in blocks of labels.
 """
 
+from math import isfinite
+from numbers import Real
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -19,9 +22,9 @@ class _Cells(torch.autograd.Function):
     """The cells of a BalancedLoss; of all its work only their slopes are kept for backward."""
 
     @staticmethod
-    def forward(ctx, logits, targets, loss):
+    def forward(ctx, logits, targets, loss, compute):
         weight = loss.weight(targets)
-        values, slopes = loss.cells(logits, targets, weight, with_slopes=ctx.needs_input_grad[0])
+        values, slopes = compute(logits, targets, weight, with_slopes=ctx.needs_input_grad[0])
         ctx.save_for_backward(slopes)
         return values
 
@@ -29,7 +32,7 @@ class _Cells(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_output):
         (slopes,) = ctx.saved_tensors
-        return grad_output * slopes, None, None
+        return grad_output * slopes, None, None, None
 
 
 def _focused(u, gamma, with_slopes):
@@ -48,6 +51,28 @@ def _where_target(targets, positive, negative):
     return torch.rsub(targets, negative, alpha=negative - positive)
 
 
+def _check_ignore_index(value):
+    if value is None:
+        return None
+    is_number = isinstance(value, Real) and isfinite(value)
+    if not is_number or 0 <= value <= 1:
+        expected = "None or a finite number outside of [0, 1], where targets are"
+        raise must_be("ignore_index", expected, repr(value), "-1 is usual.")
+    return float(value)
+
+
+def _are_soft(targets):
+    """Whether some targets are between 0 and 1; those outside are refused."""
+    if not targets.numel():
+        return False
+    lowest, highest = torch.aminmax(targets - targets.square())  # 0 at 0 and 1, negative outside
+    if lowest >= 0:
+        return bool(highest > 0)
+    wrong = targets[~((targets >= 0) & (targets <= 1))][0]
+    remedy = "Unknown ones are left out if they are the number of build(ignore_index=...)."
+    raise must_be("targets", "0, 1 or between them", f"a value of {wrong:g}", remedy)
+
+
 class BalancedLoss(nn.Module):
     """The torch module of all nine losses.
 
@@ -56,8 +81,9 @@ class BalancedLoss(nn.Module):
     - w q^gamma softplus(u) with u = v - z where the document has the label,
     - w / lambda q^gamma softplus(u) with u = lambda (z - v) where it has not;
 
-    z is the logit, v the label's shift, q = sigmoid(u) the probability of the wrong answer. The
-    caller's logits stay as they are; those of half precision are computed in float32.
+    z is the logit, v the label's shift, q = sigmoid(u) the probability of the wrong answer. A
+    target y between 0 and 1 costs y times the first and 1 - y times the second. The caller's
+    logits stay as they are; those of half precision are computed in float32.
     Built by a spec of this module: ``DistributionBalancedLoss().build(Y)``.
 
     Parameters
@@ -74,6 +100,11 @@ class BalancedLoss(nn.Module):
         Focusing exponent.
     reduction : {"mean", "sum", "none"}, default="mean"
         Over documents and labels.
+    ignore_index : float or None, default=None
+        The target of cells that nobody knows, -1 for instance: they add no loss and no gradient,
+        and the mean is over the others (0 where there are none).
+    n_labels : int or None, default=None
+        Labels of the statistics, and so of a batch; None takes any number.
 
     Examples
     --------
@@ -83,6 +114,12 @@ class BalancedLoss(nn.Module):
     >>> loss = FocalLoss(gamma=1).build(Y)
     >>> round(loss(torch.zeros(2, 2), Y).item(), 4)
     0.3466
+
+    One label of the first document is half right, and one is unknown:
+
+    >>> loss = FocalLoss(gamma=1).build(Y, reduction="none", ignore_index=-1)
+    >>> loss(torch.zeros(1, 2), torch.tensor([[0.5, -1.0]]))
+    tensor([[0.3466, 0.0000]])
     """
 
     def __init__(
@@ -94,6 +131,8 @@ class BalancedLoss(nn.Module):
         ntr_scale_negatives=True,
         gamma=0.0,
         reduction="mean",
+        ignore_index=None,
+        n_labels=None,
     ):
         super().__init__()
         self.weighting = weighting
@@ -102,20 +141,51 @@ class BalancedLoss(nn.Module):
         self.ntr_scale_negatives = ntr_scale_negatives
         self.gamma = gamma
         self.reduction = check_choice("reduction", reduction, ("mean", "sum", "none"))
+        self.ignore_index = _check_ignore_index(ignore_index)
+        self.n_labels = n_labels
 
     def forward(self, logits, targets):
-        """Compute the loss of (n_samples, n_labels) logits against 0/1 targets of that shape."""
+        """Compute the loss of (n_samples, n_labels) logits against targets of that shape.
+
+        Targets are 0 and 1, numbers between them, or `ignore_index`; the loss has no gradient in
+        them.
+        """
+        targets = self._check_batch(logits, targets)
+        unknown = None if self.ignore_index is None else targets == self.ignore_index
+        if unknown is not None:
+            logits, targets = logits.masked_fill(unknown, 0), targets.masked_fill(unknown, 0)
+        compute = self.soft_cells if _are_soft(targets) else self.cells
+        return self._reduce(self._all_cells(logits, targets, compute), unknown)
+
+    def of_indicators(self, logits, targets):
+        """Compute the loss as `forward`, of targets that are known to be 0 and 1."""
+        targets = self._check_batch(logits, targets)
+        return self._reduce(self._all_cells(logits, targets, self.cells))
+
+    def _check_batch(self, logits, targets):
+        """Refuse a batch of another shape; targets as floats."""
+        shape = tuple(logits.shape)
         if targets.shape != logits.shape:
-            shape = tuple(logits.shape)
             raise must_be("targets", f"of the shape of the logits, {shape}", tuple(targets.shape))
+        if self.n_labels is not None and shape[1:] != (self.n_labels,):
+            expected = f"of shape (n_samples, {self.n_labels}), {self.n_labels} labels expected"
+            raise must_be("logits", expected, shape, "The loss was built for these labels.")
+        return targets.to(torch.float64 if logits.dtype == torch.float64 else torch.float32)
+
+    def _all_cells(self, logits, targets, compute):
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()  # logarithms need it
         with torch.autocast(logits.device.type, enabled=False):
-            cells = _Cells.apply(logits, targets.to(logits.dtype), self)  # (n_samples, n_labels)
+            return _Cells.apply(logits, targets, self, compute)  # (n_samples, n_labels)
+
+    def _reduce(self, cells, unknown=None):
+        n_known = cells.numel()
+        if unknown is not None:
+            cells, n_known = cells.masked_fill(unknown, 0), (~unknown).sum().clamp_min(1)
         if self.reduction == "none":
             return cells
         # not cells.mean(): its backward fills a matrix
-        return cells.sum() / cells.numel() if self.reduction == "mean" else cells.sum()
+        return cells.sum() / n_known if self.reduction == "mean" else cells.sum()
 
     def weight(self, targets, label_mass=None):
         """Compute w, broadcastable to the cells; None where every cell counts 1."""
@@ -138,6 +208,15 @@ class BalancedLoss(nn.Module):
             values *= weight
             du_dz *= weight
         return values, slopes.mul_(du_dz) if with_slopes else None
+
+    def soft_cells(self, logits, targets, weight=None, with_slopes=True):
+        """Compute what `cells` does, of targets between 0 and 1: a mean of both sides."""
+        absent, present = (
+            self.cells(logits, torch.full_like(targets, side), weight, with_slopes)
+            for side in (0.0, 1.0)
+        )
+        values = torch.lerp(absent[0], present[0], targets)
+        return values, torch.lerp(absent[1], present[1], targets) if with_slopes else None
 
     def label_mass(self, Y):
         """Sum what weighting sums over all labels of each document; `Y` may be sparse.
@@ -187,6 +266,7 @@ class BalancedLoss(nn.Module):
             ntr_scale_negatives=self.ntr_scale_negatives,
             gamma=self.gamma,
             reduction=self.reduction,
+            ignore_index=self.ignore_index,
         )
 
 

@@ -24,20 +24,28 @@ from ._kernel import BalancedLoss, LabelWeights, Rebalancing
 class _LossSpec(BaseEstimator):
     """Hyperparameters of a loss; each part that a loss inherits adds to its module."""
 
-    def build(self, statistics, *, reduction="mean"):
+    def build(self, statistics, *, reduction="mean", ignore_index=None):
         """Make the torch module for these labels.
 
         Parameters
         ----------
         statistics : LabelStatistics, or label indicators of shape (n_samples, n_labels)
-            The labels of the documents actually trained on: an array, sparse matrix or tensor.
+            The labels of the documents actually trained on: an array, sparse matrix or tensor of
+            zeros and ones. Where targets are soft or unknown, count what is most likely, or give
+            ``LabelStatistics(counts, n_samples)``.
         reduction : {"mean", "sum", "none"}, default="mean"
             Over documents and labels.
+        ignore_index : float, default=None
+            The target of cells that nobody knows, -1 for instance, as in torch's losses: they add
+            no loss and no gradient, and the mean is over the others. Other targets outside of
+            [0, 1] are refused.
 
         Returns
         -------
         BalancedLoss
-            A module with ``forward(logits, targets)``; its statistics are buffers.
+            A module with ``forward(logits, targets)``; its statistics are buffers. A target y
+            between 0 and 1 costs y times what a 1 costs and 1 - y times what a 0 costs. Weights by
+            the share in the document sum 1 / n times the target over its known labels.
 
         Raises
         ------
@@ -49,7 +57,12 @@ class _LossSpec(BaseEstimator):
             statistics = statistics.cpu()
         if not isinstance(statistics, LabelStatistics):
             statistics = LabelStatistics.from_matrix(check_label_matrix(statistics))
-        return BalancedLoss(**self._parts(statistics), reduction=reduction)
+        return BalancedLoss(
+            **self._parts(statistics),
+            reduction=reduction,
+            ignore_index=ignore_index,
+            n_labels=len(statistics.counts),
+        )
 
     def _check(self):
         for name, value in self.get_params(deep=False).items():

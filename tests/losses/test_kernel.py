@@ -66,6 +66,25 @@ class TestForward:
             FocalLoss().build(LABELS)(LOGITS, TARGETS[:, :1])
 
     @every_loss
+    @pytest.mark.parametrize("shape", [(12, 4), (12, 6), (12, 1), (12,), (2, 12, 5)])
+    def test_batches_of_another_width(self, spec, shape):
+        loss, batch = spec.build(LABELS), torch.zeros(shape)
+        for compute in (loss, loss.of_indicators):
+            with pytest.raises(ValueError, match=r"logits must be .* 5 labels expected\. Got \("):
+                compute(batch, batch)
+
+    @every_loss
+    def test_unchecked_indicators_have_the_same_loss(self, spec):
+        loss = spec.build(LABELS)
+        assert loss.of_indicators(LOGITS, TARGETS) == loss(LOGITS, TARGETS)
+        slopes = gradient(loss.of_indicators, LOGITS, TARGETS)
+        assert torch.equal(slopes, gradient(loss, LOGITS, TARGETS))
+
+    def test_an_empty_batch(self):
+        loss = FocalLoss().build(LABELS, reduction="sum")
+        assert loss(torch.zeros(0, 5), torch.zeros(0, 5)) == 0
+
+    @every_loss
     @pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
     def test_targets_of_any_type(self, spec, dtype):
         loss = spec.build(LABELS)
@@ -123,7 +142,7 @@ class TestExtremes:
 
     def test_hugely_wrong_logits_cost_their_size(self):
         logits, targets = torch.tensor([[-100.0, 100.0]]), torch.tensor([[1, 0]])
-        loss = FocalLoss().build(LABELS, reduction="sum")
+        loss = FocalLoss().build(LABELS[:, :2], reduction="sum")
         assert loss(logits, targets).item() == 200
         assert gradient(loss, logits, targets).tolist() == [[-1, 1]]
 
@@ -170,6 +189,12 @@ class TestState:
         assert pickle.loads(pickle.dumps(loss))(LOGITS, TARGETS) == value
         other.load_state_dict(loss.state_dict())
         assert other(LOGITS, TARGETS) == value
+
+    @every_loss
+    def test_moving_to_another_precision(self, spec):
+        loss = spec.build(LABELS).double()
+        assert all(buffer.dtype == torch.float64 for buffer in loss.buffers())
+        assert loss(LOGITS, TARGETS).isfinite()
 
     def test_statistics_are_state(self):
         state = DistributionBalancedLoss().build(LABELS).state_dict()

@@ -66,33 +66,37 @@ def logistic(x):
 
 
 def loop_weight(spec, label, document, counts, n_samples):
-    """Weigh one cell: a label's column and a document's row of 0 and 1."""
+    """Weigh one cell: a label's column and a document's row of targets from 0 to 1."""
     counts = [max(n, 1) for n in counts]
     if isinstance(spec, WeightedBinaryCrossEntropyLoss):
         return max(math.log((n_samples - counts[label]) / counts[label]), 0)
     if hasattr(spec, "class_beta"):
         return (1 - spec.class_beta) / (1 - spec.class_beta ** counts[label])
     if hasattr(spec, "mu"):
-        total = sum(1 / n for n, has in zip(counts, document, strict=True) if has)
+        total = sum(y / n for n, y in zip(counts, document, strict=True))
         share = 1 / counts[label] / total if total else math.inf
         saturated = share == math.inf and spec.beta > 0
         return spec.alpha + (1 if saturated else logistic(spec.beta * (share - spec.mu)))
     return 1
 
 
-def loop_cell(spec, logit, label, document, counts, n_samples):
-    """Compute one cell as the paper has it: positives by log q, negatives by log(1 - q)."""
-    gamma, kappa = getattr(spec, "gamma", 0), getattr(spec, "kappa", 0)
-    scale = getattr(spec, "neg_scale", 1)
-    count = min(max(counts[label], 1), n_samples - 1)
-    shifted = logit - kappa * math.log(n_samples / count - 1)
-    if document[label]:
+def loop_side(spec, shifted, is_positive):
+    """Compute one side of a cell as the paper has it: by log q, or by log(1 - q)."""
+    gamma, scale = getattr(spec, "gamma", 0), getattr(spec, "neg_scale", 1)
+    if is_positive:
         q = logistic(shifted)
-        cell = -((1 - q) ** gamma) * math.log(q)
-    else:
-        q = logistic(scale * shifted)
-        cell = -(q**gamma) * math.log(logistic(-scale * shifted))
-        cell /= scale if getattr(spec, "ntr_scale_negatives", True) else 1
+        return -((1 - q) ** gamma) * math.log(q)
+    q = logistic(scale * shifted)
+    side = -(q**gamma) * math.log(logistic(-scale * shifted))
+    return side / (scale if getattr(spec, "ntr_scale_negatives", True) else 1)
+
+
+def loop_cell(spec, logit, label, document, counts, n_samples):
+    """Compute one cell: y times that of a positive, 1 - y times that of a negative."""
+    count = min(max(counts[label], 1), n_samples - 1)
+    shifted = logit - getattr(spec, "kappa", 0) * math.log(n_samples / count - 1)
+    cell = document[label] * loop_side(spec, shifted, True)
+    cell += (1 - document[label]) * loop_side(spec, shifted, False)
     return cell * loop_weight(spec, label, document, counts, n_samples)
 
 
@@ -101,6 +105,21 @@ def loop_cells(spec, logits, labels, counts, n_samples):
         [loop_cell(spec, z, i, document, counts, n_samples) for i, z in enumerate(row)]
         for row, document in zip(logits, labels, strict=True)
     ]
+
+
+def loop_mean(cells, targets, unknown):
+    """Mean of the cells whose target is known."""
+    pairs = zip(cells, targets, strict=True)
+    known = [c for row, ys in pairs for c, y in zip(row, ys, strict=True) if y != unknown]
+    return sum(known) / len(known)
+
+
+def soft_problem():
+    """Logits, targets between 0 and 1 with some of either end, and the counts of labels."""
+    logits, _, labels = random_problem()
+    soft = np.random.default_rng(5).random(labels.shape)
+    soft[soft < 0.2], soft[soft > 0.9], soft[0] = 0, 1, 0
+    return logits, torch.from_numpy(soft), labels
 
 
 def cells_of(spec, statistics=STATISTICS, logits=LOGITS, targets=TARGETS):
@@ -210,7 +229,8 @@ class TestVectors:
 
     def test_hscnn_cells(self):
         logits = torch.logit(torch.tensor([[0.7, 0.4, 0.1]], dtype=torch.float64))
-        cells = cells_of(BinaryCrossEntropyLoss(), logits=logits, targets=torch.tensor([[1, 0, 1]]))
+        targets = torch.tensor([[1, 0, 1]])
+        cells = cells_of(BinaryCrossEntropyLoss(), targets, logits, targets)
         np.testing.assert_allclose(cells, [[0.35667494, 0.51082562, 2.30258509]], rtol=1e-7)
 
     @NOT_ALL_WEIGHED
@@ -237,6 +257,121 @@ class TestLoop:
         assert torch.autograd.gradcheck(lambda z: loss(z, TARGETS), (logits,))
         loss.reduction = "none"
         assert torch.autograd.gradcheck(lambda z: loss(z, TARGETS), (logits,))
+
+
+class TestSoftTargets:
+    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @NOT_ALL_WEIGHED
+    def test_cells_are_those_of_the_formula(self, spec):
+        logits, targets, labels = soft_problem()
+        counts, n_samples = labels.sum(axis=0).tolist(), len(labels)
+        expected = loop_cells(spec, logits.tolist(), targets.tolist(), counts, n_samples)
+        actual = cells_of(spec, labels, logits, targets)
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-12)
+
+    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    def test_gradient(self, spec):
+        targets = 0.9 * TARGETS + 0.05
+        logits = (3 * LOGITS).requires_grad_()
+        for reduction in ("mean", "none"):
+            loss = spec.build(STATISTICS, reduction=reduction)
+            assert torch.autograd.gradcheck(lambda z, loss=loss: loss(z, targets), (logits,))
+
+    def test_bce_is_that_of_torch(self):
+        targets = 0.8 * TARGETS + 0.07
+        expected = binary_cross_entropy_with_logits(LOGITS, targets).item()
+        actual = BinaryCrossEntropyLoss().build(STATISTICS)(LOGITS, targets).item()
+        assert actual == pytest.approx(expected, rel=1e-12)
+
+    @every_loss
+    def test_hard_cells_beside_soft_ones_keep_their_bits(self, spec):
+        if hasattr(spec, "mu"):  # a document's weights depend on all its targets
+            rows = slice(1, None)
+        else:
+            rows = slice(0, None)
+        targets = TARGETS.clone()
+        targets[0, 0] = 0.5
+        hard = targets[rows] == TARGETS[rows]
+        soft = cells_of(spec, targets=targets)[rows]
+        assert torch.equal(soft[hard], cells_of(spec)[rows][hard])
+
+    @every_loss
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+    def test_soft_targets_of_low_precision(self, spec, dtype):
+        loss, targets = spec.build(STATISTICS), (0.5 * TARGETS).to(dtype)
+        assert loss(LOGITS.float(), targets) == loss(LOGITS.float(), targets.float())
+
+    @every_loss
+    @pytest.mark.parametrize("value", [-1, 1.01, 2, math.nan, math.inf])
+    def test_other_targets_are_refused(self, spec, value):
+        targets = TARGETS.clone()
+        targets[1, 2] = value
+        loss = spec.build(STATISTICS)
+        with pytest.raises(ValueError, match=f"0, 1 or between them. Got a value of {value:g} ins"):
+            loss(LOGITS, targets)
+
+
+class TestUnknownTargets:
+    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("is_soft", [False, True])
+    @NOT_ALL_WEIGHED
+    def test_loss_is_the_mean_of_the_known_cells(self, spec, is_soft):
+        logits, targets, labels = soft_problem()
+        targets = targets if is_soft else torch.from_numpy(labels).double()
+        is_known = np.random.default_rng(6).random(labels.shape) < 0.7
+        known = torch.from_numpy(np.where(is_known, targets, 0))  # what a share counts
+        counts, n_samples = labels.sum(axis=0).tolist(), len(labels)
+        cells = loop_cells(spec, logits.tolist(), known.tolist(), counts, n_samples)
+        targets = torch.from_numpy(np.where(is_known, targets, -1))
+        expected = loop_mean(cells, targets.tolist(), -1)
+        loss = spec.build(labels, ignore_index=-1)
+        assert loss(logits, targets).item() == pytest.approx(expected, rel=1e-5)
+        loss.reduction = "sum"
+        assert loss(logits, targets).item() == pytest.approx(expected * is_known.sum(), rel=1e-5)
+        loss.reduction = "none"
+        cells = np.where(is_known, cells, 0)
+        np.testing.assert_allclose(loss(logits, targets), cells, rtol=1e-5, atol=1e-12)
+
+    @every_loss
+    def test_gradient(self, spec):
+        targets = 0.9 * TARGETS + 0.05
+        targets[0, 1] = targets[2, 3] = -100
+        loss = spec.build(STATISTICS, ignore_index=-100)
+        logits = (3 * LOGITS).requires_grad_()
+        assert torch.autograd.gradcheck(lambda z: loss(z, targets), (logits,))
+
+    @every_loss
+    @pytest.mark.parametrize("logit", [math.inf, math.nan, 1e30])
+    def test_unknown_cells_have_no_gradient_whatever_their_logit(self, spec, logit):
+        logits, targets = LOGITS.clone(), TARGETS.clone()
+        logits[0, 1], targets[0, 1] = logit, -1
+        loss = spec.build(STATISTICS, ignore_index=-1)
+        slopes = gradient(loss, logits, targets)
+        assert loss(logits, targets).isfinite() and slopes.isfinite().all()
+        assert slopes[0, 1] == 0
+
+    def test_nothing_known_costs_nothing(self):
+        loss = FocalLoss().build(STATISTICS, ignore_index=-1)
+        unknown = torch.full_like(TARGETS, -1)
+        assert loss(LOGITS, unknown) == 0
+        assert not gradient(loss, LOGITS, unknown).any()
+
+    @every_loss
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+    def test_all_known_is_as_without(self, spec, dtype):
+        targets = TARGETS.to(dtype)
+        expected = spec.build(STATISTICS)(LOGITS, targets)
+        assert spec.build(STATISTICS, ignore_index=-1)(LOGITS, targets) == expected
+
+    def test_other_values_are_still_refused(self):
+        loss = FocalLoss().build(STATISTICS, ignore_index=-1)
+        with pytest.raises(ValueError, match="targets must be .* Got a value of -100 instead"):
+            loss(LOGITS, torch.where(LOGITS > 2, -100.0, TARGETS))
+
+    @pytest.mark.parametrize("value", [0, 1, 0.5, math.nan, "-1", [-1]])
+    def test_a_mark_that_could_be_a_target_is_refused(self, value):
+        with pytest.raises(ValueError, match="ignore_index must be None or a finite number outsi"):
+            FocalLoss().build(STATISTICS, ignore_index=value)
 
 
 class TestInvariants:
