@@ -254,7 +254,7 @@ class SparseTargets(nn.Module):
         self.loss = loss
 
     def forward(self, logits, targets):
-        return self.loss(logits, targets.to_dense())
+        return self.loss.of_indicators(logits, targets.to_dense())  # y was checked in fit
 
 
 def was_interrupted(net):

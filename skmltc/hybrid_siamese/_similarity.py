@@ -137,7 +137,8 @@ class TripletLoss(nn.Module):
         loss = binary_cross_entropy_with_logits(similarities, same)
         if self.label_loss is None:
             return loss
-        return loss + 2 * self.label_loss(logits, truth.to_dense())  # of either document
+        label_loss = self.label_loss.of_indicators(logits, truth.to_dense())
+        return loss + 2 * label_loss  # of either document
 
 
 class TripletDocuments(torch.utils.data.Dataset):
