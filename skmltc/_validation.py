@@ -3,6 +3,8 @@
 import difflib
 import sys
 import warnings
+from math import inf
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -34,6 +36,71 @@ def check_choice(what, value, choices):
     names = ", ".join(repr(choice) for choice in choices)
     remedy = f"Did you mean {close[0]!r}?" if close else ""
     raise must_be(what, f"one of {names}", repr(value), remedy)
+
+
+def check_number(what, value, lowest=-inf, highest=inf, *, whole=False, remedy=""):
+    """Refuse what is no finite number between two limits, both included, or no whole one."""
+    is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if is_number and lowest <= value <= highest and abs(value) < inf:
+        return value
+    limits = [f"from {lowest:g} to {highest:g}"] if highest < inf else []
+    limits = limits or ([f"at least {lowest:g}"] if lowest > -inf else [])
+    expected = ", ".join(["a whole number" if whole else "a finite number", *limits])
+    raise must_be(what, expected, repr(value), remedy)
+
+
+def check_label_counts(label_counts, n_labels=None, *, n_samples=None, name="label_counts"):
+    """Read one finite number per label, 0 or more; sums of a matrix may have two axes.
+
+    Parameters
+    ----------
+    label_counts : array of shape (n_labels,)
+    n_labels : int, optional
+        How many there must be.
+    n_samples : int, optional
+        Documents in all: no label has more.
+    name : str, default="label_counts"
+        What they are called in an error.
+
+    Returns
+    -------
+    array of shape (n_labels,)
+    """
+    counts = label_counts if sparse.issparse(label_counts) else np.asarray(label_counts)
+    shape = (n_labels if n_labels is not None else "n_labels",)
+    expected = f"an array of shape ({shape[0]},), one number per label"
+    if sparse.issparse(counts) or (counts.dtype.kind not in "biuf" and counts.size):
+        kind = type(label_counts).__name__
+        raise must_be(name, expected, kind if sparse.issparse(counts) else repr(label_counts))
+    if counts.ndim == 2 and 1 in counts.shape:
+        counts = np.asarray(counts).ravel()
+    if counts.ndim != 1 or n_labels not in (None, len(counts)):
+        raise must_be(name, expected, f"shape {counts.shape}")
+    _check_counted(counts, n_samples, name)
+    return counts
+
+
+def _check_counted(counts, n_samples, name):
+    wrong = counts[~((counts >= 0) & (counts < inf))]
+    if len(wrong):
+        raise must_be(name, "finite and not negative", f"{wrong[0]:g}")
+    if n_samples is not None and len(counts) and counts.max() > n_samples:
+        expected = f"at most n_samples, {n_samples}"
+        raise must_be(name, expected, f"{counts.max():g}", "Both are of the training documents.")
+
+
+def check_columns(what, group, n_labels):
+    """Read a mask of labels, or different numbers of columns, as numbers of columns."""
+    columns = np.asarray(group)
+    if columns.dtype.kind == "b" and columns.shape == (n_labels,):
+        return np.flatnonzero(columns)
+    columns = columns if columns.size else columns.astype(np.int64)
+    numbers = set(columns.ravel().tolist())
+    is_list = columns.ndim == 1 and columns.dtype.kind in "iu" and len(numbers) == columns.size
+    if not is_list or not numbers <= set(range(n_labels)):
+        expected = f"a mask of {n_labels} labels, or different column numbers from 0 and below that"
+        raise must_be(what, expected, repr(group))
+    return columns
 
 
 def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):

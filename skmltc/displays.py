@@ -5,7 +5,7 @@ Drawing needs matplotlib, `pip install "skmltc[plot]"`.
 
 import numpy as np
 
-from ._validation import check_choice, check_label_matrix, must_be
+from ._validation import check_choice, check_label_counts, check_label_matrix, must_be
 from .labels import label_groups
 from .metrics import f1_by_group
 
@@ -91,8 +91,8 @@ class LabelFrequencyDisplay:
         LabelFrequencyDisplay
             Itself, with `line_`, `ax_` and `figure_`.
         """
+        counts = np.sort(check_label_counts(self.label_counts))[::-1]
         ax = _new_axes() if ax is None else ax
-        counts = np.sort(np.asarray(self.label_counts))[::-1]
         counts = counts[counts > 0]
         self._shade_groups(ax, counts)
         (self.line_,) = ax.plot(
@@ -332,9 +332,12 @@ class GroupScoreDisplay:
 
 def _frequency_bins(label_counts, min_head_count, max_tail_count):
     """Return the masks of the labels in each bin that has any, under (fewest, most) documents."""
-    counts = np.asarray(label_counts).ravel()
+    counts = check_label_counts(label_counts)
+    label_groups(counts, min_head_count=min_head_count, max_tail_count=max_tail_count)  # bounds
     cuts = {max_tail_count, min_head_count - 1} - {0}
-    series = [step * 10**e for e in range(len(str(counts.max())) + 1) for step in (1, 2, 5)]
+    series = [
+        step * 10**e for e in range(len(str(counts.max(initial=0))) + 1) for step in (1, 2, 5)
+    ]
     apart = {n for n in series[1:] if all(max(n / cut, cut / n) > 1.5 for cut in cuts)}
     limits = sorted(apart | cuts | {0})
     bins = [(low + 1, high) for low, high in zip(limits, limits[1:], strict=False)]

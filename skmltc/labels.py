@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Sized
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ._validation import LabelWarning, must_be, warn
+from ._validation import LabelWarning, check_label_counts, check_number, must_be, warn
 
 NEVER_LOGIT = -50.0  # of a label without documents
+_LEAST_CONSTANT = 1e-6  # of propensities: at 0 a label without documents would weigh infinity
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,11 @@ class LabelStatistics:
     median_share : float, default=1.0
         Median of the same shares. The defaults are those of single-label data.
 
+    Raises
+    ------
+    ValueError
+        If a count is negative, not finite, or above `n_samples`.
+
     Examples
     --------
     >>> import numpy as np
@@ -42,6 +49,13 @@ class LabelStatistics:
     n_samples: int
     mean_share: float = 1.0
     median_share: float = 1.0
+
+    def __post_init__(self):
+        """Check at once: a wrong count would become a wrong weight."""
+        check_number("n_samples", self.n_samples, 0)
+        check_label_counts(self.counts, n_samples=self.n_samples, name="counts")
+        check_number("mean_share", self.mean_share, 0)
+        check_number("median_share", self.median_share, 0)
 
     @classmethod
     def from_matrix(cls, Y):
@@ -95,9 +109,15 @@ def log_odds_against(label_counts, n_samples):
     -------
     array of shape (n_labels,)
         0 for a label on half the documents, positive for a rarer one.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite.
     """
-    total = max(float(n_samples), 2.0)
-    counts = np.clip(np.asarray(label_counts, dtype=np.float64), 1.0, total - 1.0)
+    total = max(float(check_number("n_samples", n_samples, 0)), 2.0)
+    counts = check_label_counts(label_counts).astype(np.float64)
+    counts = np.clip(counts, 1.0, total - 1.0)
     return np.log(total / counts - 1.0)
 
 
@@ -120,23 +140,25 @@ def split_head_tail(label_counts, *, n_tail=None, min_head_count=None):
     head_labels, tail_labels : arrays of int
         Column numbers, ascending.
 
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, or not one of the two bounds is given.
+
     Examples
     --------
     >>> from skmltc.labels import split_head_tail
     >>> split_head_tail([90, 2, 14, 3], min_head_count=10)
     (array([0, 2]), array([1, 3]))
     """
-    counts = np.asarray(label_counts)
+    counts = check_label_counts(label_counts)
     if (n_tail is None) == (min_head_count is None):
         raise ValueError("Exactly one of n_tail and min_head_count must be given.")
     if min_head_count is not None:
-        is_head = counts >= min_head_count
-    elif not 0 <= n_tail <= len(counts):
-        raise ValueError(
-            f"n_tail must be between 0 and the number of labels, {len(counts)}. "
-            f"Got {n_tail!r} instead."
-        )
+        is_head = counts >= check_number("min_head_count", min_head_count, 0)
     else:
+        remedy = f"There are {len(counts)} labels."
+        check_number("n_tail", n_tail, 0, len(counts), whole=True, remedy=remedy)
         by_frequency = np.argsort(-counts, kind="stable")
         is_head = np.zeros(len(counts), dtype=bool)
         is_head[by_frequency[: len(counts) - n_tail]] = True
@@ -160,18 +182,23 @@ def label_groups(label_counts, *, min_head_count=51, max_tail_count=10):
     dict of str to array of bool of shape (n_labels,)
         Masks under the keys "head", "medium" and "tail".
 
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, or the bounds are no numbers from 0 up, the lower
+        one below the other.
+
     Examples
     --------
     >>> from skmltc.labels import label_groups
     >>> label_groups([90, 2, 14])["tail"]
     array([False,  True, False])
     """
-    counts = np.asarray(label_counts)
-    if max_tail_count >= min_head_count:
-        raise ValueError(
-            f"max_tail_count must be less than min_head_count, {min_head_count!r}. "
-            f"Got {max_tail_count!r} instead."
-        )
+    counts = check_label_counts(label_counts)
+    check_number("min_head_count", min_head_count, 0)
+    if check_number("max_tail_count", max_tail_count, 0) >= min_head_count:
+        expected = f"less than min_head_count, {min_head_count!r}"
+        raise must_be("max_tail_count", expected, repr(max_tail_count))
     head, tail = counts >= min_head_count, counts <= max_tail_count
     return {"head": head, "medium": ~head & ~tail, "tail": tail}
 
@@ -197,13 +224,21 @@ def inverse_propensities(label_counts, n_samples, *, a=0.55, b=1.5):
     array of shape (n_labels,)
         Never below 1 for three documents or more, falling with the count.
 
+    Raises
+    ------
+    ValueError
+        If a count is negative, not finite, or above `n_samples`, or a constant is not positive.
+
     Examples
     --------
     >>> from skmltc.labels import inverse_propensities
     >>> inverse_propensities([500, 1], n_samples=1000).round(2)
     array([1.32, 6.91])
     """
-    counts = np.asarray(label_counts, dtype=np.float64)
+    check_number("n_samples", n_samples, 0)
+    counts = check_label_counts(label_counts, n_samples=n_samples).astype(np.float64)
+    for name, value in (("a", a), ("b", b)):
+        check_number(name, value, _LEAST_CONSTANT)
     scale = max(np.log(max(n_samples, 1)) - 1.0, 0.0) * (b + 1.0) ** a
     return 1.0 + scale * (counts + b) ** -a
 
@@ -229,6 +264,11 @@ def parents_from_edges(classes, edges):
         them are of parents that are no classes.
     other_parents : list
         Names of the rows after those of the classes, in the order of their first edge.
+
+    Raises
+    ------
+    ValueError
+        If the names are not different ones, or the edges no pairs.
 
     Warns
     -----
@@ -261,10 +301,12 @@ def parents_from_edges(classes, edges):
     >>> [names.get(label, label) for label in [*classes, *other_parents]]
     ['Artificial intelligence', '54.80', 'Computing']
     """
-    row_of = {name: row for row, name in enumerate(classes)}
+    row_of = {name: row for row, name in enumerate(_names(classes))}
     n_labels = len(row_of)
     if n_labels < len(classes):
         raise must_be("classes", "different names", f"{len(classes) - n_labels} repeated ones")
+    if not isinstance(edges, Iterable):
+        raise must_be("edges", "pairs (child, parent)", repr(edges))
     edges = [_pair(edge) for edge in edges]
     known = [(child, parent) for child, parent in edges if row_of.get(child, n_labels) < n_labels]
     if edges and not known:
@@ -279,8 +321,17 @@ def parents_from_edges(classes, edges):
     return _parent_matrix(children, parents, len(row_of)), list(row_of)[n_labels:]
 
 
+def _names(classes):
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise must_be("classes", "a list of names, one per label", repr(classes))
+    names = list(classes)
+    if not all(isinstance(name, Hashable) for name in names):
+        raise must_be("classes", "a list of names, one per label", repr(names[0]))
+    return names
+
+
 def _pair(edge):
-    if isinstance(edge, str) or len(edge) != 2:
+    if isinstance(edge, str) or not isinstance(edge, Sized) or len(edge) != 2:
         raise must_be("edges", "pairs (child, parent)", repr(edge), "Of a dict give its items().")
     return tuple(edge)
 
@@ -290,6 +341,7 @@ def _parent_matrix(children, parents, n_rows):
     matrix = sparse.csr_array(
         (np.ones(len(children), dtype=np.float32), (children, parents)), shape=(n_rows, n_rows)
     )
+    matrix.sum_duplicates()  # scipy 1.13 keeps them, and its components then never end
     matrix.data[:] = 1
     return matrix
 

@@ -14,6 +14,7 @@ is -inf or not stored is not ranked at all, so it is never a hit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,14 @@ from sklearn.pipeline import Pipeline
 from . import labels
 from ._ranking import check_k, top_labels, top_of_sparse
 from ._targets import label_scores
-from ._validation import check_choice, check_label_matrix, must_be
+from ._validation import (
+    check_choice,
+    check_columns,
+    check_label_counts,
+    check_label_matrix,
+    check_number,
+    must_be,
+)
 
 
 def precision_at_k(y_true, y_score, *, k=5):
@@ -197,7 +205,8 @@ def f1_by_group(y_true, y_pred, label_counts, *, groups=None, documents="all"):
     Raises
     ------
     ValueError
-        If shapes do not fit each other or a group names a column that is not there.
+        If shapes do not fit each other, a count is negative or not finite, or a group names a
+        column that is not there, or one twice, or is called "total".
 
     Examples
     --------
@@ -210,7 +219,7 @@ def f1_by_group(y_true, y_pred, label_counts, *, groups=None, documents="all"):
     truth = check_label_matrix(y_true, name="y_true")
     n_samples, n_labels = truth.shape
     predicted = check_label_matrix(y_pred, n_samples=n_samples, n_labels=n_labels, name="y_pred")
-    counts = _check_per_label(label_counts, n_labels, "label_counts")
+    counts = check_label_counts(label_counts, n_labels)
     scores = {}
     for name, columns in _label_sets(groups, counts).items():
         group_truth, group_predicted = truth[:, columns], predicted[:, columns]
@@ -281,6 +290,9 @@ def long_tail_report(
        tail         1         3        2      1.000   0.500     0.667     0.667
     <BLANKLINE>
     """
+    check_number("digits", digits, 0, whole=True)
+    if not np.iterable(k):
+        raise must_be("k", "a sequence of whole numbers", repr(k), f"Give ({k!r},) for one.")
     report = f1_by_group(y_true, y_pred, label_counts, groups=groups, documents=documents)
     text = [*_group_lines(report, digits)]
     if y_score is not None:
@@ -392,7 +404,7 @@ def _scores_to_rank(estimator, X, n_labels, k):
 
 def _propensity_scored(y_true, y_score, inverse_propensities, k, discount):
     truth, ranking, hits = _rank(y_true, y_score, k)
-    weights = _check_per_label(inverse_propensities, truth.shape[1], "inverse_propensities")
+    weights = check_label_counts(inverse_propensities, truth.shape[1], name="inverse_propensities")
     worth = sparse.csr_array((weights[truth.indices], truth.indices, truth.indptr), truth.shape)
     best_ranking = top_of_sparse(worth, min(k, truth.shape[1]))
     best = np.where(best_ranking < 0, 0.0, weights[best_ranking]).sum(axis=0)
@@ -418,14 +430,14 @@ def _rank(y_true, y_score, k):
 
 def _label_sets(groups, counts):
     """Return the column numbers of all labels and of each group."""
-    everything = np.arange(len(counts))
-    sets = {"total": everything}
-    for name, group in (labels.label_groups(counts) if groups is None else groups).items():
-        try:
-            sets[name] = everything[np.asarray(group)]
-        except IndexError:
-            expected = f"a mask of {len(counts)} labels or column numbers below that"
-            raise must_be(f"groups[{name!r}]", expected, repr(group)) from None
+    groups = labels.label_groups(counts) if groups is None else groups
+    if not isinstance(groups, Mapping):
+        raise must_be("groups", "a dict of name to mask or columns", type(groups).__name__)
+    if "total" in groups:
+        raise must_be("groups", "without 'total', the name of all labels", "a group of that name")
+    sets = {"total": np.arange(len(counts))}
+    for name, group in groups.items():
+        sets[name] = check_columns(f"groups[{name!r}]", group, len(counts))
     return sets
 
 
@@ -480,12 +492,3 @@ def _ranking_lines(scores, k, digits):
 
 def _cells(texts):
     return "".join(f"  {text:>9}" for text in texts)
-
-
-def _check_per_label(values, n_labels, name):
-    values = np.asarray(values, dtype=np.float64).ravel()  # sums of a csr_matrix have two axes
-    if len(values) != n_labels:
-        raise must_be(name, f"an array of shape ({n_labels},), one value per label", values.shape)
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise must_be(name, "finite and not negative", f"a minimum of {values.min()}")
-    return values

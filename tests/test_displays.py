@@ -74,6 +74,13 @@ class TestLabelFrequencyDisplay:
         display.figure_.canvas.draw()
         assert display.ax_.get_title() == "2 labels, 2 of them without documents"
 
+    @pytest.mark.parametrize("counts", [[-1, 2], [np.nan, 2], ["a", "b"]])
+    def test_refuses_what_are_no_counts_without_opening_a_figure(self, counts):
+        n_figures = len(plt.get_fignums())
+        with pytest.raises(ValueError, match="label_counts must be"):
+            LabelFrequencyDisplay(counts).plot()
+        assert len(plt.get_fignums()) == n_figures
+
     def test_refuses_what_is_no_label_matrix(self):
         with pytest.raises(ValueError, match="y must be a label indicator matrix"):
             LabelFrequencyDisplay.from_labels([[3, 1]])

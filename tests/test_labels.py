@@ -111,7 +111,7 @@ class TestSplitHeadTail:
 
     @pytest.mark.parametrize("n_tail", [-1, 3])
     def test_refuses_more_tail_than_labels(self, n_tail):
-        with pytest.raises(ValueError, match=f"n_tail must be between 0 .* 2. Got {n_tail}"):
+        with pytest.raises(ValueError, match=f"n_tail must be .* from 0 to 2. Got {n_tail}"):
             split_head_tail([1, 2], n_tail=n_tail)
 
 
@@ -128,7 +128,7 @@ class TestLabelGroups:
         np.testing.assert_array_equal(groups["medium"], [False, True, True, False])
 
     @UNHURRIED
-    @given(COUNTS, st.integers(-1, 500), st.integers(1, 500))
+    @given(COUNTS, st.integers(0, 500), st.integers(1, 500))
     def test_every_label_is_in_exactly_one(self, counts, max_tail_count, gap):
         groups = label_groups(
             counts, min_head_count=max_tail_count + gap, max_tail_count=max_tail_count
@@ -157,9 +157,80 @@ class TestInversePropensities:
     @UNHURRIED
     @given(COUNTS, st.integers(0, 10**6))
     def test_at_least_one_and_falling_with_the_count(self, counts, n_samples):
-        values = inverse_propensities(sorted(counts), n_samples)
+        values = inverse_propensities(sorted(counts), max([n_samples, *counts]))
         assert (values >= 1).all()
         assert (np.diff(values) <= 0).all()
+
+
+COUNTED = {
+    "label_groups": label_groups,
+    "inverse_propensities": lambda counts: inverse_propensities(counts, 100),
+    "split_head_tail": lambda counts: split_head_tail(counts, n_tail=1),
+    "log_odds_against": lambda counts: log_odds_against(counts, 100),
+    "LabelStatistics": lambda counts: LabelStatistics(counts, 100),
+}
+
+
+@pytest.mark.parametrize("function", COUNTED.values(), ids=COUNTED)
+class TestCounts:
+    @pytest.mark.parametrize(
+        "counts, got",
+        [
+            ([3, math.nan], "finite and not negative. Got nan"),
+            ([3, -1], "finite and not negative. Got -1"),
+            ([3, math.inf], "finite and not negative. Got inf"),
+            (["a", "b"], r"an array of shape \(n_labels,\), .*. Got \['a', 'b'\]"),
+            (None, r"an array of shape \(n_labels,\), .*. Got None"),
+            (5, r"an array of shape \(n_labels,\), .*. Got shape \(\)"),
+            ([[1, 2], [3, 4]], r"an array of shape \(n_labels,\), .*. Got shape \(2, 2\)"),
+            (sparse.csr_array([[1, 0]]), r"an array of shape \(n_labels,\), .*. Got csr_array"),
+        ],
+    )
+    def test_what_is_no_count_is_refused(self, function, counts, got):
+        with pytest.raises(ValueError, match=f"counts must be {got} instead"):
+            function(counts)
+
+    def test_sums_of_a_matrix_are_counts(self, function):
+        sums = sparse.csr_matrix([[1, 0, 1], [1, 0, 0]]).sum(axis=0)
+        assert sums.shape == (1, 3)
+        first, second = function(sums), function([2, 0, 1])
+        if isinstance(first, LabelStatistics):
+            first, second = first.log_odds_against, second.log_odds_against
+        assert repr(first) == repr(second)
+
+
+@pytest.mark.parametrize("function", [inverse_propensities, LabelStatistics])
+@pytest.mark.parametrize("n_samples", [0, 2])
+def test_no_label_has_more_documents_than_there_are(function, n_samples):
+    with pytest.raises(ValueError, match=f"counts must be at most n_samples, {n_samples}. Got 3 i"):
+        function([0, 3], n_samples)
+
+
+@pytest.mark.parametrize("function", [inverse_propensities, LabelStatistics, log_odds_against])
+@pytest.mark.parametrize("n_samples", [None, -1, math.nan, "4"])
+def test_the_number_of_documents_is_a_number(function, n_samples):
+    with pytest.raises(ValueError, match="n_samples must be a finite number, at least 0. Got"):
+        function([1], n_samples)
+
+
+@pytest.mark.parametrize("constants", [{"a": 0}, {"b": -1}, {"a": "x"}, {"b": math.nan}])
+def test_constants_of_propensities_are_positive(constants):
+    (name,) = constants
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, at least 1e-06. Got"):
+        inverse_propensities([0, 3], 10, **constants)
+
+
+@pytest.mark.parametrize("bounds", [{"max_tail_count": -1}, {"max_tail_count": "x"}])
+def test_bounds_of_groups_are_numbers_from_0_up(bounds):
+    with pytest.raises(ValueError, match="max_tail_count must be a finite number, at least 0. Got"):
+        label_groups([1], **bounds)
+
+
+@pytest.mark.parametrize("bounds", [{"n_tail": 1.0}, {"n_tail": True}, {"min_head_count": "x"}])
+def test_bounds_of_a_split_are_numbers(bounds):
+    (name,) = bounds
+    with pytest.raises(ValueError, match=f"{name} must be a .* number, .* Got"):
+        split_head_tail([1, 2], **bounds)
 
 
 NAMES = list("abcdef")
@@ -209,6 +280,16 @@ class TestParentsFromEdges:
     def test_repeated_classes_are_refused(self):
         with pytest.raises(ValueError, match="classes must be different names. Got 1 repeated"):
             parents_from_edges(["x", "x"], [])
+
+    @pytest.mark.parametrize("classes", [None, "ab", 3, [["a"], ["b"]]])
+    def test_refuses_what_are_no_names(self, classes):
+        with pytest.raises(ValueError, match="classes must be a list of names, one per label. Got"):
+            parents_from_edges(classes, [])
+
+    @pytest.mark.parametrize("edges", [None, 3, [3], [None]])
+    def test_refuses_what_are_no_edges(self, edges):
+        with pytest.raises(ValueError, match=r"edges must be pairs \(child, parent\). Got"):
+            parents_from_edges(["a"], edges)
 
     @pytest.mark.parametrize("edges", [{"ab": "cd"}, [("a", "b", "c")]])
     def test_edges_are_pairs(self, edges):

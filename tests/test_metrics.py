@@ -306,7 +306,7 @@ class TestRankingErrors:
         ("weights", "message"),
         [
             ([1, 2], r"an array of shape \(5,\)"),
-            ([1, 1, 1, 1, -1], "finite and not negative. Got a minimum of -1"),
+            ([1, 1, 1, 1, -1], "finite and not negative. Got -1 instead"),
             ([1, 1, 1, 1, np.inf], "finite and not negative"),
         ],
     )
@@ -389,6 +389,12 @@ class TestF1ByGroup:
             ({"label_counts": [1]}, r"label_counts must be an array of shape \(2,\)"),
             ({"groups": {"a": [True]}}, r"groups\['a'\] must be a mask of 2 labels"),
             ({"groups": {"a": [2]}}, r"groups\['a'\] must be a mask of 2 labels"),
+            ({"groups": {"a": [-1]}}, r"groups\['a'\] must be a mask of 2 labels"),
+            ({"groups": {"a": [1, 1]}}, r"groups\['a'\] must be .* different column numbers"),
+            ({"groups": {"a": None}}, r"groups\['a'\] must be a mask of 2 labels"),
+            ({"groups": {"a": ["x"]}}, r"groups\['a'\] must be a mask of 2 labels"),
+            ({"groups": {"total": [0]}}, "groups must be without 'total', .*. Got a group of that"),
+            ({"groups": [1]}, "groups must be a dict of name to mask or columns. Got list inst"),
             ({"groups": {"a": [0.5]}}, r"groups\['a'\] must be a mask of 2 labels"),
             ({"documents": "labeled"}, "documents must be one of.*mean 'labelled'"),
         ],

@@ -1,6 +1,7 @@
 """The shared checks: what they accept, what they refuse, and in which words."""
 
 import inspect
+import math
 import sys
 import warnings
 
@@ -10,7 +11,14 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from skmltc import BalancedLossClassifier, TReaderXMLClassifier
-from skmltc._validation import check_choice, check_consistent_rows, check_label_matrix, must_be
+from skmltc._validation import (
+    check_choice,
+    check_consistent_rows,
+    check_label_counts,
+    check_label_matrix,
+    check_number,
+    must_be,
+)
 from skmltc.labels import LabelWarning, parents_from_edges
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
@@ -94,6 +102,38 @@ class TestCheckLabelMatrix:
             check_label_matrix(DENSE, n_samples=4)
         with pytest.raises(ValueError, match="y must be a matrix of 2 columns.*Got 3 instead"):
             check_label_matrix(DENSE, n_labels=2)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
+    def test_returns_the_value(self, value):
+        assert check_number("a", value, 0, 1) is value
+
+    @pytest.mark.parametrize(
+        "value", [-1e-9, 1.1, math.nan, math.inf, "0", None, True, [0], 0.5 + 0j]
+    )
+    def test_refuses_others(self, value):
+        with pytest.raises(ValueError, match=r"a must be a finite number, from 0 to 1. Got "):
+            check_number("a", value, 0, 1)
+
+    @pytest.mark.parametrize("value", [2.0, np.float64(2), np.True_, math.inf, "2"])
+    def test_whole_numbers_are_integers(self, value):
+        with pytest.raises(ValueError, match=r"a must be a whole number, at least 1. Got .* So."):
+            check_number("a", value, 1, whole=True, remedy="So.")
+        assert check_number("a", np.int8(2), 1, whole=True) == 2
+
+    def test_without_limits_infinity_is_refused(self):
+        assert check_number("a", -1e300) == -1e300
+        with pytest.raises(ValueError, match="a must be a finite number. Got inf instead"):
+            check_number("a", math.inf)
+
+
+def test_counts_of_another_number_of_labels_are_refused():
+    expected = r"n must be an array of shape \(2,\), one number per label. Got shape \(3,\) inst"
+    with pytest.raises(ValueError, match=expected):
+        check_label_counts([1, 2, 3], 2, name="n")
+    assert check_label_counts([True, False], 2).tolist() == [1, 0]
+    assert check_label_counts([]).shape == (0,)
 
 
 def test_rows_of_another_number_than_those_of_X_are_refused():

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from .._validation import must_be
+from .._validation import check_number, must_be
 from ._readers import indicator
 
 # The words of a made-up label: its own, its theme's, and everyday ones it is fond of.
@@ -38,12 +38,13 @@ def make_long_tailed_corpus(
     n_samples : int, default=2000
         Documents.
     n_labels : int, default=60
-        Labels; each has at least one document.
+        Labels; each has at least one document, so there are at most
+        ``n_samples * labels_per_sample``.
     labels_per_sample : float, default=1.5
-        Mean number of labels per document, parents not counted; at least 1. Each document has at
-        least one label.
+        Mean number of labels per document, parents not counted; from 1 to `n_labels`. Each
+        document has at least one label.
     exponent : float, default=1.25
-        The k-th most frequent label has a share proportional to ``k ** -exponent``.
+        The k-th most frequent label has a share proportional to ``k ** -exponent``; 0 or more.
     n_words : int, default=60
         Mean number of words per document; lengths are log-normal.
     topic_share : float, default=0.3
@@ -64,6 +65,11 @@ def make_long_tailed_corpus(
           -1 for a root;
         - DESCR : str.
 
+    Raises
+    ------
+    ValueError
+        If no such corpus can be made.
+
     Examples
     --------
     >>> from skmltc.datasets import make_long_tailed_corpus
@@ -74,7 +80,12 @@ def make_long_tailed_corpus(
     >>> int(counts.max()), int(counts.min())
     (369, 7)
     """
-    _check_corpus_options(n_samples, n_labels, labels_per_sample, n_words, topic_share, noise)
+    _check_corpus_size(n_samples, n_labels, labels_per_sample)
+    check_number("exponent", exponent, 0)
+    check_number("n_words", n_words, 1)
+    check_number("noise", noise, 0, 1)
+    if not 0 < check_number("topic_share", topic_share) < 1:
+        raise must_be("topic_share", "between 0 and 1, exclusive", repr(topic_share))
     rng = check_random_state(random_state)
     frequencies = rng.permutation(_zipf(n_labels, exponent))
     assigned = _deal_labels(rng, n_samples, frequencies, labels_per_sample)
@@ -93,20 +104,14 @@ def make_long_tailed_corpus(
     )
 
 
-def _check_corpus_options(n_samples, n_labels, labels_per_sample, n_words, topic_share, noise):
-    """Refuse what no corpus can be made of."""
-    for name, value in [
-        ("n_samples", n_samples),
-        ("n_labels", n_labels),
-        ("labels_per_sample", labels_per_sample),
-        ("n_words", n_words),
-    ]:
-        if value < 1:
-            raise must_be(name, "at least 1", repr(value))
-    if not 0 < topic_share < 1:
-        raise must_be("topic_share", "between 0 and 1, exclusive", repr(topic_share))
-    if not 0 <= noise <= 1:
-        raise must_be("noise", "between 0 and 1", repr(noise))
+def _check_corpus_size(n_samples, n_labels, labels_per_sample):
+    """Refuse sizes that no corpus can have."""
+    check_number("n_samples", n_samples, 1, whole=True)
+    check_number("n_labels", n_labels, 1, whole=True)
+    check_number("labels_per_sample", labels_per_sample, 1, n_labels)
+    most = int(n_samples * labels_per_sample)
+    remedy = "Each label needs a document: n_samples * labels_per_sample are to be shared out."
+    check_number("n_labels", n_labels, 1, most, whole=True, remedy=remedy)
 
 
 def _zipf(n, exponent):

@@ -50,7 +50,8 @@ def load_jsonl(path, *, subset="train", target_names=None):
     Raises
     ------
     ValueError
-        If a line is broken; the message names the file and the line.
+        If a line is broken, and the message names the file and the line; or if there is no
+        document at all.
     FileNotFoundError
         If the part is not in the folder.
 
@@ -68,6 +69,9 @@ def load_jsonl(path, *, subset="train", target_names=None):
     check_choice("subset", subset, SUBSETS)
     path = Path(path)
     records = list(chain.from_iterable(map(read_jsonl, _files_of(path, subset))))
+    if not records:
+        remedy = "Only lines that are not blank count."
+        raise must_be(str(path), "of one document at least, a JSON object per line", "none", remedy)
     if target_names is None:
         is_test = path.is_dir() and subset == "test"
         source = read_jsonl(_files_of(path, "train")[0]) if is_test else records

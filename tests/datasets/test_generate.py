@@ -78,9 +78,11 @@ def test_corpus_depends_on_the_seed_alone():
     assert_array_equal(state, np.random.get_state()[1])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (40, 1), (3000, 400)])
-def test_corpora_of_any_size(shape):
-    corpus = make_long_tailed_corpus(*shape, random_state=0)
+@pytest.mark.parametrize(
+    "shape, labels_per_sample", [((1, 1), 1), ((5, 40), 8), ((40, 1), 1), ((3000, 400), 1.5)]
+)
+def test_corpora_of_any_size(shape, labels_per_sample):
+    corpus = make_long_tailed_corpus(*shape, labels_per_sample=labels_per_sample, random_state=0)
     assert corpus.target.shape == shape and len(corpus.data) == shape[0]
     assert corpus.target.sum(axis=0).min() >= 1 and corpus.target.sum(axis=1).min() >= 1
 
@@ -121,3 +123,23 @@ def test_noise_puts_topical_words_into_strange_documents():
 def test_options_no_corpus_can_be_made_of_are_refused(option):
     with pytest.raises(ValueError, match=f"{option} must be .* Got -1 instead"):
         make_long_tailed_corpus(**{option: -1})
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"n_samples": 5, "n_labels": 10}, "n_labels must be .* from 1 to 7. Got 10 instead. Each"),
+        ({"labels_per_sample": 99, "n_labels": 5}, "labels_per_sample must be .* from 1 to 5. Got"),
+        ({"n_labels": 1}, "labels_per_sample must be .* from 1 to 1. Got 1.5 instead"),
+        ({"exponent": -1}, "exponent must be a finite number, at least 0. Got -1 instead"),
+        ({"exponent": np.nan}, "exponent must be a finite number, at least 0. Got nan instead"),
+        ({"n_samples": "x"}, "n_samples must be a whole number, at least 1. Got 'x' instead"),
+        ({"n_samples": 10.0}, "n_samples must be a whole number, at least 1. Got 10.0 instead"),
+        ({"n_labels": True}, "n_labels must be a whole number, at least 1. Got True instead"),
+        ({"topic_share": 1}, "topic_share must be between 0 and 1, exclusive. Got 1 instead"),
+        ({"noise": "x"}, "noise must be a finite number, from 0 to 1. Got 'x' instead"),
+    ],
+)
+def test_what_no_corpus_has_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_long_tailed_corpus(**options)

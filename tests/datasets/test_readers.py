@@ -76,6 +76,14 @@ def test_a_single_file_is_read_whole(tmp_path):
     assert mine.ids == ["1", "3"] and mine.target.toarray().tolist() == [[1], [0]]
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_documents_is_refused(tmp_path, content):
+    path = tmp_path / "empty.jsonl"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"empty.jsonl must be of one document at least, .* Got n"):
+        load_jsonl(path)
+
+
 def test_names_and_parents_of_the_labels(folder):
     (folder / "label_names.tsv").write_text("rice\tReis\nbeer\tBier\n")
     (folder / "hierarchy.tsv").write_text("rice\tmilk\nbeer\tmilk\n")
