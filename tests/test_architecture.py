@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import skmltc
+
 PACKAGE = Path(__file__).parents[1] / "skmltc"
 TESTS = Path(__file__).parent
 spec = importlib.util.spec_from_file_location("code_lines", TESTS / "code_lines.py")
@@ -192,11 +194,8 @@ def test_torch_free_modules_load_no_torch(name):
         to_read += own_imports(current, on_load=True) - seen
 
 
-def test_importing_the_package_loads_no_optional_library_and_warns_of_nothing():
-    code = (
-        "import sys, skmltc; assert skmltc.__version__ and 'torch' in sys.modules\n"
-        "print(sorted({'matplotlib', 'transformers', 'sphinx', 'pytest'} & set(sys.modules)))"
-    )
+def printed_by(code):
+    """What a fresh process prints; warnings are errors."""
     run = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code],
         cwd=PACKAGE.parent,
@@ -204,7 +203,51 @@ def test_importing_the_package_loads_no_optional_library_and_warns_of_nothing():
         text=True,
         check=True,
     )
-    assert run.stdout == "[]\n" and run.stderr == ""
+    assert run.stderr == ""
+    return run.stdout
+
+
+def test_importing_an_estimator_loads_no_optional_library_and_warns_of_nothing():
+    code = (
+        "import sys; from skmltc import *\n"
+        "assert BalancedLossClassifier and 'torch' in sys.modules\n"
+        "print(sorted({'matplotlib', 'transformers', 'sphinx', 'pytest'} & set(sys.modules)))"
+    )
+    assert printed_by(code) == "[]\n"
+
+
+def test_what_needs_no_torch_loads_none():
+    modules = ", ".join(f"skmltc.{name}" for name in TORCH_FREE)
+    code = f"import sys, skmltc, {modules}; print(skmltc.__version__, 'torch' in sys.modules)"
+    assert printed_by(code) == f"{skmltc.__version__} False\n"
+
+
+def test_the_package_hands_on_estimators_and_modules_when_they_are_asked_for():
+    code = (
+        "import skmltc; print(skmltc.BalancedLossClassifier.__module__)\n"
+        "print(skmltc.metrics.precision_at_k.__module__, 'losses' in dir(skmltc))"
+    )
+    assert printed_by(code) == "skmltc.balanced_loss\nskmltc.metrics True\n"
+
+
+def test_the_table_of_contents_is_complete():
+    public = {name for name in map(unit_of, FILES) if not name.startswith("_")}
+    modules = public - PAPERS - {"base", "long_tail", "persistence"} | {"neighbors"}
+    assert set(skmltc._MODULES) == modules
+    estimators = {name for name in skmltc.__all__ if not name.startswith("_")}
+    assert set(skmltc._ESTIMATORS) == estimators
+    assert set(dir(skmltc)) == set(skmltc.__all__) | modules
+    for name in dir(skmltc):
+        assert getattr(skmltc, name) is not None
+    with pytest.raises(AttributeError, match="module 'skmltc' has no attribute 'nothing'"):
+        skmltc.nothing  # noqa: B018
+
+
+def test_type_checkers_see_the_estimators_that_are_handed_on():
+    tree = ast.parse(FILES["__init__"].read_text())
+    (branch,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name: node.module for node in branch.body for alias in node.names}
+    assert seen == skmltc._ESTIMATORS
 
 
 @pytest.mark.parametrize("name", FILES)
