@@ -37,6 +37,7 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(collections|sklearn|scipy|numpy|torch|skorch|matplotlib)\..*")]
 
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings have them, in words
 numpydoc_show_class_members = False
 
 plot_html_show_formats = False

@@ -3,6 +3,8 @@
 Drawing needs matplotlib, `pip install "skmltc[plot]"`.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._validation import check_choice, check_label_counts, check_label_matrix, must_be
@@ -50,7 +52,9 @@ class LabelFrequencyDisplay:
         self.max_tail_count = max_tail_count
 
     @classmethod
-    def from_labels(cls, y, *, min_head_count=51, max_tail_count=10, ax=None):
+    def from_labels(
+        cls, y, *, min_head_count: float = 51, max_tail_count: float = 10, ax=None
+    ) -> LabelFrequencyDisplay:
         """Draw the label frequencies of a data set.
 
         Parameters
@@ -78,7 +82,7 @@ class LabelFrequencyDisplay:
         display = cls(counts, min_head_count=min_head_count, max_tail_count=max_tail_count)
         return display.plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> LabelFrequencyDisplay:
         """Draw the curve and the groups.
 
         Parameters
@@ -192,7 +196,7 @@ class GroupScoreDisplay:
         min_head_count=51,
         max_tail_count=10,
         ax=None,
-    ):
+    ) -> GroupScoreDisplay:
         """Draw the scores of predictions.
 
         Parameters
@@ -249,7 +253,7 @@ class GroupScoreDisplay:
         min_head_count=51,
         max_tail_count=10,
         ax=None,
-    ):
+    ) -> GroupScoreDisplay:
         """Draw the scores of fitted classifiers on test documents.
 
         Parameters
@@ -284,7 +288,7 @@ class GroupScoreDisplay:
             ax=ax,
         )
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> GroupScoreDisplay:
         """Draw the scores.
 
         Parameters

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Sized
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -58,7 +59,7 @@ class LabelStatistics:
         check_number("median_share", self.median_share, 0)
 
     @classmethod
-    def from_matrix(cls, Y):
+    def from_matrix(cls, Y) -> LabelStatistics:
         """Read the statistics off a label indicator matrix.
 
         Parameters
@@ -81,12 +82,12 @@ class LabelStatistics:
         return cls(counts, n_samples, float(shares.mean()), float(np.median(shares)))
 
     @property
-    def inverse_counts(self):
+    def inverse_counts(self) -> np.ndarray:
         """1 / n of each label, 1 for a label without documents."""
         return 1.0 / np.maximum(np.asarray(self.counts, dtype=np.float64), 1.0)
 
     @property
-    def log_odds_against(self):
+    def log_odds_against(self) -> np.ndarray:
         """log(N / n - 1) of each label: minus the log-odds of its prior, always finite.
 
         Counts are clipped to [1, N - 1], so that a label on no document or on all of them
@@ -95,7 +96,7 @@ class LabelStatistics:
         return log_odds_against(self.counts, self.n_samples)
 
 
-def log_odds_against(label_counts, n_samples):
+def log_odds_against(label_counts: ArrayLike, n_samples: float) -> np.ndarray:
     """Minus the prior log-odds of each label, log(N / n - 1), with n clipped to [1, N - 1].
 
     Parameters
@@ -121,7 +122,9 @@ def log_odds_against(label_counts, n_samples):
     return np.log(total / counts - 1.0)
 
 
-def split_head_tail(label_counts, *, n_tail=None, min_head_count=None):
+def split_head_tail(
+    label_counts: ArrayLike, *, n_tail: int | None = None, min_head_count: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Split the labels by their number of training documents.
 
     Give one of `n_tail` and `min_head_count`.
@@ -165,7 +168,9 @@ def split_head_tail(label_counts, *, n_tail=None, min_head_count=None):
     return np.flatnonzero(is_head), np.flatnonzero(~is_head)
 
 
-def label_groups(label_counts, *, min_head_count=51, max_tail_count=10):
+def label_groups(
+    label_counts: ArrayLike, *, min_head_count: float = 51, max_tail_count: float = 10
+) -> dict[str, np.ndarray]:
     """Name the head, the medium and the tail labels.
 
     Parameters
@@ -203,7 +208,9 @@ def label_groups(label_counts, *, min_head_count=51, max_tail_count=10):
     return {"head": head, "medium": ~head & ~tail, "tail": tail}
 
 
-def inverse_propensities(label_counts, n_samples, *, a=0.55, b=1.5):
+def inverse_propensities(
+    label_counts: ArrayLike, n_samples: float, *, a: float = 0.55, b: float = 1.5
+) -> np.ndarray:
     """How much a hit on each label is worth in propensity-scored metrics.
 
     1 + (log N - 1) (b + 1)^a (n + b)^-a with the natural logarithm (Jain, Prabhu and
@@ -246,7 +253,7 @@ def inverse_propensities(label_counts, n_samples, *, a=0.55, b=1.5):
 # ---------------------------------------------------------------------------------- parents
 
 
-def parents_from_edges(classes, edges):
+def parents_from_edges(classes: Iterable, edges: Iterable) -> tuple[sparse.csr_array, list]:
     r"""Make the matrix of the labels' parents from names.
 
     Parameters
@@ -341,12 +348,11 @@ def _parent_matrix(children, parents, n_rows):
     matrix = sparse.csr_array(
         (np.ones(len(children), dtype=np.float32), (children, parents)), shape=(n_rows, n_rows)
     )
-    matrix.sum_duplicates()  # scipy 1.13 keeps them, and its components then never end
     matrix.data[:] = 1
     return matrix
 
 
-def check_label_parents(label_parents, n_labels):
+def check_label_parents(label_parents, n_labels: int) -> sparse.csr_array:
     """Read the parents of labels in any form.
 
     Parameters

@@ -14,10 +14,11 @@ is -inf or not stored is not ranked at all, so it is never a hit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
@@ -34,7 +35,7 @@ from ._validation import (
 )
 
 
-def precision_at_k(y_true, y_score, *, k=5):
+def precision_at_k(y_true, y_score, *, k: int = 5) -> float:
     """Share of true labels among the k best: hits / (k n_samples).
 
     The divisor is k for every document, also where fewer labels are true or there at all.
@@ -68,7 +69,7 @@ def precision_at_k(y_true, y_score, *, k=5):
     return float(hits.sum() / (k * len(hits)))
 
 
-def ndcg_at_k(y_true, y_score, *, k=5):
+def ndcg_at_k(y_true, y_score, *, k: int = 5) -> float:
     """Precision discounted by rank: mean of sum(hits / log2(rank + 1)) over its best value.
 
     The best value of a document has its min(k, n_true) true labels in front (Jarvelin and
@@ -107,7 +108,7 @@ def ndcg_at_k(y_true, y_score, *, k=5):
     return float(np.divide(gained, best, out=np.zeros_like(best), where=best > 0).mean())
 
 
-def psp_at_k(y_true, y_score, inverse_propensities, *, k=5):
+def psp_at_k(y_true, y_score, inverse_propensities: ArrayLike, *, k: int = 5) -> float:
     """Propensity-scored precision: a hit on a rare label is worth more.
 
     Sum over all documents of the inverse propensities of the hits, over the greatest sum that
@@ -146,7 +147,7 @@ def psp_at_k(y_true, y_score, inverse_propensities, *, k=5):
     return _propensity_scored(y_true, y_score, inverse_propensities, k, np.ones)
 
 
-def psndcg_at_k(y_true, y_score, inverse_propensities, *, k=5):
+def psndcg_at_k(y_true, y_score, inverse_propensities: ArrayLike, *, k: int = 5) -> float:
     """Propensity-scored nDCG: as :func:`psp_at_k`, both sums discounted by log2(rank + 1).
 
     Parameters
@@ -174,7 +175,9 @@ def psndcg_at_k(y_true, y_score, inverse_propensities, *, k=5):
     return _propensity_scored(y_true, y_score, inverse_propensities, k, _discounts)
 
 
-def f1_by_group(y_true, y_pred, label_counts, *, groups=None, documents="all"):
+def f1_by_group(
+    y_true, y_pred, label_counts: ArrayLike, *, groups=None, documents: str = "all"
+) -> dict[str, dict]:
     """Micro- and macro-F1 of all labels and of each label group.
 
     Macro-F1 is the mean over *all* labels of the group of the label's own F1, which is 0 where
@@ -233,16 +236,16 @@ def f1_by_group(y_true, y_pred, label_counts, *, groups=None, documents="all"):
 def long_tail_report(
     y_true,
     y_pred,
-    label_counts,
+    label_counts: ArrayLike,
     *,
     y_score=None,
-    inverse_propensities=None,
-    k=(1, 3, 5),
-    groups=None,
-    documents="all",
-    digits=3,
-    output_dict=False,
-):
+    inverse_propensities: ArrayLike | None = None,
+    k: Sequence[int] = (1, 3, 5),
+    groups: Mapping | None = None,
+    documents: str = "all",
+    digits: int = 3,
+    output_dict: bool = False,
+) -> str | dict:
     """Text report of what a classifier does on head, medium and tail labels.
 
     Parameters
@@ -361,7 +364,7 @@ class RankingScorer:
         check_choice("metric", self.metric, METRICS)
         check_k(self.k)
 
-    def __call__(self, estimator, X, y):
+    def __call__(self, estimator, X, y) -> float:
         """Score a fitted estimator on test documents X with label indicators y."""
         estimator, X = last_step(estimator, X)
         y = check_label_matrix(y)

@@ -11,16 +11,16 @@ N_OWN_WORDS, N_THEME_WORDS, N_FOND_WORDS, N_EVERYDAY_WORDS = 12, 6, 6, 4000
 
 
 def make_long_tailed_corpus(
-    n_samples=2000,
-    n_labels=60,
+    n_samples: int = 2000,
+    n_labels: int = 60,
     *,
-    labels_per_sample=1.5,
-    exponent=1.25,
-    n_words=60,
-    topic_share=0.3,
-    noise=0.1,
+    labels_per_sample: float = 1.5,
+    exponent: float = 1.25,
+    n_words: float = 60,
+    topic_share: float = 0.3,
+    noise: float = 0.1,
     random_state=None,
-):
+) -> Bunch:
     """Make up a corpus whose labels have the long tail of real ones.
 
     Label frequencies follow Zipf's law. Labels belong to themes, one for six labels or so; the

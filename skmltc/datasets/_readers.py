@@ -16,7 +16,7 @@ from ..labels import parents_from_edges
 SUBSETS = ("train", "test", "all")
 
 
-def load_jsonl(path, *, subset="train", target_names=None):
+def load_jsonl(path, *, subset: str = "train", target_names: list[str] | None = None) -> Bunch:
     """Read labelled texts, one JSON object per line with the keys id, text and labels.
 
     Parameters
@@ -152,7 +152,7 @@ def _label_parents(edges, target_names):
     return label_parents
 
 
-def load_xmc(path):
+def load_xmc(path) -> Bunch:
     r"""Read a file in the sparse format of the extreme classification repository.
 
     The first line is ``n_samples n_features n_labels``; each other one is a document,

@@ -144,7 +144,7 @@ class BalancedLoss(nn.Module):
         self.ignore_index = _check_ignore_index(ignore_index)
         self.n_labels = n_labels
 
-    def forward(self, logits, targets):
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Compute the loss of (n_samples, n_labels) logits against targets of that shape.
 
         Targets are 0 and 1, numbers between them, or `ignore_index`; the loss has no gradient in

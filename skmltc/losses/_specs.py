@@ -24,7 +24,9 @@ from ._kernel import BalancedLoss, LabelWeights, Rebalancing
 class _LossSpec(BaseEstimator):
     """Hyperparameters of a loss; each part that a loss inherits adds to its module."""
 
-    def build(self, statistics, *, reduction="mean", ignore_index=None):
+    def build(
+        self, statistics, *, reduction: str = "mean", ignore_index: float | None = None
+    ) -> BalancedLoss:
         """Make the torch module for these labels.
 
         Parameters
