@@ -131,9 +131,9 @@ BAD_DATA = {
         lambda X, y: (sparse.csr_array(with_value(X, np.nan)), y),
         "Input X contains NaN",
     ),
-    "3-D X": (lambda X, y: (X[None], y), "Found array with dim 3, while dim <= 2 is required"),
+    "3-D X": (lambda X, y: (X[None], y), "Found array with dim 3"),
     "1-D X": (lambda X, y: (X[:, 0], y), "Expected 2D array, got 1D array instead"),
-    "3-D y": (lambda X, y: (X, y[None]), "Found array with dim 3, while dim <= 2 is required"),
+    "3-D y": (lambda X, y: (X, y[None]), "Found array with dim 3"),
     "twos": (
         lambda X, y: (X, 2 * y),
         "y must be a label indicator matrix of zeros and ones. Got a value of 2 instead. "

@@ -23,7 +23,9 @@ def for_estimators(y, Y):
     """Y as other classifiers take it: scikit-learn knows no sparse target of one column."""
     if Y.shape[1] == 1:
         return Y.toarray().astype(np.int64)
-    return y.tocsr() if sparse.issparse(y) else np.asarray(y)  # rows of the fold are taken
+    if not sparse.issparse(y):
+        return np.asarray(y)
+    return y if hasattr(y, "__getitem__") else y.tocsr()  # folds are rows of it
 
 
 class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):

@@ -105,7 +105,7 @@ def test_models_solved_when_asked_for_are_those_of_a_fit(form, spec):
 
 def test_so_they_are_where_a_fit_solves_fewer_at_a_time():
     X = sparse.random_array(
-        (8, 33_000), density=0.001, rng=np.random.RandomState(0), format="csr", dtype=np.float32
+        (8, 33_000), density=0.001, rng=np.random.default_rng(0), format="csr", dtype=np.float32
     )
     Y = sparse.csr_array((np.random.RandomState(0).rand(8, 70) < 0.4) * np.float32(1))
     solver = Solver(BinaryCrossEntropyLoss(), 0.1, max_iter=4)

@@ -17,7 +17,7 @@ FORMS = [sparse.csr_array, sparse.csr_matrix, sparse.csr_array.toarray]
 def X():
     """Twenty documents, some without words, and a word without documents."""
     X = sparse.random_array(
-        (20, 8), density=0.3, rng=np.random.RandomState(0), dtype=np.float32, format="csr"
+        (20, 8), density=0.3, rng=np.random.default_rng(0), dtype=np.float32, format="csr"
     )
     return sparse.csr_array(X * (np.arange(20) % 6 > 0)[:, None] * (np.arange(8) != 3))
 

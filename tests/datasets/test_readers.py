@@ -180,7 +180,7 @@ def test_xmc_without_the_blank_of_a_document_without_labels(tmp_path):
 
 
 def test_xmc_of_several_blocks_against_a_loop(tmp_path):
-    rng = np.random.RandomState(0)
+    rng = np.random.default_rng(0)
     X = sparse.random_array((25_000, 30), density=0.1, format="csr", rng=rng, dtype=np.float32)
     Y = sparse.random_array((25_000, 7), density=0.2, format="csr", rng=rng)
     lines = ["25000 30 7"]
