@@ -3,6 +3,8 @@
 import difflib
 import sys
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import inf
 from numbers import Integral, Real
 
@@ -15,6 +17,19 @@ class LabelWarning(UserWarning):
     """Labels that nothing can be learned of: without a training document, for instance."""
 
 
+_labels_are_known = ContextVar("labels_are_known", default=False)
+
+
+@contextmanager
+def known_labels():
+    """Keep LabelWarnings back: a part of the documents tells nothing new of the user's labels."""
+    token = _labels_are_known.set(True)
+    try:
+        yield
+    finally:
+        _labels_are_known.reset(token)
+
+
 def must_be(what, expected, got, remedy=""):
     """Make the package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
     return ValueError(f"{what} must be {expected}. Got {got} instead. {remedy}".rstrip())
@@ -22,6 +37,8 @@ def must_be(what, expected, got, remedy=""):
 
 def warn(message, category=UserWarning):
     """Warn at the user's line: the first one outside this package."""
+    if issubclass(category, LabelWarning) and _labels_are_known.get():
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
         frame, level = frame.f_back, level + 1

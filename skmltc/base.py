@@ -22,7 +22,14 @@ from sklearn.utils.validation import check_is_fitted
 from ._inputs import Inputs, input_kind
 from ._ranking import check_k
 from ._targets import Target, count_labels
-from ._validation import LabelWarning, check_choice, check_consistent_rows, must_be, warn
+from ._validation import (
+    LabelWarning,
+    check_choice,
+    check_consistent_rows,
+    known_labels,
+    must_be,
+    warn,
+)
 from .decision import (
     Calibration,
     Decision,
@@ -190,7 +197,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             for k, (fit, held) in enumerate(parts, start=1):
                 if self.verbose:
                     print(f"Training once more, without part {k} of {len(parts)}", flush=True)
-                scorer = self._retrain(train[fit], trained.plan, seed)
+                with known_labels():
+                    scorer = self._retrain(train[fit], trained.plan, seed)
                 yield HeldOut(scorer, train.Y[fit], train[held])
 
     def _decide(self, problem, train, trained, held_out, seed):

@@ -17,8 +17,10 @@ from skmltc._validation import (
     check_label_counts,
     check_label_matrix,
     check_number,
+    known_labels,
     must_be,
 )
+from skmltc.encoders import BagEncoder
 from skmltc.labels import LabelWarning, parents_from_edges
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
@@ -172,6 +174,35 @@ def test_so_is_one_that_comes_from_deep_in_the_package(model):
         model.fit(X, y)
     assert lines_of(caught) == {(__file__, line)}
     assert LabelWarning in [warning.category for warning in caught]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},  # folds choose the weight decay, and others the decision
+        {"weight_decay": 0.1},
+        {"weight_decay": 0.1, "threshold": 0.5},
+        {"encoder": BagEncoder(hidden_dims=(4,)), "max_epochs": 1, "early_stopping": False},
+    ],
+    ids=str,
+)
+def test_what_a_loss_says_of_labels_is_said_once_per_fit_not_per_fold(options):
+    X, y = np.eye(24), np.tile(np.eye(4, dtype=int), (6, 1))
+    y[:, 0] = 1
+    model = BalancedLossClassifier(loss="weighted_bce", random_state=0, n_jobs=1, **options)
+    with pytest.warns(LabelWarning, match="weighted_bce gives no weight") as caught:
+        line = sys._getframe().f_lineno + 1
+        model.fit(X, y)
+    said = [one for one in caught if "weighted_bce" in str(one.message)]
+    assert [(one.filename, one.lineno) for one in said] == [(__file__, line)]
+
+
+def test_what_is_known_of_the_labels_is_not_said_again():
+    with warnings.catch_warnings(), known_labels():
+        warnings.simplefilter("error")
+        parents_from_edges(["cat"], [("dog", "pet")])
+    with pytest.warns(LabelWarning):
+        parents_from_edges(["cat"], [("dog", "pet")])
 
 
 def test_a_warning_by_way_of_another_package_is_of_its_line():

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from .._products import csr_dot, csr_tensors, dense_dot
 from .._targets import count_labels
+from .._validation import known_labels
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import NEVER_LOGIT, log_odds_against
 from .products import DesignMatrix
@@ -148,7 +149,8 @@ class LazyLinearScorer:
 
     def __init__(self, X, Y, solver):
         self.features, self.Y, self.solver = DesignMatrix(X, solver.device), Y, solver
-        self.loss = solver.loss.build(Y).to(solver.device)
+        with known_labels():
+            self.loss = solver.loss.build(Y).to(solver.device)
         self.size = block_size(X.shape)
 
     def encode(self, X, device):
@@ -301,7 +303,9 @@ def _per_document(decays, fit, n_samples):
 def _score_path(fit, held, labels, n_samples, solver, decays):
     """Pairs of held-out documents for each weight decay."""
     decays = _per_document(decays, fit, n_samples)
-    features, loss = DesignMatrix(fit.X, solver.device), solver.loss.build(fit.Y).to(solver.device)
+    features = DesignMatrix(fit.X, solver.device)
+    with known_labels():
+        loss = solver.loss.build(fit.Y).to(solver.device)
     task = partial(_score_block_path, features, fit.Y, loss, decays, solver, held.X)
     counts = np.where(labels, count_labels(fit.Y), 0)
     scored = list(solver.run(task, label_blocks(counts, block_size(fit.X.shape)), "labels tried"))

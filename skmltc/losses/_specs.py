@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from .._validation import check_label_matrix, must_be, warn
+from .._validation import LabelWarning, check_label_matrix, must_be, warn
 from ..labels import LabelStatistics
 from ._kernel import BalancedLoss, LabelWeights, Rebalancing
 
@@ -176,6 +176,7 @@ class WeightedBinaryCrossEntropyLoss(_LossSpec):
                 "weighted_bce gives no weight to labels on more than half of the documents and "
                 f"does not learn them: {len(frequent)} labels, columns {frequent[:5].tolist()} "
                 "first. Every other loss learns them.",
+                LabelWarning,
             )
         return {"weighting": LabelWeights(_float32(np.maximum(statistics.log_odds_against, 0)))}
 
