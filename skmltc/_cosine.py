@@ -93,15 +93,22 @@ class CosineNeighbors(BaseEstimator):
             The fitted object.
         """
         _check_n_neighbors(self.n_neighbors)
-        X = self._check(X, reset=True)
+        _check_device(self.device)
+        X, exponents = self._check(X, reset=True)
         self.n_samples_fit_ = X.shape[0]
         self._group_of = {}  # by the digest of a row; empty if duplicates are neighbours
         groups = np.arange(X.shape[0])
         if self.exclude_duplicates:
-            groups = np.array([self._group_of.setdefault(d, i) for i, d in enumerate(_digests(X))])
+            digests = _digests(X, exponents)
+            groups = np.array([self._group_of.setdefault(d, i) for i, d in enumerate(digests)])
         self._groups = groups
         self._units = normalize(X)
         return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the nearest of the fitted rows.
@@ -142,30 +149,42 @@ class CosineNeighbors(BaseEstimator):
         return (distances, indices) if return_distance else indices
 
     def _check(self, X, reset):
-        """X as float32, dense or in canonical CSR."""
-        if min(np.shape(X), default=1) == 0:
-            raise must_be("X", "of a row and a column at least", f"shape {np.shape(X)}")
+        """Rows of X as float32, dense or in canonical CSR, with largest numbers in [1/2, 1).
+
+        Returns
+        -------
+        X : array or csr_array of float32 of shape (n_samples, n_features)
+        exponents : array of int of shape (n_samples,)
+            Powers of two that the rows were divided by, so that no square overflows or vanishes.
+        """
         n_columns = np.shape(X)[-1] if np.ndim(X) == 2 else None
         if not reset and n_columns not in (None, self.n_features_in_):
             expected = f"a matrix of {self.n_features_in_} columns, as in fit"
             raise must_be("X", expected, n_columns)
-        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32, order="C")
-        if sparse.issparse(X):
-            X = sparse.csr_array(X, copy=True)
-            X.sum_duplicates()
-            X.eliminate_zeros()
-        return X
+        dtypes = [np.float64, np.float32]
+        X = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=dtypes, order="C")
+        if not sparse.issparse(X):
+            return _scaled_rows(X)
+        X = sparse.csr_array(X, copy=True)
+        X.sum_duplicates()
+        X.eliminate_zeros()
+        exponents = np.frexp(abs(X).max(axis=1).toarray().ravel())[1]
+        scaled = np.ldexp(X.data, -np.repeat(exponents, np.diff(X.indptr))).astype(np.float32)
+        X = sparse.csr_array((scaled, X.indices, X.indptr), shape=X.shape)
+        X.eliminate_zeros()  # what is 0 beside the largest number of its row, in float32
+        return X, exponents
 
     def _queries(self, X):
         """Rows of length 1 in the form of the fitted ones, and the group that each leaves out."""
         if X is None:
             return self._units, self._groups
-        X = self._check(X, reset=False)
+        X, exponents = self._check(X, reset=False)
         if sparse.issparse(X) != sparse.issparse(self._units):
             X = X.toarray() if sparse.issparse(X) else sparse.csr_array(X)
         groups = np.full(X.shape[0], -1)
         if self._group_of:
-            groups[:] = [self._group_of.get(digest, -1) for digest in _digests(X)]
+            digests = _digests(X, exponents)
+            groups[:] = [self._group_of.get(digest, -1) for digest in digests]
         return normalize(X), groups
 
     def _search(self, queries, groups, indices, cosines):
@@ -190,6 +209,13 @@ def _check_n_neighbors(n_neighbors):
         raise must_be("n_neighbors", "a positive integer", repr(n_neighbors))
 
 
+def _check_device(device):
+    try:
+        torch.device("cpu" if device == "auto" else device)
+    except (RuntimeError, TypeError) as error:
+        raise must_be("device", "'auto' or a device of torch, say 'cuda'", repr(device)) from error
+
+
 def _usable(n_neighbors, n_pool):
     """How many neighbours there can be, with a warning where these are fewer."""
     _check_n_neighbors(n_neighbors)
@@ -208,7 +234,16 @@ def _members(groups):
     return sparse.csr_array((ones, (groups, np.arange(n_rows))), shape=(n_rows + 1, n_rows))
 
 
-def _digests(X):
+def _scaled_rows(X):
+    """Dense rows divided by powers of two, which is exact, as float32; and the exponents."""
+    exponents = np.frexp(np.abs(X).max(axis=1))[1]
+    scaled = np.empty(X.shape, dtype=np.float32)
+    for block in _blocks(len(X), _QUERIES):
+        scaled[block] = np.ldexp(X[block], -exponents[block, None])
+    return scaled, exponents
+
+
+def _digests(X, exponents):
     """A fingerprint of each row; equal rows have the same."""
     if sparse.issparse(X):
         ends = zip(X.indptr[:-1], X.indptr[1:], strict=True)
@@ -216,7 +251,11 @@ def _digests(X):
         rows = (columns[i:j].tobytes() + X.data[i:j].tobytes() for i, j in ends)
     else:
         rows = ((row + 0.0).tobytes() for row in X)  # -0.0 becomes 0.0
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+    scales = exponents.astype(np.int32)
+    return [
+        hashlib.blake2b(row + scale.tobytes(), digest_size=16).digest()
+        for row, scale in zip(rows, scales, strict=True)
+    ]
 
 
 def _blocks(n_rows, size):

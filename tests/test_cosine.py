@@ -104,6 +104,27 @@ class TestKneighbors:
         assert indices[0].tolist() == [1, 2, 3, 4, 6, 7, 5]
 
     @FORMS
+    @pytest.mark.parametrize("dtype", ["f4", "f8"])
+    @pytest.mark.parametrize("exclude_duplicates", [False, True])
+    def test_the_scale_of_a_row_changes_nothing(self, form, dtype, exclude_duplicates):
+        X = np.random.default_rng(0).normal(size=(30, 9)).astype("f4") * (rows(30, 9) > 0)
+        X[20:25] = X[:5]
+        powers = [-100, 0, 100] if dtype == "f4" else [-1000, 0, 1000]
+        scales = np.ldexp(1.0, np.resize(powers, 20))[np.r_[:20, :5, 5:10], None]
+        scaled = (X * scales).astype(dtype)
+        assert np.isfinite(scaled).all() and (scaled == 0).sum() == (X == 0).sum()
+        expected = find(form(X), k=6, exclude_duplicates=exclude_duplicates)
+        found = find(form(scaled), k=6, exclude_duplicates=exclude_duplicates)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(find(form(X), form(scaled)), find(form(X), form(X)))
+
+    @FORMS
+    def test_rows_that_differ_by_their_length_alone_are_no_duplicates(self, form):
+        X = np.array([[1.0, 3.0], [2.0, 6.0], [0.25, 0.75], [1.0, 3.0]])
+        _, indices = find(form(X), k=3, exclude_duplicates=True)
+        assert indices.tolist() == [[1, 2, -1], [0, 2, 3], [0, 1, 3], [1, 2, -1]]
+
+    @FORMS
     def test_duplicates_are_left_out_when_asked(self, form):
         X = np.array([[1.0, 2.0], [0.0, 1.0], [1.0, 2.0], [2.0, 4.0], [-0.0, 1.0], [1.0, 2.0]])
         distances, indices = find(form(X), k=5, exclude_duplicates=True)
@@ -202,6 +223,11 @@ class TestFewRows:
 
 
 class TestChecks:
+    @pytest.mark.parametrize("device", ["gpu", None, 1.5])
+    def test_the_device_is_one_of_torch(self, device):
+        with pytest.raises(ValueError, match=f"device must be 'auto' or a .* Got {device!r}"):
+            CosineNeighbors(device=device).fit(np.eye(3))
+
     @pytest.mark.parametrize("n_neighbors", [0, -1, 2.0, True, None, "5"])
     def test_n_neighbors_is_a_positive_integer(self, n_neighbors):
         message = f"n_neighbors must be a positive integer. Got {n_neighbors!r} instead."
@@ -215,9 +241,10 @@ class TestChecks:
         "X", [np.zeros((0, 3)), np.zeros((3, 0)), sparse.csr_array((0, 3)), []]
     )
     def test_x_is_not_empty(self, X):
-        message = r"^X must be of a row and a column at least. Got shape \(.*\) instead."
+        message = "while a minimum of 1 is required|Expected 2D array, got 1D"
         with pytest.raises(ValueError, match=message):
             CosineNeighbors().fit(X)
+        message += "|X must be a matrix of 3 columns, as in fit. Got 0"
         with pytest.raises(ValueError, match=message):
             CosineNeighbors().fit(rows(9, 3)).kneighbors(X)
 
