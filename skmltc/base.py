@@ -373,7 +373,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         elif self.target_.is_multilabel and self.threshold != decision.rule:
             remedy = "A rule is learned in fit: fit again, or wrap a FrozenEstimator of the model."
             raise must_be("threshold", f"{decision.rule!r} or a number", self.threshold, remedy)
-        return replace(decision, min_labels=self.min_labels)
+        return replace(decision, min_labels=self.min_labels * self.target_.is_multilabel)
 
     @available_if(_has_logits)
     def decision_function(self, X):

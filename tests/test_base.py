@@ -452,6 +452,15 @@ def test_classes_of_a_binary_target_are_given_back(model, X):
     assert model.score(X, y) > 0.8
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_a_y_of_classes_min_labels_means_nothing(classes, X):
+    y = np.arange(60) % classes
+    model = clone(LINEAR).fit(X, y)
+    before = model.predict(X)
+    assert len(np.unique(before)) == classes
+    assert_array_equal(model.set_params(min_labels=1).predict(X), before)
+
+
 def test_a_dense_column_is_a_binary_target_with_a_warning(X, y):
     with pytest.warns(DataConversionWarning, match="column-vector y"):
         column = clone(LINEAR).fit(X, y[:, :1])
