@@ -10,7 +10,10 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from ._validation import check_label_matrix, must_be
+from ._validation import LabelWarning, check_label_matrix, must_be, warn
+
+_BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
+NO_DOCUMENT = r"\d+ of \d+ labels have no training document"  # how the warning begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +36,20 @@ class Target:
 
     @classmethod
     def learn(cls, y):
-        """Read off y what kind of target it is."""
+        """Read off y what kind of target it is.
+
+        A column (n_samples, 1) of zeros and ones is one label, dense as well as sparse; a dense
+        column of anything else is one class per document.
+        """
         form = form_of(y)
         y = y if form != "dense" else _dense_target(y)
-        if form != "dense" or (y.ndim == 2 and y.shape[1] > 1):
+        if form != "dense" or _is_indicators(y):
             return cls("multilabel", form, np.arange(y.shape[1]))
         y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        classes = np.unique(y)
+        classes = _sorted_classes(y)
         if len(classes) < 2:
             raise must_be("y", "of at least 2 classes", f"{len(classes)} class")
         return cls("binary" if len(classes) == 2 else "multiclass", form, classes)
-
-    @classmethod
-    def of_indicators(cls, y):
-        """Take y for label indicators, be it of one column."""
-        return cls("multilabel", form_of(y), np.arange(check_label_matrix(y).shape[1]))
 
     @property
     def is_multilabel(self):
@@ -96,14 +97,51 @@ def form_of(y):
 
 def _dense_target(y):
     """Y as an array; text is fine where it is one class per document."""
+    expected = "a label indicator matrix of zeros and ones, or one class per document"
     try:
-        return check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
+        array = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=0)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        remedy = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
-        expected = "a label indicator matrix or one class per document"
-        raise must_be("y", expected, "rows of different lengths", remedy) from error
+        raise must_be("y", expected, "rows of different lengths", _BINARIZER) from error
+    if _holds_lists(array) or (isinstance(y, list | tuple) and array.ndim == 2 and _is_text(array)):
+        raise must_be("y", expected, "lists of names", _BINARIZER)
+    if array.ndim == 2 and array.shape[1] > 1 and _is_text(array):
+        remedy = f"np.asarray(y).astype(int) makes numbers of '0' and '1'. {_BINARIZER}"
+        raise must_be("y", expected, "a matrix of texts", remedy)
+    return array
+
+
+def _holds_lists(array):
+    """Whether each entry is a collection of its own, as of a table's column of label lists."""
+    collections = list | tuple | set | frozenset
+    return array.dtype == object and any(isinstance(entry, collections) for entry in array.flat)
+
+
+def _is_text(array):
+    if array.dtype.kind != "O":
+        return array.dtype.kind in "USTV"
+    return any(isinstance(entry, str | bytes) for entry in array.flat)
+
+
+def _is_indicators(array):
+    """Whether an array holds a column for each label, be it one of zeros and ones."""
+    if array.ndim != 2 or array.shape[1] != 1:
+        return array.ndim == 2 and array.shape[1] > 1
+    return not _is_text(array) and bool(((array == 0) | (array == 1)).all())
+
+
+def _sorted_classes(y):
+    """The classes of a 1-D y, ascending."""
+    if y.dtype == object and len(types := {type(entry).__name__ for entry in y}) > 1:
+        try:
+            np.sort(y)
+        except TypeError as error:
+            expected = "one class per document, all of one type"
+            remedy = "Leave documents without a class out."
+            raise must_be("y", expected, " and ".join(sorted(types)), remedy) from error
+    check_classification_targets(y)
+    return np.unique(y)
 
 
 def count_labels(Y):
@@ -111,7 +149,31 @@ def count_labels(Y):
     return np.bincount(Y.indices, minlength=Y.shape[1])
 
 
-def label_scores(estimator, method, X, n_labels):
+def refuse_no_label(label_counts):
+    """Refuse labels that are all without documents."""
+    if not np.any(label_counts):
+        remedy = "MultiLabelBinarizer, for one, gives zeros for names that it was not fitted on."
+        raise must_be("y", "a matrix with at least one positive", "only zeros", remedy)
+
+
+def warn_of_empty_labels(label_counts):
+    """Refuse labels that are all without documents, and warn of some."""
+    refuse_no_label(label_counts)
+    empty = np.flatnonzero(np.asarray(label_counts) == 0)
+    if len(empty):
+        warn(
+            f"{len(empty)} of {len(label_counts)} labels have no training document "
+            f"({name_columns(empty)}). They will never be predicted.",
+            LabelWarning,
+        )
+
+
+def name_columns(columns):
+    """Name the first five of some columns, for a message."""
+    return "columns " + ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
+
+
+def label_scores(estimator, method, X, n_labels, dtype=np.float32):
     """Scores of any multi-label classifier as a matrix, whatever shape it gives them.
 
     Parameters
@@ -121,10 +183,11 @@ def label_scores(estimator, method, X, n_labels):
         The method to ask.
     X : list, array or sparse matrix of n_samples documents
     n_labels : int
+    dtype : type, default=float32
 
     Returns
     -------
-    array of float32 of shape (n_samples, n_labels)
+    array of shape (n_samples, n_labels)
         Of lists of arrays, one per label, as multi-output forests return, the columns of the
         class 1; of sparse matrices what is not stored is 0.
     """
@@ -133,7 +196,7 @@ def label_scores(estimator, method, X, n_labels):
         columns = zip(scores, estimator.classes_, strict=True)
         scores = np.stack([_of_class_one(column, classes) for column, classes in columns], axis=1)
     scores = scores.toarray() if sparse.issparse(scores) else scores
-    scores = np.array(scores, dtype=np.float32)
+    scores = np.array(scores, dtype=dtype)
     if n_labels == 1:
         scores = scores.reshape(len(scores), -1)[:, -1:]
     if scores.ndim != 2 or scores.shape[1] != n_labels:

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._inputs import Inputs, input_kind
 from ._ranking import check_k
-from ._targets import Target, count_labels
+from ._targets import Target, count_labels, warn_of_empty_labels
 from ._validation import (
     LabelWarning,
     check_choice,
@@ -101,8 +101,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     other documents and returns a scorer. Neither sets anything.
     """
 
+    _undecided = False  # set by what decides by itself: no calibration or decision is learned
     _default_encoders = {"features": BagEncoder(), "tokens": TextCNN()}
-    _undecided = False  # inside a classifier that decides, nothing is calibrated or decided
     _parameter_constraints: dict = {
         "encoder": "no_validation",  # `_spec_of` says what to subclass
         "loss": [str, BaseEstimator],
@@ -489,20 +489,6 @@ def read_documents(problem, X, y, checker, name="y"):
     X, Y = problem.inputs.read(X, checker), problem.target.indicators(y, name)
     check_consistent_rows(X, Y, name=name)
     return Documents(X, Y)
-
-
-def warn_of_empty_labels(label_counts):
-    """Refuse labels that are all without documents, and warn of some."""
-    empty, n_labels = np.flatnonzero(label_counts == 0), len(label_counts)
-    if len(empty) == n_labels:
-        raise must_be("y", "a matrix with at least one positive", "only zeros")
-    if len(empty):
-        first = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-        warn(
-            f"{len(empty)} of {n_labels} labels have no training document (columns {first}). "
-            "They will never be predicted.",
-            LabelWarning,
-        )
 
 
 def decides(unseen):

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.pipeline import Pipeline
 
 from . import labels
+from ._inner import last_step
 from ._ranking import check_k, top_labels, top_of_sparse
 from ._targets import label_scores
 from ._validation import (
@@ -318,7 +318,8 @@ class RankingScorer:
     and so does `make_scorer(f1_score, average="macro", zero_division=0)`.
 
     The scores come from the estimator's `predict_topk(X, k)`, else its `decision_function`,
-    else its `predict_proba`; in a Pipeline or a search, from the estimator inside.
+    else its `predict_proba`; in a Pipeline, a search or a FrozenEstimator, from the estimator
+    inside.
 
     Parameters
     ----------
@@ -384,17 +385,6 @@ class RankingScorer:
                 "skmltc.labels.inverse_propensities from the training labels.",
             )
         return labels.inverse_propensities(estimator.label_counts_, estimator.n_samples_fit_)
-
-
-def last_step(estimator, X):
-    """Open Pipelines and searches: the estimator inside, and X as it gets there."""
-    while isinstance(estimator, Pipeline) or hasattr(estimator, "best_estimator_"):
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
-        else:
-            estimator = estimator.best_estimator_
-    return estimator, X
 
 
 def _scores_to_rank(estimator, X, n_labels, k):

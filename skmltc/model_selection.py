@@ -1,6 +1,7 @@
 """Splits and out-of-fold scores for label indicator matrices with rare labels."""
 
 import warnings
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils import _safe_indexing, check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import indexable
 
+from ._inner import is_frozen, training_counts
 from ._ranking import keep_top
 from ._targets import label_scores
 from ._validation import LabelWarning, check_choice, check_label_matrix, must_be
@@ -351,6 +353,7 @@ def multilabel_cross_val_predict(
     array of float32 of shape (n_samples, n_labels), or csr_array
         Scores. A label without a document in the training part of a fold has -inf there (and is
         not stored in a sparse result): one-vs-rest models would score it 0, above most others.
+        Of a FrozenEstimator it is a label that it was not trained on, if it has `label_counts_`.
 
     Raises
     ------
@@ -372,38 +375,58 @@ def multilabel_cross_val_predict(
     (200, 10)
     """
     check_choice("method", method, METHODS)
-    if not hasattr(estimator, method):
-        raise must_be("method", f"one that {type(estimator).__name__} has", repr(method))
     if top_k is not None and not (isinstance(top_k, Integral) and top_k >= 1):
         raise must_be("top_k", "None or a positive integer", repr(top_k))
     X, y = indexable(X, y if sparse.issparse(y) else np.asarray(y))
     check_label_matrix(y)
     folds = list_folds(cv, X, y, random_state)
-    scores = Parallel(n_jobs=n_jobs)(
-        delayed(_score_fold)(clone(estimator), X, y, train, test, method, top_k)
-        for train, test in folds
-    )
+    with without_news_of_labels():
+        scores = Parallel(n_jobs=n_jobs)(
+            delayed(_score_fold)(clone(estimator), X, y, train, test, method, top_k)
+            for train, test in folds
+        )
     stack = np.concatenate if top_k is None else sparse.vstack
     return stack(scores)[np.argsort(np.concatenate([test for _, test in folds]))]
 
 
-def list_folds(cv, X, y, random_state=None):
-    """Pairs of training and test rows, by a splitter or so many folds that test every document."""
+def list_folds(cv, X, y, random_state=None, *, every=True):
+    """List the pairs of training and test rows of a splitter, or of so many stratified folds.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable of (train, test)
+    X : list, array or sparse matrix of n_samples documents
+    y : array or sparse matrix of shape (n_samples, n_labels)
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds where `cv` is an integer.
+    every : bool, default=True
+        Whether every document must be tested; none may be twice.
+
+    Returns
+    -------
+    list of (array of int, array of int)
+    """
+    n_samples = y.shape[0]
     if isinstance(cv, Integral):
+        if not 2 <= cv <= n_samples:
+            expected = f"a splitter, or an integer from 2 to {n_samples}, the number of documents"
+            raise must_be("cv", expected, repr(cv))
         cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
     folds = list(check_cv(cv).split(X, y))
-    _check_partition(np.concatenate([test for _, test in folds]), y.shape[0])
+    tests = [test for _, test in folds]
+    _check_tested(np.bincount(np.concatenate(tests), minlength=n_samples), every)
     return folds
 
 
-def _check_partition(tested, n_samples):
-    times = np.bincount(tested, minlength=n_samples)
-    if (times != 1).any():
+def _check_tested(times, every):
+    """Refuse test parts that overlap, and if need be those that leave documents out."""
+    n_untested, n_repeated = np.count_nonzero(times == 0), np.count_nonzero(times > 1)
+    if n_repeated or (n_untested and every) or n_untested == len(times):
+        times = "exactly one test part" if every else "one test part at most"
         raise must_be(
             "cv",
-            "a splitter with every document in exactly one test part",
-            f"{np.count_nonzero(times == 0)} documents in none and "
-            f"{np.count_nonzero(times > 1)} in several",
+            f"a splitter with every document in {times}",
+            f"{n_untested} documents in none and {n_repeated} in several",
             "MultilabelStratifiedKFold(keep_only_documents=False) is one.",
         )
 
@@ -411,8 +434,10 @@ def _check_partition(tested, n_samples):
 def _score_fold(estimator, X, y, train, test, method, top_k):
     """Scores of the test documents by the estimator fitted on the training ones."""
     y_train = _safe_indexing(y, train)
-    fit_quietly(estimator, _safe_indexing(X, train), y_train)
-    is_absent = np.asarray(y_train.sum(axis=0)).ravel() == 0
+    estimator.fit(_safe_indexing(X, train), y_train)
+    if not hasattr(estimator, method):  # some have it only once they are fitted
+        raise must_be("method", f"one that {type(estimator).__name__} has", repr(method))
+    is_absent = _is_absent(estimator, np.asarray(y_train.sum(axis=0)).ravel())
     blocks = []
     for rows in gen_batches(len(test), max(1, BLOCK_SIZE // y.shape[1])):
         scores = label_scores(estimator, method, _safe_indexing(X, test[rows]), y.shape[1])
@@ -421,12 +446,24 @@ def _score_fold(estimator, X, y, train, test, method, top_k):
     return np.concatenate(blocks) if top_k is None else sparse.vstack(blocks)
 
 
-def fit_quietly(estimator, X, y):
-    """Fit on a fold; labels without a document in it are no news, and are left out afterwards."""
+def _is_absent(estimator, fold_counts):
+    """Labels that a model has not been trained on; a frozen one was trained elsewhere."""
+    if not is_frozen(estimator):
+        return fold_counts == 0
+    known = training_counts(estimator, len(fold_counts))
+    return known[0] == 0 if known else np.zeros(len(fold_counts), dtype=bool)
+
+
+@contextmanager
+def without_news_of_labels(message=""):
+    """Silence what estimators say of labels, which the caller knows: LabelWarnings of a message.
+
+    To be entered outside of what runs in parallel: filters of warnings are those of the process.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        warnings.filterwarnings("ignore", category=LabelWarning)
-        estimator.fit(X, y)
+        warnings.filterwarnings("ignore", message=message, category=LabelWarning)
+        yield
 
 
 _FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cut-off from

@@ -26,7 +26,8 @@ FILES = {
 # what SIDEWAYS says.
 LAYERS = [
     {"_validation", "_products"},
-    {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"},
+    {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
+    | {"_inner"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks"},

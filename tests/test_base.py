@@ -355,9 +355,10 @@ def test_labels_of_one_document_each_train(model, X):
 
 
 @BOTH
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("form", [np.ndarray, sparse.csr_array, sparse.csr_matrix])
 def test_one_label_is_a_matrix_of_one_column(model, form, X, y):
-    model = clone(model).fit(X, form(y[:, :1]))
+    column = y[:, :1] if form is np.ndarray else form(y[:, :1])
+    model = clone(model).fit(X, column)
     assert model.predict_proba(X).shape == model.decision_function(X).shape == (60, 1)
     assert isinstance(model.predict(X), form) and model.predict(X).shape == (60, 1)
     assert model.predict_topk(X, 5).shape == (60, 1)
@@ -461,10 +462,11 @@ def test_of_a_y_of_classes_min_labels_means_nothing(classes, X):
     assert_array_equal(model.set_params(min_labels=1).predict(X), before)
 
 
-def test_a_dense_column_is_a_binary_target_with_a_warning(X, y):
+def test_a_dense_column_of_classes_is_a_binary_target_with_a_warning(X, y):
+    y = np.array(["no", "yes"])[y[:, 0]]
     with pytest.warns(DataConversionWarning, match="column-vector y"):
-        column = clone(LINEAR).fit(X, y[:, :1])
-    assert_same_model(column, clone(LINEAR).fit(X, y[:, 0]))
+        column = clone(LINEAR).fit(X, y[:, None])
+    assert_same_model(column, clone(LINEAR).fit(X, y))
 
 
 @pytest.mark.parametrize("model", [LINEAR, NETWORK], ids=["linear", "network"])

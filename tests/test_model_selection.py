@@ -10,12 +10,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_validate
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+from sklearn.utils.metaestimators import available_if
 
 from skmltc import model_selection
 from skmltc.datasets import make_long_tailed_corpus
@@ -443,7 +445,8 @@ class Narrow(ClassifierMixin, BaseEstimator):
         ({"method": "predict"}, "method must be one of 'decision_function'"),
         ({"method": "predict_proba"}, "method must be one that Narrow has"),
         ({"top_k": 0}, "top_k must be None or a positive integer"),
-        ({"cv": 1}, "n_splits must be an integer from 2"),
+        ({"cv": 1}, "cv must be a splitter, or an integer from 2 to 12, the number of documents"),
+        ({"cv": 13}, "cv must be a splitter, or an integer from 2 to 12, .* Got 13 instead"),
         ({}, r"What decision_function returns must be of shape \(n_samples, 4\)"),
     ],
 )
@@ -540,6 +543,34 @@ def test_scores_of_a_single_label_are_those_of_its_presence(form, answers):
     assert_array_equal(tuned.predict(X), scores > tuned.threshold_)
     ranked = RankingScorer("precision", k=1)(Answers(form).fit(X, y), X, y)
     assert ranked == precision_at_k(y, X, k=1)
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_frozen_estimator_scores_labels_that_a_fold_lacks(says, answers):
+    X, y = answers
+    model = Answers(np.asarray).fit(X, y)
+    model.label_counts_, model.n_samples_fit_ = y.sum(axis=0), len(y)
+    model.label_counts_[1] = 0
+    if not says:
+        del model.label_counts_
+    y = y * (np.arange(y.shape[1]) > 1)  # the first two are nowhere
+    how = {"method": "predict_proba", "random_state": 0}
+    scores = multilabel_cross_val_predict(FrozenEstimator(model), X, y, **how)
+    expected = X.copy()
+    expected[:, 1] = -np.inf if says else X[:, 1]
+    assert_allclose(scores, expected, atol=1e-7)
+    assert (multilabel_cross_val_predict(model, X, y, **how)[:, :2] == -np.inf).all()
+
+
+def test_the_method_may_be_one_that_is_there_once_the_estimator_is_fitted(answers):
+    class Late(Answers):
+        @available_if(lambda self: hasattr(self, "classes_"))
+        def predict_proba(self, X):
+            return super().predict_proba(X)
+
+    X, y = answers
+    scores = multilabel_cross_val_predict(Late(np.asarray), X, y, method="predict_proba")
+    assert_allclose(scores, X, atol=1e-7)
 
 
 # --------------------------------------------------------------- documents that decisions are for

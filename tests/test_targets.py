@@ -1,5 +1,7 @@
 """What y is, its way to label indicators and back, and any classifier's scores as a matrix."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,7 +10,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import DataConversionWarning
 from sklearn.neighbors import KNeighborsClassifier
 
-from skmltc._targets import Target, count_labels, form_of, label_scores
+from skmltc._targets import (
+    NO_DOCUMENT,
+    Target,
+    count_labels,
+    form_of,
+    label_scores,
+    warn_of_empty_labels,
+)
+from skmltc.labels import LabelWarning
 
 Y = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
 FORMS = [
@@ -34,23 +44,30 @@ def array(given):
     return given.toarray() if sparse.issparse(given) else np.asarray(given)
 
 
+def object_array(rows):
+    """A column of lists, as a table has it."""
+    array = np.empty(len(rows), dtype=object)
+    array[:] = rows
+    return array
+
+
 # ----------------------------------------------------------------------------- label indicators
 
 
 @pytest.mark.parametrize("given_as, form, comes_as", FORMS)
-@pytest.mark.parametrize("learn", [Target.learn, Target.of_indicators])
-def test_a_prediction_has_the_form_of_y(learn, given_as, form, comes_as):
-    y = given_as(Y)
-    target = learn(y)
+@pytest.mark.parametrize("n_labels", [1, 3])
+def test_a_prediction_has_the_form_of_y(n_labels, given_as, form, comes_as):
+    y = given_as(Y[:, :n_labels])
+    target = Target.learn(y)
     assert form_of(y) == target.form == form
     assert target.type == "multilabel" and target.is_multilabel
-    assert_array_equal(target.classes, [0, 1, 2])
+    assert_array_equal(target.classes, np.arange(n_labels))
     indicators = target.indicators(y)
     assert isinstance(indicators, sparse.csr_array) and indicators.dtype == np.float32
-    assert_array_equal(indicators.toarray(), Y)
-    prediction = target.decode([sparse.csr_array(Y)])
+    assert_array_equal(indicators.toarray(), Y[:, :n_labels])
+    prediction = target.decode([sparse.csr_array(Y[:, :n_labels])])
     assert type(prediction) is comes_as
-    assert_array_equal(array(prediction), Y)
+    assert_array_equal(array(prediction), Y[:, :n_labels])
 
 
 @pytest.mark.parametrize("given_as, form, comes_as", FORMS)
@@ -71,12 +88,11 @@ def test_indicators_are_of_the_labels_that_were_learned():
     assert_array_equal(target.indicators(sparse.csc_array(Y[:2])).toarray(), Y[:2])
 
 
-def test_one_column_is_a_label_where_it_is_sparse_or_said_to_be_one():
-    column = Y[:, [0]]
-    assert Target.learn(sparse.csr_array(column)).type == "multilabel"
-    target = Target.of_indicators(column)
+@pytest.mark.parametrize("dtype", [int, float, bool, object])
+def test_a_dense_column_of_zeros_and_ones_is_a_label(dtype):
+    target = Target.learn(Y[:, [0]].astype(dtype))
     assert (target.type, target.form, target.classes.tolist()) == ("multilabel", "dense", [0])
-    assert_array_equal(target.decode([target.indicators(column)]), column)
+    assert_array_equal(target.decode([target.indicators(Y[:, [0]])]), Y[:, [0]])
 
 
 # ------------------------------------------------------------------------- one class per document
@@ -97,11 +113,13 @@ def test_classes_become_indicators_and_predictions_classes(y, kind, classes):
     assert target.decode(parts).dtype == target.classes.dtype
 
 
-def test_a_dense_column_is_one_class_per_document_with_a_warning():
-    column = np.array([[2], [1], [2]])
+@pytest.mark.parametrize("classes", [(1, 2), (0, 2), ("0", "1"), ("a", "b")])
+def test_a_dense_column_of_classes_is_one_class_per_document_with_a_warning(classes):
+    first, second = classes
+    column = np.array([[second], [first], [second]])
     with pytest.warns(DataConversionWarning, match="column-vector"):
         target = Target.learn(column)
-    assert (target.type, target.classes.tolist()) == ("binary", [1, 2])
+    assert (target.type, target.classes.tolist()) == ("binary", [first, second])
     assert target.indicators(column).toarray().tolist() == [[1], [0], [1]]
 
 
@@ -120,6 +138,17 @@ def test_a_class_that_was_not_learned_is_refused(learned, y, unknown):
         ([0.3, 1.7, 2.2], "Unknown label type: continuous"),
         ([[1, 2], [3]], "y must be a label .* Got rows of different lengths .*MultiLabelBinarizer"),
         ([1.0, np.nan], "Input y contains NaN"),
+        (
+            ["b", None, "a"],
+            "y must be one class .*of one type. Got NoneType and str instead. Leave",
+        ),
+        (np.array(["b", 1, "a"], object), "y must be one class per .* Got int and str instead"),
+        ([["a"], ["b"]], "y must be a label .*one class.* Got lists of names .*MultiLabelBinari"),
+        ([["a", "b"], ["b", "c"]], "Got lists of names instead. .*MultiLabelBinarizer"),
+        ([{"a"}, {"b", "c"}], "Got lists of names instead. .*MultiLabelBinarizer"),
+        (object_array([["a"], ["b", "c"]]), "Got lists of names instead. .*MultiLabelBinarizer"),
+        (Y.astype(str), r"Got a matrix of texts instead. np.asarray\(y\).astype\(int\)"),
+        (Y.astype(str).astype(object), "Got a matrix of texts instead"),
     ],
 )
 def test_what_is_no_target(y, message):
@@ -134,6 +163,23 @@ def test_labels_are_counted():
     counts = count_labels(Target.learn(Y).indicators(np.pad(Y, ((0, 3), (0, 0)))))
     assert counts.tolist() == [2, 2, 1] and counts.dtype.kind == "i"
     assert count_labels(sparse.csr_array((4, 2), dtype=np.float32)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "counts, first", [([3, 0, 1, 0], "columns 1, 3"), ([0] * 7 + [1], "columns 0, 1, 2, 3, 4, ...")]
+)
+def test_labels_without_documents_are_counted_and_the_first_named(counts, first):
+    n_empty = counts.count(0)
+    match = rf"{n_empty} of {len(counts)} labels have no training document \({first}\). They will"
+    with pytest.warns(LabelWarning, match=match) as said:
+        warn_of_empty_labels(np.array(counts))
+    assert re.match(NO_DOCUMENT, str(said[0].message)) and said[0].filename == __file__
+
+
+def test_labels_that_are_all_without_documents_are_refused():
+    warn_of_empty_labels([1, 2])
+    with pytest.raises(ValueError, match="y must be a matrix with at least one positive. Got only"):
+        warn_of_empty_labels([0, 0])
 
 
 class Scores:
@@ -152,6 +198,12 @@ def test_scores_of_any_form_are_an_array(form):
     scores = label_scores(Scores(form(expected)), "decision_function", None, 3)
     assert type(scores) is np.ndarray and scores.dtype == np.float32
     assert_array_equal(scores, expected)
+
+
+def test_scores_may_be_asked_for_in_double_precision():
+    given = np.array([[1 - 1e-9, 1 - 1e-10]])
+    assert np.ptp(label_scores(Scores(given), "decision_function", None, 2)) == 0
+    assert_array_equal(label_scores(Scores(given), "decision_function", None, 2, float), given)
 
 
 def test_scores_are_a_copy():

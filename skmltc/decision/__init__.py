@@ -1,7 +1,8 @@
 """From scores to decisions: calibration, learned cut-offs for any classifier, and voting."""
 
-from ._calibration import Calibration, prior_cut_off
+from ._calibration import Calibration
 from ._decision import Decision, check_min_labels
+from ._meta import prior_cut_off
 from ._pairs import Documents, HeldOut, ScoredPairs, label_blocks
 from ._rules import RULES, Candidates, adjusted, check_threshold, select_for_tail
 from ._threshold import MultilabelThresholdClassifierCV

@@ -149,29 +149,3 @@ class Calibration:
 
     def _weight(self, name):
         return self.weights[self.columns.index(name)] if name in self.columns else 0.0
-
-
-def prior_cut_off(blocks, n_true):
-    """Find the cut-off at which as many scores are above as pairs are true.
-
-    It is for documents whose labels are known, where no held-out document says more.
-
-    Parameters
-    ----------
-    blocks : iterable of array of shape (n_block, n_labels)
-        Scores of the documents.
-    n_true : int
-        Pairs of them that are true, at least one.
-
-    Returns
-    -------
-    float
-        The middle of the last score that is kept and the following one.
-    """
-    best = np.empty(0)
-    for block in blocks:
-        scores = np.concatenate([best, np.ravel(block)])
-        deepest = min(n_true + 1, len(scores)) - 1
-        best = -np.partition(-scores, deepest)[: deepest + 1]
-    falling = -np.sort(-best.astype(np.float64))
-    return float(falling[-2:].mean()) if len(falling) > n_true else float(falling[-1]) - 1.0

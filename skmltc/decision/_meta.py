@@ -4,10 +4,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import _safe_indexing, gen_batches, indexable
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
 
 from .._ranking import check_k
-from .._targets import Target, count_labels
+from .._targets import Target
+from .._validation import must_be
+from ._decision import Decision
 
 BLOCK_SIZE = 2**24  # scores that are dense at a time
 
@@ -19,23 +21,74 @@ def document_blocks(X, n_labels, block_size=BLOCK_SIZE):
         yield _safe_indexing(X, rows)
 
 
-def for_estimators(y, Y):
-    """Y as other classifiers take it: scikit-learn knows no sparse target of one column."""
-    if Y.shape[1] == 1:
-        return Y.toarray().astype(np.int64)
-    if not sparse.issparse(y):
-        return np.asarray(y)
-    return y if hasattr(y, "__getitem__") else y.tocsr()  # folds are rows of it
+def prior_cut_off(score_blocks, n_true):
+    """Find the cut-off above which there are as many pairs as are true.
+
+    For a model with nothing to learn a cut-off from: it then predicts as many labels for these
+    documents as they have.
+
+    Parameters
+    ----------
+    score_blocks : iterable of array
+        Scores of (document, label) pairs, in blocks of any shape; -inf is never predicted.
+    n_true : int
+        How many pairs are true.
+
+    Returns
+    -------
+    float
+        Half-way between the last score that is kept and the following one. Of equal scores
+        at that place none is kept. 0 where there are no scores.
+    """
+    best = np.empty(0)
+    for scores in score_blocks:
+        best = np.append(best, scores[scores > -np.inf])
+        best = -np.partition(-best, n_true)[: n_true + 1] if len(best) > n_true else best
+    best = -np.sort(-best)
+    if not len(best):
+        return 0.0
+    if not n_true:
+        return float(best[0])
+    last, following = best[min(n_true, len(best)) - 1], best[n_true:]
+    just_below = np.nextafter(last, -np.inf)
+    if not len(following):
+        return float(just_below)
+    if following[0] == last:
+        return float(last)
+    return float(min(last / 2 + following[0] / 2, just_below))
 
 
 class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of both: a subclass scores a block of documents by `_score_block`."""
 
-    def _set_fitted(self, y, Y, decision, **attributes):
-        """Set all that was learned; the only place that does."""
-        self.target_, self.decision_ = Target.of_indicators(y), decision
-        self.classes_, self.n_samples_fit_ = self.target_.classes, Y.shape[0]
-        self.label_counts_ = count_labels(Y)
+    def _learn_target(self, y):
+        """What y is, and its label indicators."""
+        if y is None:
+            remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
+            raise must_be("y", "given", None, remedy)
+        target = Target.learn(y)
+        return target, target.indicators(y)
+
+    def _set_fitted(self, target, decision, trained_on, fitted, **attributes):
+        """Set all that was learned in place of what an earlier fit had; nothing else does.
+
+        Parameters
+        ----------
+        target : Target
+        decision : Decision
+        trained_on : (array of int of shape (n_labels,), int)
+            Training documents of each label, and in all.
+        fitted : list of fitted classifiers
+            The number and names of columns are those of the first that has them.
+        **attributes : dict
+        """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        for name in ("n_features_in_", "feature_names_in_"):
+            found = [getattr(one, name) for one in fitted if hasattr(one, name)]
+            vars(self).update({name: found[0]} if found else {})
+        self.target_, self.decision_, self.classes_ = target, decision, target.classes
+        self.label_counts_, self.n_samples_fit_ = trained_on
         vars(self).update(attributes)
 
     @property
@@ -43,16 +96,21 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         """Cut-offs of the labels, (n_labels,); +inf for a label without documents."""
         return self.decision_.thresholds
 
+    @property
+    def _n_columns(self):
+        """Columns of the scores: one of a binary y."""
+        return len(self.decision_.thresholds)
+
     def _decision_in_force(self):
         check_is_fitted(self, "decision_")
         return self.decision_
 
-    def _score_blocks(self, X):
+    def _blocks(self, X):
         check_is_fitted(self, "decision_")
-        return map(self._score_block, document_blocks(X, len(self.classes_)))
+        return document_blocks(X, self._n_columns)
 
     def predict(self, X):
-        """Predict the labels above their cut-offs.
+        """Predict the labels above their cut-offs; for a 1-D y the best class.
 
         Parameters
         ----------
@@ -60,11 +118,12 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
         Returns
         -------
-        array or sparse matrix of shape (n_samples, n_labels)
+        array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Sparse where y was.
         """
         decision = self._decision_in_force()
-        return self.target_.decode(map(decision.predict, self._score_blocks(X)))
+        scores = map(self._score_block, self._blocks(X))
+        return self.target_.decode(map(decision.predict, scores))
 
     def predict_topk(self, X, k=5):
         """Score the best labels of each document.
@@ -78,15 +137,57 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         Returns
         -------
         csr_array of shape (n_samples, n_labels)
-            Scores; of equal ones the lower columns are kept.
+            Probabilities where the estimator has `predict_proba`, else what is cut: decision
+            values, or the mean votes of several classifiers. Of equal scores the lower columns
+            are kept.
         """
         check_k(k)
-        tops = [self.decision_.topk(block, k) for block in self._score_blocks(X)]
+        tops = [self._top_of_block(block, k) for block in self._blocks(X)]
         return sparse.vstack(tops, format="csr")
+
+    def _top_of_block(self, X, k):
+        return self.decision_.topk(self._score_block(X), k)
 
     def __sklearn_tags__(self):
         """Say that it is multi-label, and takes what its estimator takes."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.input_tags = self._inner_tags().input_tags
+        inner = self._inner_tags()
+        tags.input_tags = inner[0].input_tags
+        tags.input_tags.sparse = all(one.input_tags.sparse for one in inner)
+        tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in inner)
         return tags
+
+
+def check_rows(X, y):
+    """X in a form of which rows can be taken, and y, of as many rows."""
+    (X,) = indexable(X)
+    check_consistent_length(X, y)
+    return X, y
+
+
+def for_estimators(target, y, Y):
+    """Y as other classifiers take it: scikit-learn knows no sparse target of one column.
+
+    Parameters
+    ----------
+    target : Target
+    y : array or sparse matrix
+        As the user gave it.
+    Y : csr_array of shape (n_samples, n_labels)
+        Its label indicators.
+    """
+    if not target.is_multilabel:
+        return np.asarray(y).ravel()
+    if sparse.issparse(y) and Y.shape[1] > 1:
+        return y if y.format in ("csr", "csc") else y.tocsr()  # rows of others cannot be taken
+    if isinstance(y, np.ndarray) and y.dtype != object:
+        return y
+    return Y.toarray().astype(np.int64)
+
+
+def decision_of_classes(target, cut_off):
+    """Predict the best of several classes, or the second of two where its score is higher."""
+    if target.type == "binary":
+        return Decision(np.array([cut_off]))
+    return Decision.best(len(target.classes))

@@ -2,21 +2,38 @@
 
 from dataclasses import replace
 
+import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from .._targets import count_labels, label_scores
-from .._validation import check_choice, check_label_matrix, must_be
-from ..model_selection import fit_quietly, list_folds
+from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
+from .._targets import (
+    NO_DOCUMENT,
+    count_labels,
+    label_scores,
+    name_columns,
+    refuse_no_label,
+    warn_of_empty_labels,
+)
+from .._validation import LabelWarning, check_choice, must_be, warn
+from ..model_selection import list_folds, without_news_of_labels
 from ._decision import Decision, check_min_labels
-from ._meta import MultilabelMetaClassifier, document_blocks, for_estimators
+from ._meta import (
+    MultilabelMetaClassifier,
+    check_rows,
+    decision_of_classes,
+    document_blocks,
+    for_estimators,
+    prior_cut_off,
+)
 from ._pairs import ScoredPairs
 from ._rules import RULES
 
-_DEFAULT_CUT_OFF = {"decision_function": 0.0, "predict_proba": 0.5}  # with nothing to learn from
+_DEFAULT_CUT_OFF = {"decision_function": 0.0, "predict_proba": 0.5}  # of two classes
 
 
 def _estimator_has(method):
@@ -28,21 +45,26 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
 
     The cut-off decides the F1 of a long-tailed classifier more than the learner does.
     scikit-learn's :class:`~sklearn.model_selection.TunedThresholdClassifierCV` is binary only.
+    For a 1-D y of classes nothing is learned here: the best class is predicted.
 
     Parameters
     ----------
     estimator : classifier
-        With `decision_function` or `predict_proba`; a Pipeline from raw texts is fine.
+        With `decision_function` or `predict_proba`; a Pipeline from raw texts is fine. Around a
+        :class:`~sklearn.frozen.FrozenEstimator`, alone or as the last step of a Pipeline, the
+        cut-offs are learned from the documents of `fit`, all of which count as unseen, and `cv`
+        is not used.
     threshold : {"frequency", "tuned", "tuned_low", "per_group", "per_label"}, default="frequency"
         The rule: one cut-off of the best micro-F1 ("tuned"); the lowest one within 0.3 points
         of it; one for score + tau log(N/n - 1), tau the best for macro-F1 within these 0.3
         points ("frequency"); one for each of head, medium and tail; one per label. The last two
         are drawn towards the common cut-off where a group or label has few positives.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-        What is cut; "auto" takes the first of the two that the estimator has.
-    cv : int or splitter, default=3
+        What is cut; "auto" takes the first of the two that the fitted estimator has.
+    cv : int, splitter or iterable of (train, test), default=3
         Folds of :class:`~skmltc.model_selection.MultilabelStratifiedKFold`, or a splitter that
-        tests every document once.
+        tests no document twice, such as :class:`~sklearn.model_selection.PredefinedSplit` for an
+        official validation part.
     min_labels : int, default=0
         Fill every document up to this number with the labels that fall least short of their
         cut-offs.
@@ -54,14 +76,27 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
     Attributes
     ----------
     estimator_ : classifier
-        Fitted on all documents.
+        Fitted on all documents. An estimator of this package learns no decision and no
+        calibration in here, which nobody would read: by itself its `predict` cuts at 0.5.
     threshold_ : array of shape (n_labels,)
-        Cut-offs in the units of the response; +inf for a label without documents, which is never
-        predicted and never counts in the tuning.
+        Cut-offs in the units of the response; +inf for a label without training documents, which
+        is never predicted and never counts in the tuning.
     response_method_ : str
         What is cut.
     classes_, label_counts_, n_samples_fit_
-        Columns, training documents of each, and in all.
+        Columns (for a 1-D y its classes), training documents of each, and in all; of a frozen
+        estimator that says so those that it was trained on.
+    n_features_in_, feature_names_in_
+        Those of the estimator, where it has them.
+
+    Notes
+    -----
+    Where no held-out document has a label that its fold's model knows, nothing can be learned. A
+    warning says so, and as many labels are predicted for the training documents as they have.
+
+    A label without documents in y is known to a frozen estimator that was trained on it. One with
+    `label_counts_` says so; of another, such a label is cut as one of a single document, with a
+    warning, unless all documents have the same score of it.
 
     Examples
     --------
@@ -98,34 +133,46 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         self.random_state = random_state
 
     def fit(self, X, y):
-        """Score all documents out of fold, learn the cut-offs, then fit on all of them.
+        """Score documents by models that have not seen them, learn the cut-offs, fit on all.
 
         Parameters
         ----------
         X : list, array or sparse matrix of n_samples documents
             Whatever the estimator takes.
-        y : array or sparse matrix of shape (n_samples, n_labels)
-            Label indicators.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators; or one class per document.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If y or a parameter is not of the form above, y has no label at all, or the estimator
+            has no scores.
         """
+        if not hasattr(self.estimator, "fit"):
+            raise must_be("estimator", "a classifier", repr(self.estimator))
         check_choice("threshold", self.threshold, RULES)
         check_choice("response_method", self.response_method, ["auto", *_DEFAULT_CUT_OFF])
         check_min_labels(self.min_labels)
-        Y = check_label_matrix(y)
-        y_fit = for_estimators(y, Y)
-        estimator = clone(self.estimator).fit(X, y_fit)
+        target, Y = self._learn_target(y)
+        say = refuse_no_label if is_frozen(self.estimator) else warn_of_empty_labels
+        say(count_labels(Y))
+        X, y_fit = check_rows(X, for_estimators(target, y, Y))
+        with without_news_of_labels(NO_DOCUMENT):
+            estimator = _left_undecided(clone(self.estimator)).fit(X, y_fit)
         response = self._find_response(estimator)
-        decision = Decision.learn(
-            self.threshold,
-            self._score_out_of_fold(X, y_fit, Y, response),
-            count_labels(Y),
-            Y.shape[0],
-            default=_DEFAULT_CUT_OFF[response],
+        decision, trained_on = self._decide(target, X, y_fit, Y, estimator, response)
+        self._set_fitted(
+            target,
+            decision,
+            trained_on,
+            [estimator],
+            estimator_=estimator,
+            response_method_=response,
         )
-        self._set_fitted(y, Y, decision, estimator_=estimator, response_method_=response)
         return self
 
     def _find_response(self, estimator):
@@ -137,14 +184,32 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             raise must_be("estimator", expected, repr(self.estimator))
         return found[0]
 
+    def _decide(self, target, X, y, Y, estimator, response):
+        """The decision, and the documents of each label and in all that were trained on."""
+        trained_on = count_labels(Y), Y.shape[0]
+        if not target.is_multilabel:
+            return decision_of_classes(target, _DEFAULT_CUT_OFF[response]), trained_on
+        known = trained_on
+        if is_frozen(estimator):
+            pairs, trained_on, known = _pairs_of_frozen(estimator, X, Y, response)
+        else:
+            pairs = self._score_out_of_fold(X, y, Y, response)
+        default = 0.0
+        if not pairs.select(known[0] > 0).is_true.any():
+            default = _prior(estimator, X, Y, response, known[0] > 0)
+        return Decision.learn(self.threshold, pairs, *known, default=default), trained_on
+
     def _score_out_of_fold(self, X, y, Y, response):
-        folds = list_folds(self.cv, X, y, self.random_state)
-        return ScoredPairs.concatenate(
-            Parallel(n_jobs=self.n_jobs)(
-                delayed(_pairs_of_fold)(clone(self.estimator), X, y, Y, *fold, response)
-                for fold in folds
+        folds = list_folds(self.cv, X, y, self.random_state, every=False)
+        folds = [(train, test) for train, test in folds if Y[train].nnz]
+        with without_news_of_labels():
+            parts = Parallel(n_jobs=self.n_jobs)(
+                delayed(_pairs_of_fold)(
+                    _left_undecided(clone(self.estimator)), X, y, Y, train, test, response
+                )
+                for train, test in folds
             )
-        )
+        return ScoredPairs.concatenate(parts or [ScoredPairs.collect_rows([], Y[:0], Y[:0])])
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X):
@@ -157,6 +222,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         Returns
         -------
         array of float32 of shape (n_samples, n_labels)
+            For a 1-D y whatever the estimator returns.
         """
         return self._ask("decision_function", X)
 
@@ -171,27 +237,139 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         Returns
         -------
         array of float32 of shape (n_samples, n_labels)
+            For a 1-D y whatever the estimator returns.
         """
         return self._ask("predict_proba", X)
 
     def _decision_in_force(self):
-        return replace(super()._decision_in_force(), min_labels=self.min_labels)
+        decision = super()._decision_in_force()
+        if not self.target_.is_multilabel:
+            return decision
+        return replace(decision, min_labels=self.min_labels)
 
     def _score_block(self, X):
-        return self._ask(self.response_method_, X)
+        return label_scores(self.estimator_, self.response_method_, X, self._n_columns)
+
+    def _top_of_block(self, X, k):
+        inner, X_inner = last_step(self.estimator_, X)
+        if hasattr(inner, "predict_topk"):
+            return inner.predict_topk(X_inner, k)
+        has_proba = hasattr(self.estimator_, "predict_proba")
+        method = "predict_proba" if has_proba else self.response_method_
+        # In float32 the best would tie at 1.
+        scores = label_scores(self.estimator_, method, X, self._n_columns, np.float64)
+        return self.decision_.topk(scores, k)
 
     def _ask(self, method, X):
         check_is_fitted(self, "decision_")
-        return label_scores(self.estimator_, method, X, len(self.classes_))
+        if not self.target_.is_multilabel:
+            return getattr(self.estimator_, method)(X)
+        return label_scores(self.estimator_, method, X, self._n_columns)
 
     def _inner_tags(self):
-        return get_tags(self.estimator)
+        return [get_tags(self.estimator)]
+
+
+def _left_undecided(estimator):
+    """An estimator that is asked for scores: one of ours learns no decision that nobody reads.
+
+    It is changed, so it must be a clone.
+    """
+    inner = end_of_pipeline(estimator)
+    if hasattr(type(inner), "_undecided"):
+        vars(inner)["_undecided"] = True
+    return estimator
 
 
 def _pairs_of_fold(estimator, X, y, Y, train, test, response):
     """Pairs of the test documents, scored by the estimator fitted on the training ones."""
-    fit_quietly(estimator, _safe_indexing(X, train), _safe_indexing(y, train))
+    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train))
+    blocks = _blocks_of_scores(estimator, _safe_indexing(X, test), Y.shape[1], response)
+    return ScoredPairs.collect_rows(blocks, Y[train], Y[test])
+
+
+def _blocks_of_scores(estimator, X, n_labels, response):
+    for block in document_blocks(X, n_labels):
+        yield label_scores(estimator, response, block, n_labels)
+
+
+def _pairs_of_frozen(estimator, X, Y, response):
+    """Pairs of all documents: a frozen estimator has seen none of them.
+
+    Returns
+    -------
+    ScoredPairs
+    trained_on : (array of int of shape (n_labels,), int)
+        Documents of each label that the estimator was trained on, and in all; if it does not
+        say, those of Y.
+    known : (array of int of shape (n_labels,), int)
+        The same for the rule: of an estimator that does not say, a label without documents in Y
+        that has scores is taken for one of a single document.
+    """
     n_labels = Y.shape[1]
-    blocks = document_blocks(_safe_indexing(X, test), n_labels)
-    scores = (label_scores(estimator, response, block, n_labels) for block in blocks)
-    return ScoredPairs.collect_rows(scores, Y[train], Y[test])
+    scored = _Scored(n_labels)
+    blocks = scored.watch(_blocks_of_scores(estimator, X, n_labels, response))
+    trained_on = training_counts(estimator, n_labels)
+    if trained_on is not None:
+        return ScoredPairs.collect_rows(blocks, _of_counts(*trained_on), Y), trained_on, trained_on
+    pairs = ScoredPairs.collect_rows(blocks, _of_counts(np.ones(n_labels, int), 1), Y)
+    counts, n_samples = count_labels(Y), Y.shape[0]
+    lacking = scored.differ & (counts == 0)
+    _warn_of_lacking(lacking, counts == 0)
+    return pairs, (counts, n_samples), (np.where(lacking, 1, counts), n_samples)
+
+
+class _Scored:
+    """Whether the documents have different scores of a label: else nothing is known of it."""
+
+    def __init__(self, n_labels):
+        self.lowest, self.highest = np.full(n_labels, np.inf), np.full(n_labels, -np.inf)
+
+    def watch(self, blocks):
+        for scores in blocks:
+            np.minimum(self.lowest, scores.min(axis=0), out=self.lowest)
+            np.maximum(self.highest, scores.max(axis=0), out=self.highest)
+            yield scores
+
+    @property
+    def differ(self):
+        return self.lowest < self.highest
+
+
+def _of_counts(label_counts, n_samples):
+    """Label indicators of so many documents, with so many of each label: the first ones."""
+    ends = np.append(0, np.cumsum(label_counts))
+    rows = np.arange(ends[-1]) - np.repeat(ends[:-1], label_counts)
+    ones = np.ones(ends[-1], dtype=np.float32)
+    return sparse.csc_array((ones, rows, ends), shape=(n_samples, len(label_counts))).tocsr()
+
+
+def _warn_of_lacking(lacking, absent):
+    """Say what becomes of labels without a document in what a frozen estimator is tuned on."""
+    columns = np.flatnonzero(lacking)
+    if len(columns):
+        warn(
+            f"{len(columns)} labels have no document in y ({name_columns(columns)}). The frozen "
+            "estimator scores them but does not say how many documents it was trained on: they are "
+            "cut as labels of a single document.",
+            LabelWarning,
+        )
+    columns = np.flatnonzero(absent & ~lacking)
+    if len(columns):
+        warn(
+            f"{len(columns)} labels have no document in y, and all documents have the same score "
+            f"({name_columns(columns)}). They will never be predicted.",
+            LabelWarning,
+        )
+
+
+def _prior(estimator, X, Y, response, known):
+    """The cut-off that predicts as many of the known labels for X as its documents have."""
+    warn(
+        "No cut-off can be learned: no held-out document has a label that the model which scores "
+        "it was trained on. As many labels as y has are predicted for its documents instead. More "
+        "documents per label are needed.",
+        LabelWarning,
+    )
+    blocks = _blocks_of_scores(estimator, X, Y.shape[1], response)
+    return prior_cut_off((scores[:, known] for scores in blocks), Y[:, known].nnz)

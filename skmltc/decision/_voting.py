@@ -1,42 +1,58 @@
 """MultilabelVotingClassifier: the mean decision of several classifiers."""
 
 import numpy as np
+from scipy.special import logit
 from sklearn.base import clone
-from sklearn.utils import get_tags
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from .._targets import count_labels, label_scores
-from .._validation import check_label_matrix, must_be
-from ..metrics import last_step
+from .._inner import is_frozen, last_step, training_counts
+from .._targets import NO_DOCUMENT, count_labels, label_scores, warn_of_empty_labels
+from .._validation import must_be
+from ..model_selection import without_news_of_labels
 from ._decision import Decision
-from ._meta import MultilabelMetaClassifier, for_estimators
+from ._meta import MultilabelMetaClassifier, check_rows, decision_of_classes, for_estimators
+
+_METHODS = "decision_function", "predict_proba"
+_LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite and would outvote all
 
 
 class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
     """Average the decision values of several multi-label classifiers.
 
-    Members may be pipelines with features of their own. A member that has learned cut-offs (a
-    `threshold_` one per label) votes with its decision values less these, any other with its
-    decision values, and the mean of the votes is cut at 0. Wrap it in
+    Members may be pipelines with features of their own. A member votes with its decision values;
+    one with probabilities alone votes with their log-odds. A member that has learned cut-offs (a
+    `threshold_` one per label) votes with what it cuts, less these; it may stand behind pipelines
+    and searches. The mean of the votes is cut at 0. Wrap it in
     :class:`MultilabelThresholdClassifierCV` for a cut-off learned by the vote as a whole.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
-        Members with `decision_function`.
+        Members with `decision_function` or `predict_proba`; "drop" in place of one leaves it out,
+        as in ``set_params(name="drop")``.
     weights : list of float, default=None
-        One per member; all alike by default.
+        One per member, dropped ones too; all alike by default.
     n_jobs : int, default=None
-        Members fitted at a time.
+        Members fitted at a time; None is joblib's context.
 
     Attributes
     ----------
     estimators_ : list of classifier
-        The fitted members.
+        The fitted members, without dropped ones.
+    named_estimators_ : Bunch
+        The same by name; "drop" for dropped ones.
     classes_, label_counts_, n_samples_fit_
-        Columns, training documents of each, and in all.
+        Columns (for a 1-D y its classes), training documents of each, and in all; where all
+        members are frozen and say so, the most that one was trained on.
+    n_features_in_, feature_names_in_
+        Those of the first member that has them.
+
+    Notes
+    -----
+    Log-odds of probabilities are taken within 1e-6 and 1 - 1e-6.
 
     Examples
     --------
@@ -76,40 +92,77 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         ----------
         X : list, array or sparse matrix of n_samples documents
             Whatever the members take.
-        y : array or sparse matrix of shape (n_samples, n_labels)
-            Label indicators.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators; or one class per document.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If y or a parameter is not of the form above, or y has no label at all.
         """
         self._check_members()
-        Y = check_label_matrix(y)
-        y_fit = for_estimators(y, Y)
-        fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(clone(member).fit)(X, y_fit) for _, member in self.estimators
-        )
-        self._check_responses(fitted, "decision_function")
-        self._set_fitted(y, Y, Decision.at(0.0, count_labels(Y)), estimators_=fitted)
+        target, Y = self._learn_target(y)
+        counts, n_samples = self._training_counts(Y)
+        warn_of_empty_labels(counts)
+        X, y_fit = check_rows(X, for_estimators(target, y, Y))
+        with without_news_of_labels(NO_DOCUMENT):
+            fitted = Parallel(n_jobs=self.n_jobs)(
+                delayed(clone(member).fit)(X, y_fit) for _, member in self._kept()
+            )
+        self._check_responses(fitted)
+        decision = Decision.at(0.0, counts)
+        if not target.is_multilabel:
+            decision = decision_of_classes(target, 0.0)
+        attributes = {"estimators_": fitted, "named_estimators_": self._by_name(fitted)}
+        self._set_fitted(target, decision, (counts, n_samples), fitted, **attributes)
         return self
 
+    def _kept(self):
+        """Members that are not dropped, with their names."""
+        return [(name, member) for name, member in self.estimators if _is_kept(member)]
+
+    def _by_name(self, fitted):
+        remaining = iter(fitted)
+        names = {n: next(remaining) if _is_kept(m) else m for n, m in self.estimators}
+        return Bunch(**names)
+
+    def _training_counts(self, Y):
+        """Documents of each label and in all: of frozen members those that they were trained on."""
+        members = [member for _, member in self._kept()]
+        known = [training_counts(m, Y.shape[1]) if is_frozen(m) else None for m in members]
+        if any(one is None for one in known):
+            return count_labels(Y), Y.shape[0]
+        counts, n_samples = zip(*known, strict=True)
+        return np.max(counts, axis=0), max(n_samples)
+
     def _check_members(self):
-        if not self.estimators:
-            raise must_be("estimators", "a list of (name, classifier) pairs", repr(self.estimators))
+        pairs = isinstance(self.estimators, list | tuple) and self.estimators
+        if not pairs or not self._kept():
+            expected = "a list of (name, classifier) pairs, not all dropped"
+            raise must_be("estimators", expected, repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
-        members = [member for _, member in self.estimators]
-        self._check_responses(members, "decision_function", "predict_proba")
+        self._check_responses([member for _, member in self._kept()])
         weights, n_members = self._member_weights(), len(self.estimators)
         allowed = np.isfinite(weights) & (weights >= 0)
-        if weights.shape != (n_members,) or not allowed.all() or not weights.any():
-            expected = f"{n_members} numbers, one an estimator, not below 0 and not all 0"
+        members = [member for _, member in self.estimators]
+        if (
+            weights.shape != (n_members,)
+            or not allowed.all()
+            or not _of_kept(weights, members).any()
+        ):
+            expected = f"{n_members} numbers, one per estimator, not below 0 and not all 0"
             raise must_be("weights", expected, repr(self.weights))
 
-    def _check_responses(self, members, *methods):
-        """Refuse members with none of the methods; some have theirs only once they are fitted."""
-        for (name, _), member in zip(self.estimators, members, strict=True):
-            if not any(hasattr(member, method) for method in methods):
-                raise must_be(f"estimator {name!r}", "one with a decision_function", repr(member))
+    def _check_responses(self, members):
+        """Refuse members without scores; some have theirs only once they are fitted."""
+        for (name, _), member in zip(self._kept(), members, strict=True):
+            if not any(hasattr(member, method) for method in _METHODS):
+                expected = f"one with {' or '.join(_METHODS)}"
+                raise must_be(f"estimator {name!r}", expected, repr(member))
 
     def _member_weights(self):
         weights = np.ones(len(self.estimators)) if self.weights is None else self.weights
@@ -124,25 +177,46 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
 
         Returns
         -------
-        array of shape (n_samples, n_labels)
+        array of shape (n_samples, n_labels), or (n_samples,) for a binary y
         """
         check_is_fitted(self, "decision_")
-        weights = self._member_weights()
+        scores = self._score_block(X)
+        return scores.ravel() if self.target_.type == "binary" else scores
+
+    def _score_block(self, X):
+        weights = _of_kept(self._member_weights(), self.named_estimators_.values())
         return sum(
-            weight * self._votes(member, X)
+            weight * _margins(member, X, self._n_columns)
             for weight, member in zip(weights / weights.sum(), self.estimators_, strict=True)
         )
 
-    def _votes(self, member, X):
-        inner, X = last_step(member, X)
-        scores = label_scores(inner, "decision_function", X, len(self.classes_))
-        response = getattr(inner, "response_method_", "decision_function")
-        if response != "decision_function" or not hasattr(inner, "decision_"):
-            return scores
-        return Decision(inner.threshold_).margins(scores)  # those in force now
-
-    def _score_block(self, X):
-        return self.decision_function(X)
-
     def _inner_tags(self):
-        return get_tags(self.estimators[0][1])
+        return [get_tags(member) for _, member in self._kept()]
+
+
+def _is_kept(member):
+    return not (isinstance(member, str) and member == "drop")
+
+
+def _of_kept(weights, members):
+    """Weights of the members that are not dropped."""
+    return weights[[_is_kept(member) for member in members]]
+
+
+def _margins(member, X, n_labels):
+    """Scores of a fitted member less its cut-offs, in decision values or log-odds."""
+    inner, X = last_step(member, X)
+    response = "decision_function" if hasattr(inner, "decision_function") else "predict_proba"
+    response = getattr(inner, "response_method_", response)
+    scores = label_scores(inner, response, X, n_labels)
+    cut_offs = inner.threshold_ if hasattr(inner, "decision_") else None  # those in force now
+    if response == "predict_proba":
+        cut_offs = None if cut_offs is None else _log_odds(cut_offs, _LEAST_PROBABILITY / 2)
+        scores = _log_odds(scores, _LEAST_PROBABILITY)
+    return scores if cut_offs is None else Decision(cut_offs).margins(scores)
+
+
+def _log_odds(probabilities, least):
+    """Log-odds of probabilities within bounds; +inf, for a label never predicted, stays."""
+    log_odds = logit(np.clip(probabilities, least, 1 - least, dtype=np.float64))
+    return np.where(np.isposinf(probabilities), np.inf, log_odds)

@@ -20,8 +20,8 @@ from skmltc import (
     TReaderXMLClassifier,
 )
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import Calibration
-from skmltc.decision._calibration import MIN_SLOPE, prior_cut_off
+from skmltc.decision import Calibration, prior_cut_off
+from skmltc.decision._calibration import MIN_SLOPE
 from skmltc.decision._pairs import ScoredPairs
 from skmltc.encoders import BagEncoder
 from skmltc.labels import NEVER_LOGIT, LabelWarning

@@ -1,30 +1,38 @@
 """What both classifiers around other classifiers do: labels, blocks, and life in scikit-learn."""
 
 import pickle
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.utils import get_tags
 
+from skmltc import BalancedLossClassifier
 from skmltc.decision import (
     MultilabelThresholdClassifierCV,
     MultilabelVotingClassifier,
     _meta,
     _threshold,
 )
-from skmltc.decision._meta import document_blocks
+from skmltc.decision._meta import document_blocks, prior_cut_off
+from skmltc.labels import LabelWarning
 
+UNHURRIED = settings(deadline=None, max_examples=50)
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.coo_array]
 ABSENT = 8  # the column of the label without documents, where there is one
 pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
@@ -85,6 +93,45 @@ def probes_of(model):
     return [model.estimator_] if hasattr(model, "estimator_") else model.estimators_
 
 
+# -------------------------------------------------------------------- how many labels there are
+
+
+def loop_prior_cut_off(scores, n_true):
+    """Half-way between the last score that is kept and the first that is not."""
+    ranked = sorted(scores, reverse=True)
+    return (ranked[n_true - 1] + ranked[n_true]) / 2
+
+
+@UNHURRIED
+@given(st.integers(1, 40), st.integers(0, 99), st.integers(1, 9))
+def test_as_many_pairs_are_above_the_prior_cut_off_as_are_true(n_true, seed, size):
+    scores = np.random.RandomState(seed).permutation(60) / 7
+    blocks = [scores[start : start + size].reshape(1, -1) for start in range(0, 60, size)]
+    cut_off = prior_cut_off(blocks, n_true)
+    assert cut_off == pytest.approx(loop_prior_cut_off(scores, n_true), rel=1e-15)
+    assert (scores > cut_off).sum() == n_true
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_true", "n_above"),
+    [
+        ([3.0, 2.0, 1.0], 3, 3),
+        ([3.0, 2.0, 1.0], 5, 3),
+        ([3.0, 2.0, 1.0], 0, 0),
+        ([3.0, 2.0, 2.0, 2.0, 1.0], 2, 1),  # of equal ones none
+        ([3.0, 2.0, -np.inf, -np.inf], 2, 2),
+        ([3.0, 2.0, -np.inf, -np.inf], 3, 2),
+        ([1.0, np.nextafter(1.0, 0.0), 0.0], 1, 1),
+        ([3e38, 2e38, -3e38], 2, 2),
+        ([], 2, 0),
+    ],
+)
+def test_the_prior_cut_off_at_the_edges(scores, n_true, n_above):
+    scores = np.array(scores)
+    cut_off = prior_cut_off([scores[:2], scores[2:]], n_true)
+    assert np.isfinite(cut_off) and (scores > cut_off).sum() == n_above
+
+
 # -------------------------------------------------------------------------------- y, in and out
 
 
@@ -125,6 +172,53 @@ def test_a_single_column_reaches_the_estimator_dense(around, given_as, probed):
 
 
 @both
+@pytest.mark.parametrize("model", [LogisticRegression(), MultinomialNB()])
+@pytest.mark.parametrize("classes", [["no", "yes"], [3, 1, 2]])
+def test_of_a_y_of_classes_the_best_is_predicted(around, model, classes, X, y):
+    y = np.array(classes)[np.arange(len(y)) % len(classes)]
+    fitted, alone = around(model).fit(X, y), model.fit(X, y)
+    assert_array_equal(fitted.classes_, alone.classes_)
+    assert_array_equal(fitted.predict(X), alone.predict(X))
+    assert_array_equal(around(model).fit(X, y.tolist()).predict(X), alone.predict(X))
+    if hasattr(fitted, "predict_proba"):
+        assert_array_equal(fitted.predict_proba(X), alone.predict_proba(X))
+    else:
+        assert fitted.decision_function(X).ndim == len(classes) - 1
+    n_columns = 1 if len(classes) == 2 else 3
+    assert fitted.predict_topk(X, 1).shape == (len(y), n_columns)
+
+
+@both
+def test_of_a_y_of_classes_min_labels_means_nothing(around, X, y):
+    model, y = around(LogisticRegression()), y[:, y.sum(axis=0).argmax()]
+    before = model.fit(X, y).predict(X)
+    assert len(np.unique(before)) == 2
+    if "min_labels" in model.get_params():
+        assert_array_equal(model.set_params(min_labels=1).predict(X), before)
+
+
+@both
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", "category", float, object])
+def test_y_may_be_a_table(around, dtype, X, y):
+    pandas = pytest.importorskip("pandas")
+    values = y.astype(bool) if dtype == "boolean" else y
+    fitted = around(svc()).fit(X, pandas.DataFrame(values).astype(dtype))
+    assert_array_equal(fitted.predict(X), around(svc()).fit(X, y).predict(X))
+
+
+@both
+def test_columns_are_those_of_the_estimator(around, X, y, corpus):
+    pandas = pytest.importorskip("pandas")
+    fitted = around(svc()).fit(X, y)
+    assert fitted.n_features_in_ == X.shape[1] and not hasattr(fitted, "feature_names_in_")
+    table = pandas.DataFrame(X[:, :3].toarray(), columns=list("abc"))
+    assert around(svc()).fit(table, y).feature_names_in_.tolist() == list("abc")
+    fitted = around(svc()).fit(table, y).fit(X, y)
+    assert fitted.n_features_in_ == X.shape[1] and not hasattr(fitted, "feature_names_in_")
+    assert not hasattr(around(text_model()).fit(corpus.data, y), "n_features_in_")
+
+
+@both
 def test_attributes(around, X, y):
     y[0] = 0
     fitted = around(svc()).fit(X, sparse.csr_array(y))
@@ -141,7 +235,8 @@ def test_attributes(around, X, y):
 
 @both
 def test_a_label_without_documents_is_never_offered(around, X, y_absent):
-    fitted = around(svc()).fit(X, y_absent)
+    with pytest.warns(LabelWarning):
+        fitted = around(svc()).fit(X, y_absent)
     scores = fitted.decision_function(X)
     assert (scores[:, ABSENT] == 0).all()  # above the scores of others
     assert fitted.threshold_[ABSENT] == np.inf and fitted.predict(X)[:, ABSENT].sum() == 0
@@ -151,15 +246,34 @@ def test_a_label_without_documents_is_never_offered(around, X, y_absent):
         for row in range(20):
             columns, values = stored(best, row)
             assert sorted(columns) == sorted(np.argsort(-scores[row, :ABSENT])[:k])
-            assert_array_equal(values, scores[row, columns])
+            assert_allclose(values, scores[row, columns], rtol=1e-6)
     assert fitted.predict_topk(X, k=99).nnz == len(y_absent) * ABSENT
+
+
+@both
+@pytest.mark.parametrize("model", [svc(), BalancedLossClassifier(weight_decay=0.1)])
+def test_a_label_without_documents_is_warned_of_once_and_those_of_a_fold_are_not(
+    around, model, X, y_absent
+):
+    y_absent[:, 3] = np.arange(len(y_absent)) == 2  # two of the three folds lack it
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        around(model).fit(X, y_absent)
+    told = [str(one.message) for one in said if "label" in str(one.message).lower()]
+    assert told == [
+        "1 of 9 labels have no training document (columns 8). They will never be predicted."
+    ]
+    assert said[0].filename == __file__
 
 
 @both
 @pytest.mark.parametrize("n_labels", [1, 3])
 def test_no_label_has_a_document(around, n_labels, X):
     y = np.zeros((X.shape[0], n_labels), dtype=int)
-    assert around(svc()).fit(X, y).predict(X).sum() == 0
+    match = "y must be a matrix with at least one positive. Got only zeros instead"
+    for model in (around(svc()), BalancedLossClassifier(), around(BalancedLossClassifier())):
+        with pytest.raises(ValueError, match=match):
+            model.fit(X, y)
 
 
 # -------------------------------------------------------------------------------------- blocks
@@ -296,8 +410,10 @@ def test_bad_data(around, X, y):
         model.fit(X, 2 * y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(X, y[:-1])
-    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
-        model.fit(X, y[:, 0])
+    with pytest.raises(ValueError, match="y must be given. Got None .* requires y to be passed"):
+        model.fit(X, None)
+    with pytest.raises(ValueError, match="y must be a label indicator.* Got lists of names"):
+        model.fit(X, [["a", "b"]] * len(y))
     for method in (model.predict, model.predict_topk, model.decision_function):
         with pytest.raises(NotFittedError):
             method(X)

@@ -2,34 +2,59 @@
 
 import math
 import pickle
+import threading
+import time
+import warnings
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    PredefinedSplit,
+    ShuffleSplit,
+    cross_validate,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.metaestimators import available_if
+from skorch.callbacks import Callback
 
+from skmltc import BalancedLossClassifier, HybridSiameseClassifier
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import Decision, MultilabelThresholdClassifierCV, MultilabelVotingClassifier
-from skmltc.decision._rules import RULES
+from skmltc.decision import (
+    RULES,
+    Decision,
+    MultilabelThresholdClassifierCV,
+    MultilabelVotingClassifier,
+    ScoredPairs,
+)
+from skmltc.encoders import BagEncoder, TextCNN
+from skmltc.labels import LabelWarning
 from skmltc.metrics import RankingScorer, precision_at_k
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
+from skmltc.text import TokenSequenceVectorizer
 
 N_LABELS = 8
 ABSENT = N_LABELS  # the column of the label without documents, where there is one
 AVERAGES = ("micro", "macro")
 FOLDS = KFold(3, shuffle=True, random_state=0)
-pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Label .* is present in all training examples"),
+    pytest.mark.filterwarnings("ignore:. of 9 labels have no training document"),
+]
 
 
 def svc(**options):
@@ -137,16 +162,177 @@ def test_a_label_without_documents_is_never_predicted_and_never_tuned_on(rule, X
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("method", ["decision_function", "predict_proba"])
-def test_nothing_to_learn_from_leaves_the_default_cut(rule, method):
+@pytest.mark.parametrize("model", [logistic(C=10), BalancedLossClassifier(weight_decay=0.1)])
+def test_with_nothing_to_learn_from_as_many_labels_are_predicted_as_y_has(rule, method, model):
     rng = np.random.RandomState(0)
-    X, y = rng.normal(size=(12, 3)), np.zeros((12, 5), dtype=int)
-    y[np.arange(4), np.arange(4)] = 1  # singletons and a label without documents
+    X, y = rng.normal(size=(60, 70)), np.eye(60, 61, dtype=int)  # each label once, and one never
     tuned = MultilabelThresholdClassifierCV(
-        logistic(), threshold=rule, response_method=method, random_state=0
-    ).fit(X, y)
-    assert_array_equal(tuned.threshold_[:4], 0.0 if method == "decision_function" else 0.5)
-    assert tuned.threshold_[4] == math.inf
-    assert_array_equal(tuned.predict(X)[:, :4], tuned.estimator_.predict(X)[:, :4])
+        model, threshold=rule, response_method=method, random_state=0
+    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        tuned.fit(X, y)
+    told = [one for one in said if "No cut-off can be learned" in str(one.message)]
+    assert len(told) == 1 and told[0].filename == __file__ and told[0].category is LabelWarning
+    assert len(np.unique(tuned.threshold_[:60])) == 1 and tuned.threshold_[60] == math.inf
+    assert tuned.predict(X).sum() == 60
+    scores = getattr(tuned, method)(X)[:, :60]
+    assert tuned.threshold_[0] == pytest.approx(np.sort(scores.ravel())[-61:-59].mean())
+
+
+def test_a_fold_without_any_label_is_left_out(X, y):
+    y[:] = 0
+    y[5, 2] = 1
+    model = BalancedLossClassifier(weight_decay=0.1)
+    tuned = MultilabelThresholdClassifierCV(model, random_state=0)
+    with pytest.warns(LabelWarning) as said:
+        tuned.fit(X, y)
+    told = " ".join(str(one.message) for one in said)
+    assert len(said) == 2 and "7 of 8 labels" in told and "No cut-off can be learned" in told
+    assert tuned.predict(X).sum() == tuned.predict(X)[5, 2] == 1
+
+
+# -------------------------------------------------------------- nothing that nobody would read
+
+
+class Counted(BalancedLossClassifier):
+    """Counts its trainings, and the documents that it has held out of them."""
+
+    fits, retrained = [], []
+
+    def _train(self, *args, **options):
+        self.fits.append(self)
+        return super()._train(*args, **options)
+
+    def _retrain(self, *args):
+        self.retrained.append(self)
+        return super()._retrain(*args)
+
+
+class Trainings(Callback):
+    n = 0
+
+    def on_train_begin(self, net, **further):
+        Trainings.n += 1
+
+
+IN_A_PIPELINE = [lambda m: m, lambda m: make_pipeline(MaxAbsScaler(), m)]
+IN_A_PIPELINE += [lambda m: make_pipeline("passthrough", make_pipeline(MaxAbsScaler(), m))]
+
+
+@pytest.mark.parametrize("layers", IN_A_PIPELINE)
+@pytest.mark.parametrize(
+    "options",
+    [{"weight_decay": 0.1}, {"encoder": BagEncoder(hidden_dims=(4,)), "early_stopping": False}],
+    ids=["linear", "network"],
+)
+def test_an_estimator_of_ours_is_trained_four_times_and_holds_nothing_out(layers, options, X, y):
+    model = Counted(max_epochs=1, callbacks=[Trainings()], random_state=0, **options)
+    given = layers(model)
+    Counted.fits.clear(), Counted.retrained.clear()
+    Trainings.n = 0
+    tuned = MultilabelThresholdClassifierCV(given, random_state=0).fit(X, y)
+    assert (len(Counted.fits), len(Counted.retrained)) == (4, 0)
+    assert Trainings.n in (0, 4)
+    assert "_undecided" not in vars(model) and all(one._undecided for one in Counted.fits)
+    assert not clone(Counted.fits[0])._undecided and get_params(given) == get_params(clone(given))
+    clone(model).fit(X, y)
+    assert len(Counted.retrained) == 3  # by itself it holds out
+    assert_array_equal(tuned.estimator_.predict(X), tuned.estimator_.predict_proba(X) > 0.5)
+
+
+def get_params(model):
+    """Parameters that can be compared."""
+    return {k: v for k, v in model.get_params().items() if isinstance(v, int | float | str)}
+
+
+def test_an_estimator_that_is_refined_by_held_out_documents_keeps_its_scores(X, y):
+    model = HybridSiameseClassifier(
+        encoder=BagEncoder(hidden_dims=(8,)), n_triplets=50, max_epochs=2, random_state=0
+    )
+    tuned = MultilabelThresholdClassifierCV(model, cv=2, random_state=0).fit(X, y)
+    alone = clone(model).fit(X, y)
+    assert tuned.estimator_.n_phi_ == alone.n_phi_
+    assert_array_equal(tuned.decision_function(X), alone.decision_function(X))
+
+
+def test_a_search_inside_scores_by_the_decision_of_its_candidates(X, y):
+    Counted.retrained.clear()
+    model = Counted(random_state=0)
+    search = GridSearchCV(model, {"weight_decay": [0.1]}, cv=2, scoring="f1_micro")
+    MultilabelThresholdClassifierCV(search, cv=2, random_state=0).fit(X, y)
+    assert len(Counted.retrained) == 3 * 3 * 3  # searches, fits of each, folds of each
+
+
+# ----------------------------------------------------------------------------- trained elsewhere
+
+
+@pytest.fixture
+def parts(X, y):
+    """Training and validation part; the validation part lacks the labels 1 and 6."""
+    has = y[:, [1, 6]].any(axis=1)
+    validation = np.flatnonzero(~has)[::3]
+    return np.setdiff1d(np.arange(len(y)), validation), validation
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_a_frozen_estimator_is_cut_by_its_training_counts(rule, in_pipeline, X, y, parts):
+    train, validation = parts
+    model = BalancedLossClassifier(weight_decay=0.1, random_state=0).fit(X[train], y[train])
+    given = FrozenEstimator(model)
+    given = make_pipeline(FunctionTransformer(), given) if in_pipeline else given
+    tuned = MultilabelThresholdClassifierCV(given, threshold=rule)
+    tuned.fit(X[validation], y[validation])
+    assert_array_equal(tuned.label_counts_, y[train].sum(axis=0))
+    assert tuned.n_samples_fit_ == len(train) and "_undecided" not in vars(model)
+    Y = sparse.csr_array(y, dtype="f4")
+    scores = model.decision_function(X[validation])
+    pairs = ScoredPairs.collect_rows([scores], Y[train], Y[validation])
+    expected = Decision.learn(rule, pairs, y[train].sum(axis=0), len(train)).thresholds
+    assert_array_equal(tuned.threshold_, expected)
+    assert np.isfinite(tuned.threshold_).all()
+
+
+def test_a_label_that_a_frozen_estimator_does_not_know_is_never_predicted(X, y, parts):
+    train, validation = parts
+    y[train, 0] = 0
+    with pytest.warns(LabelWarning, match="columns 0"):
+        model = BalancedLossClassifier(weight_decay=0.1).fit(X[train], y[train])
+    tuned = MultilabelThresholdClassifierCV(FrozenEstimator(model))
+    tuned.fit(X[validation], y[validation])
+    assert y[validation, 0].any() and tuned.threshold_[0] == math.inf
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("model", [svc(), logistic(C=10), RandomForestClassifier(20)])
+def test_a_label_that_a_foreign_frozen_estimator_scores_is_cut(rule, model, X, y, parts):
+    train, validation = parts
+    y[train, 6] = 0  # all get the same score
+    model.fit(X[train], y[train])
+    tuned = MultilabelThresholdClassifierCV(FrozenEstimator(model), threshold=rule)
+    with pytest.warns(LabelWarning) as said:
+        tuned.fit(X[validation], y[validation])
+    told = [str(one.message) for one in said]
+    assert len(told) == 2 and "1 labels have no document in y (columns 1). The frozen" in told[0]
+    assert "same score (columns 6). They will never be predicted" in told[1]
+    assert np.isfinite(tuned.threshold_[:6]).all() and tuned.threshold_[6] == math.inf
+    assert_array_equal(tuned.label_counts_, y[validation].sum(axis=0))
+    if rule in ("tuned", "tuned_low"):
+        assert tuned.threshold_[1] == tuned.threshold_[0]
+    if rule == "frequency":
+        once = tuned.label_counts_ == 1
+        assert not once.any() or tuned.threshold_[1] == tuned.threshold_[once][0]
+
+
+def test_what_a_frozen_estimator_is_tuned_on_may_be_one_document_but_not_without_a_label(X, y):
+    model = FrozenEstimator(BalancedLossClassifier(weight_decay=0.1).fit(X, y))
+    tuned, first = MultilabelThresholdClassifierCV(model), y.any(axis=1).argmax()
+    assert np.isfinite(tuned.fit(X[[first]], y[[first]]).threshold_).all()
+    with pytest.raises(ValueError, match="y must be a matrix with at least one positive"):
+        tuned.fit(X[:1], 0 * y[:1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        tuned.fit(X, y[1:])
 
 
 # -------------------------------------------------------------------------- what may be given
@@ -230,6 +416,33 @@ def test_auto_takes_what_the_fitted_estimator_has(X, y):
     assert_array_equal(tuned.decision_function(X), same.decision_function(X))
 
 
+def test_the_same_is_cut_however_an_encoder_was_named(corpus, y):
+    tokens = TokenSequenceVectorizer(max_length=8).fit_transform(corpus.data)
+    models = [
+        BalancedLossClassifier(encoder=one, max_epochs=1, early_stopping=False, random_state=0)
+        for one in ("auto", "cnn", TextCNN())
+    ]
+    shown = [hasattr(model, "decision_function") for model in models]
+    assert shown == [True, False, False]  # before fit
+    tuned = [
+        MultilabelThresholdClassifierCV(model, cv=2, random_state=0).fit(tokens, y)
+        for model in models
+    ]
+    for one in tuned:
+        assert one.response_method_ == "decision_function"
+        assert_array_equal(one.threshold_, tuned[0].threshold_)
+        assert_allclose(one.predict_topk(tokens, 2).toarray(), topk(tuned[0], tokens), rtol=1e-6)
+
+
+def topk(tuned, X):
+    """The best two probabilities of each document, without what ranks them."""
+    probabilities = tuned.predict_proba(X)
+    kept = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    dense = np.zeros_like(probabilities)
+    np.put_along_axis(dense, kept, np.take_along_axis(probabilities, kept, axis=1), axis=1)
+    return dense
+
+
 def test_the_response_of_fit_is_cut_even_if_the_parameter_changes(X, y):
     tuned = MultilabelThresholdClassifierCV(logistic(), response_method="predict_proba").fit(X, y)
     before = tuned.predict(X)
@@ -273,6 +486,25 @@ def test_the_scores_of_predict_topk_are_ranked(X, y_absent):
     ranked = precision_at_k(y_absent, tuned.predict_topk(X, 5), k=3)
     assert_array_equal(ranked, precision_at_k(y_absent[:, :ABSENT], scores[:, :ABSENT], k=3))
     assert RankingScorer("precision", k=3)(tuned, X, y_absent) == ranked
+
+
+@pytest.mark.parametrize("method", ["decision_function", "predict_proba"])
+def test_predict_topk_gives_probabilities_where_there_are_any(method, X, y):
+    model = MultilabelThresholdClassifierCV(logistic(C=1e6), response_method=method).fit(X, y)
+    best, probabilities = model.predict_topk(X, 3), model.estimator_.predict_proba(X)
+    for row in range(len(y)):
+        expected = np.argsort(-probabilities[row], kind="stable")[:3]
+        assert_array_equal(np.sort(expected), np.sort(best.indices[3 * row : 3 * row + 3]))
+    stored = best.tocoo()
+    assert_array_equal(stored.data, probabilities[stored.row, stored.col])  # not as float32
+
+
+def test_predict_topk_is_that_of_an_estimator_of_ours(corpus, y):
+    model = make_pipeline(TfidfVectorizer(), BalancedLossClassifier(weight_decay=1e-4))
+    tuned = MultilabelThresholdClassifierCV(model, cv=2).fit(corpus.data, y)
+    inner = tuned.estimator_[-1].predict_topk(tuned.estimator_[:-1].transform(corpus.data), 2)
+    assert_array_equal(tuned.predict_topk(corpus.data, 2).toarray(), inner.toarray())
+    assert 0 < inner.data.min() and inner.data.max() <= 1
 
 
 def test_decision_values_are_those_of_the_estimator(X, y):
@@ -337,12 +569,36 @@ def test_cv_as_a_list_of_parts_is_the_splitter_it_came_from(X, y):
     assert_array_equal(*thresholds)
 
 
-@pytest.mark.parametrize("cv", [ShuffleSplit(3, random_state=0), MultilabelStratifiedKFold(3)])
-def test_cv_must_be_a_partition(cv, X, y):
-    y[:, 0] = np.arange(len(y)) == 0
-    match = "cv must be a splitter with every document in exactly one test part. Got"
+def test_cv_must_not_test_a_document_twice(X, y):
+    match = "cv must be a splitter with every document in one test part at most. Got .* in several"
     with pytest.raises(ValueError, match=match):
-        MultilabelThresholdClassifierCV(svc(), cv=cv).fit(X, y)
+        MultilabelThresholdClassifierCV(svc(), cv=ShuffleSplit(3, random_state=0)).fit(X, y)
+
+
+@pytest.mark.parametrize("rule", ["tuned", "tuned_low"])
+def test_an_official_validation_part_is_held_out(rule, X, y):
+    held = np.arange(len(y)) % 4 == 0
+    cv = PredefinedSplit(np.where(held, 0, -1))
+    tuned = MultilabelThresholdClassifierCV(svc(), threshold=rule, cv=cv).fit(X, y)
+    triples = loop_out_of_fold(svc(), X, y, cv.split())
+    n_positives, slack = y[held].sum(), 0.003 * (rule == "tuned_low")
+    best, reached = loop_best_f1(triples, n_positives), tuned.threshold_[0]
+    assert best - slack - 1e-12 <= loop_f1(triples, n_positives, reached) <= best
+
+
+def test_no_jobs_are_those_of_the_context(X, y):
+    class Noted(OneVsRestClassifier):
+        threads = set()
+
+        def fit(self, X, y):
+            self.threads.add(threading.get_ident())
+            time.sleep(0.05)
+            return super().fit(X, y)
+
+    model = Noted(LinearSVC(random_state=0))
+    with parallel_config("threading", n_jobs=3):
+        MultilabelThresholdClassifierCV(model, random_state=0).fit(X, y)
+    assert len(Noted.threads - {threading.get_ident()}) >= 2
 
 
 def test_jobs_change_nothing(X, corpus):
@@ -378,12 +634,25 @@ def test_parameters_survive_clone_and_pickle(corpus):
             "estimator must be a classifier with predict_proba. Got OneVsRest",
         ),
         ({"min_labels": -1}, "min_labels must be 0 or a positive integer. Got -1"),
-        ({"cv": 1}, "n_splits must be an integer from 2"),
+        (
+            {"cv": 1},
+            "cv must be a splitter, or an integer from 2 to 150, the number of docu.* Got 1",
+        ),
+        (
+            {"cv": 151},
+            "cv must be a splitter, or an integer from 2 to 150, the number of documents",
+        ),
     ],
 )
 def test_bad_options(options, match, X, y):
     with pytest.raises(ValueError, match=match):
         MultilabelThresholdClassifierCV(svc(), **options).fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [None, "svc"])
+def test_what_is_no_estimator(estimator, X, y):
+    with pytest.raises(ValueError, match=f"estimator must be a classifier. Got {estimator!r}"):
+        MultilabelThresholdClassifierCV(estimator).fit(X, y)
 
 
 def test_an_estimator_without_scores(X, y):

@@ -8,8 +8,11 @@ import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.base import clone
+from scipy.special import logit
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV
@@ -26,7 +29,10 @@ from skmltc.metrics import RankingScorer
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.coo_array]
 N_LABELS = 8
 ABSENT = N_LABELS  # the column of the label without documents, where there is one
-pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Label .* is present in all training examples"),
+    pytest.mark.filterwarnings("ignore:1 of 9 labels have no training document"),
+]
 
 
 def svc(**options):
@@ -68,9 +74,18 @@ def around(model, *layers):
     for layer in layers:
         if layer == "pipeline":
             model = make_pipeline(MaxAbsScaler(), model)
+        elif layer == "frozen":
+            model = FrozenEstimator(model)
         else:
             model = GridSearchCV(model, {}, scoring=RankingScorer("precision"), cv=2)
     return model
+
+
+def fitted_then_frozen(model, layers, X, y):
+    """The same, with what is frozen fitted before it is."""
+    inner = layers[: layers.index("frozen")]
+    fitted = around(model, *inner).fit(X, y)
+    return around(fitted, *layers[len(inner) :])
 
 
 LAYERS = [
@@ -81,13 +96,18 @@ LAYERS = [
     ["pipeline", "search"],
     ["search", "pipeline"],
     ["pipeline", "search", "pipeline"],
+    ["pipeline", "search", "frozen"],
+    ["frozen", "pipeline"],
 ]
 
 
 @pytest.mark.parametrize("layers", LAYERS, ids="-".join)
 def test_members_with_cut_offs_vote_by_what_lies_above_them(layers, X, y):
     X = MaxAbsScaler().fit_transform(X)  # to scale it again changes nothing
-    members = [("a", around(per_label(), *layers)), ("b", svc())]
+    layered = around(per_label(), *layers)
+    if "frozen" in layers:
+        layered = fitted_then_frozen(per_label(), layers, X, y)
+    members = [("a", layered), ("b", svc())]
     vote = MultilabelVotingClassifier(members).fit(X, y)
     a, b = (clone(model).fit(X, y) for model in (per_label(), svc()))
     assert len(np.unique(a.threshold_)) > 1
@@ -97,7 +117,10 @@ def test_members_with_cut_offs_vote_by_what_lies_above_them(layers, X, y):
 
 @pytest.mark.parametrize("layers", LAYERS, ids="-".join)
 def test_a_member_alone_predicts_what_it_predicts_by_itself(layers, X, corpus):
-    member = around(BalancedLossClassifier(weight_decay=0.03, random_state=0), *layers)
+    model = BalancedLossClassifier(weight_decay=0.03, random_state=0)
+    member = around(model, *layers)
+    if "frozen" in layers:
+        member = fitted_then_frozen(model, layers, X, corpus.target)
     vote = MultilabelVotingClassifier([("a", member)]).fit(X, corpus.target)
     predicted = vote.predict(X)
     assert_array_equal(predicted.toarray(), vote.estimators_[0].predict(X).toarray())
@@ -124,11 +147,85 @@ def test_the_cut_offs_of_a_search_are_those_of_its_best_candidate(X, y):
     assert_allclose(vote.decision_function(X), expected, atol=1e-5)
 
 
-def test_cut_offs_of_probabilities_are_none_of_decision_values(X, y):
-    member = MultilabelThresholdClassifierCV(logistic(), response_method="predict_proba")
+@pytest.mark.parametrize("layers", [[], ["pipeline"], ["search", "pipeline"]], ids="-".join)
+@pytest.mark.parametrize("rule", ["tuned", "per_label"])
+def test_a_member_that_cuts_probabilities_votes_by_their_log_odds(rule, layers, X, y):
+    X = MaxAbsScaler().fit_transform(X)
+    tuned = MultilabelThresholdClassifierCV(
+        logistic(C=10), threshold=rule, response_method="predict_proba", random_state=0
+    )
+    vote = MultilabelVotingClassifier([("a", around(tuned, *layers)), ("b", svc())]).fit(X, y)
+    a, b = tuned.fit(X, y), svc().fit(X, y)
+    expected = (logit(a.predict_proba(X)) - logit(a.threshold_) + b.decision_function(X)) / 2
+    assert_allclose(vote.decision_function(X), expected, rtol=1e-4, atol=1e-4)
+    alone = MultilabelVotingClassifier([("a", around(tuned, *layers))]).fit(X, y)
+    assert_array_equal(alone.predict(X), a.predict(X))
+
+
+def test_members_that_have_probabilities_alone_vote_by_their_log_odds(X, y):
+    bayes = OneVsRestClassifier(MultinomialNB())
+    vote = MultilabelVotingClassifier([("a", bayes), ("b", svc())]).fit(X, y)
+    a, b = bayes.fit(X, y).predict_proba(X), svc().fit(X, y).decision_function(X)
+    assert_allclose(vote.decision_function(X), (logit(a) + b) / 2, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["tuned", "frequency"])
+def test_probabilities_of_zero_and_one_have_finite_votes(rule, X, y_absent):
+    forest = RandomForestClassifier(5, random_state=0)
+    vote = MultilabelVotingClassifier([("a", forest), ("b", svc())]).fit(X, y_absent)
+    assert (forest.fit(X, y_absent).predict_proba(X)[0][:, 0] == 1).any()
+    assert np.isfinite(vote.decision_function(X)).all()
+    tuned = MultilabelThresholdClassifierCV(forest, threshold=rule, random_state=0)
+    alone = MultilabelVotingClassifier([("a", tuned)]).fit(X, y_absent)
+    assert_array_equal(alone.predict(X), alone.estimators_[0].predict(X))
+
+
+class Probabilities(ClassifierMixin, BaseEstimator):
+    """The same probabilities of every document, cut where it is told."""
+
+    def __init__(self, probabilities=(0.0, 0.5, 1.0), cut_offs=(0.5, 0.5, 0.5)):
+        self.probabilities, self.cut_offs = probabilities, cut_offs
+
+    def fit(self, X, y):
+        self.response_method_, self.decision_ = "predict_proba", None
+        self.threshold_ = np.array(self.cut_offs)
+        return self
+
+    def predict_proba(self, X):
+        return np.tile(self.probabilities, (X.shape[0], 1))
+
+
+@pytest.mark.parametrize("cut_offs", [[-0.1, 0.5, 1.0], [0.0, 0.6, 1.2], [-1, -1, -1], [2, 2, 2]])
+def test_cut_offs_beyond_all_probabilities_keep_their_meaning(cut_offs):
+    X, y = np.zeros((4, 1)), np.eye(4, 3, dtype=int)
+    member = Probabilities((1e-3, 0.55, 1.0), cut_offs)
     vote = MultilabelVotingClassifier([("a", member)]).fit(X, y)
-    expected = vote.estimators_[0].decision_function(X)
-    assert_array_equal(vote.decision_function(X), expected)
+    assert_array_equal(vote.predict(X)[0], np.array(member.probabilities) > cut_offs)
+
+
+def test_dropped_members_do_not_vote(X, y):
+    members = [("a", svc()), ("b", logistic()), ("c", logistic(C=9))]
+    vote = MultilabelVotingClassifier(members, weights=[1, 2, 3]).set_params(b="drop").fit(X, y)
+    a, c = (clone(members[i][1]).fit(X, y).decision_function(X) for i in (0, 2))
+    assert_allclose(vote.decision_function(X), (a + 3 * c) / 4, rtol=1e-4, atol=1e-5)
+    assert len(vote.estimators_) == 2 and vote.named_estimators_["b"] == "drop"
+    assert vote.named_estimators_["c"] is vote.estimators_[1]
+    before = vote.predict(X)
+    assert_array_equal(vote.set_params(a="drop").predict(X), before)  # until the next fit
+    assert vote.fit(X, y).named_estimators_["a"] == "drop" and len(vote.estimators_) == 1
+    assert clone(vote).get_params()["b"] == "drop"
+
+
+def test_a_vote_of_frozen_members_keeps_their_training_counts(X, y):
+    lacking = y[:, 1] == 0
+    models = [BalancedLossClassifier(weight_decay=w).fit(X, y) for w in (0.1, 1.0)]
+    members = [(f"m{i}", FrozenEstimator(model)) for i, model in enumerate(models)]
+    vote = MultilabelVotingClassifier(members).fit(X[lacking], y[lacking])
+    assert_array_equal(vote.label_counts_, y.sum(axis=0))
+    assert vote.n_samples_fit_ == len(y) and vote.predict(X)[:, 1].any()
+    with pytest.warns(UserWarning, match="1 of 8 labels have no training document"):
+        mixed = MultilabelVotingClassifier([*members, ("c", svc())]).fit(X[lacking], y[lacking])
+    assert_array_equal(mixed.label_counts_, y[lacking].sum(axis=0))
 
 
 def test_a_label_that_a_member_never_predicts_votes_by_its_decision_value(X, y_absent):
@@ -237,14 +334,17 @@ def test_voting_on_few_labels(n_labels, given_as, X, y):
         ([("a__b", svc())], {}, "must not contain __"),
         ([("weights", svc())], {}, "names conflict with constructor arguments"),
         (
-            [("a", svc()), ("nb", OneVsRestClassifier(MultinomialNB()))],
+            [("a", svc()), ("p", MaxAbsScaler())],
             {},
-            "estimator 'nb' must be one with a decision_function. Got OneVsRestClassifier",
+            "estimator 'p' must be one with decision_function or predict_proba. Got MaxAbsScaler",
         ),
-        ([("a", "drop")], {}, "estimator 'a' must be one with a decision_function. Got 'drop'"),
+        ([("a", "drop")], {}, "estimators must be a list of .* not all dropped. Got"),
+        ([("a", "dorp")], {}, "estimator 'a' must be one with decision_function .* Got 'dorp'"),
+        ("drop", {}, "estimators must be a list of"),
         ([("a", svc())], {"weights": [1, 2]}, "weights must be 1 numbers"),
         ([("a", svc())], {"weights": 1}, "weights must be 1 numbers"),
         ([("a", svc()), ("b", svc())], {"weights": [0, 0]}, "weights must be 2 numbers"),
+        ([("a", svc()), ("b", "drop")], {"weights": [0, 1]}, "weights must be 2 numbers"),
         ([("a", svc()), ("b", svc())], {"weights": [2, -1]}, "weights must be 2 .* not below 0"),
         ([("a", svc()), ("b", svc())], {"weights": [1, math.nan]}, "weights must be 2 numbers"),
     ],

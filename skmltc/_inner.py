@@ -1,0 +1,76 @@
+"""The estimator inside pipelines, searches and frozen ones, and what it was trained on."""
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+
+def last_step(estimator, X):
+    """Open pipelines, searches and frozen estimators, however they are nested.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    X : list, array or sparse matrix of n_samples documents
+        What the whole takes.
+
+    Returns
+    -------
+    estimator
+        The innermost one.
+    X
+        The documents as they get there.
+    """
+    while (inner := _inside(estimator)) is not None:
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = inner
+    return estimator, X
+
+
+def _inside(estimator):
+    """What is one layer further in; None if there is no layer."""
+    if isinstance(estimator, Pipeline):
+        return estimator[-1]
+    if isinstance(estimator, FrozenEstimator):  # before the search: it has all attributes of one
+        return estimator.estimator
+    return getattr(estimator, "best_estimator_", None)
+
+
+def end_of_pipeline(estimator):
+    """The last step of pipelines, fitted or not; what is no pipeline is its own last step."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
+
+
+def is_frozen(estimator):
+    """Whether the step that knows the labels is one that `fit` leaves as it is."""
+    return isinstance(end_of_pipeline(estimator), FrozenEstimator)
+
+
+def training_counts(estimator, n_labels):
+    """What a frozen estimator says that it was trained on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Frozen, or with a frozen last step.
+    n_labels : int
+
+    Returns
+    -------
+    label_counts : array of int of shape (n_labels,)
+        Training documents of each label.
+    n_samples : int
+        Training documents in all.
+    None
+        In place of both where it does not say so, or not of so many labels.
+    """
+    inner = estimator
+    while (further := _inside(inner)) is not None:
+        inner = further
+    counts, n_samples = (getattr(inner, name, None) for name in ("label_counts_", "n_samples_fit_"))
+    if counts is None or n_samples is None or np.shape(counts) != (n_labels,):
+        return None
+    return np.asarray(counts), int(n_samples)

@@ -1,0 +1,101 @@
+"""The estimator inside others: found, given its documents, and asked what it was trained on."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skmltc._inner import end_of_pipeline, is_frozen, last_step, training_counts
+from skmltc.metrics import RankingScorer
+
+
+class Inner(ClassifierMixin, BaseEstimator):
+    """Scores are what reaches it; its counts are those of y."""
+
+    def fit(self, X, y):
+        self.label_counts_, self.n_samples_fit_ = np.asarray(y).sum(axis=0), len(y)
+        return self
+
+    def decision_function(self, X):
+        return X
+
+
+class Plus(FunctionTransformer):
+    """Adds a number, to see which way the documents went."""
+
+    def __init__(self, number=1):
+        super().__init__()
+        self.number = number
+
+    def transform(self, X):
+        return X + self.number
+
+
+def search(model):
+    return GridSearchCV(model, {}, scoring=lambda *given: 0.0, cv=2)
+
+
+X, Y = np.arange(12.0).reshape(4, 3), np.array([[1, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 0]])
+WAYS = {
+    "itself": (lambda: Inner().fit(X, Y), 0),
+    "pipeline": (lambda: make_pipeline(Plus(), Inner()).fit(X, Y), 1),
+    "one step": (lambda: make_pipeline(Inner()).fit(X, Y), 0),
+    "pipelines": (lambda: make_pipeline(Plus(), make_pipeline(Plus(2), Inner())).fit(X, Y), 3),
+    "search": (lambda: search(make_pipeline(Plus(), Inner())).fit(X, Y), 1),
+    "in pipeline": (lambda: make_pipeline(Plus(4), search(Inner())).fit(X, Y), 4),
+    "frozen": (lambda: FrozenEstimator(Inner().fit(X, Y)), 0),
+    "frozen pipeline": (lambda: FrozenEstimator(make_pipeline(Plus(), Inner()).fit(X, Y)), 1),
+    "frozen search": (lambda: FrozenEstimator(search(make_pipeline(Plus(), Inner())).fit(X, Y)), 1),
+    "frozen at the end": (
+        lambda: make_pipeline(
+            Plus(2), FrozenEstimator(make_pipeline(Plus(), Inner()).fit(X, Y))
+        ).fit(X, Y),
+        3,
+    ),
+    "frozen twice": (lambda: FrozenEstimator(FrozenEstimator(Inner().fit(X, Y))), 0),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_innermost_estimator_is_found_and_gets_its_documents(way):
+    make, added = WAYS[way]
+    inner, reached = last_step(make(), X)
+    assert type(inner) is Inner
+    assert_array_equal(reached, X + added)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_ranking_scorer_weighs_by_the_counts_of_the_innermost_estimator(way):
+    estimator = WAYS[way][0]()
+    scorer = RankingScorer("psp", k=2)
+    assert scorer(estimator, X, Y) == scorer(Inner().fit(X, Y), X, Y) > 0
+
+
+def test_frozen_is_what_fit_leaves_alone():
+    assert {way for way in WAYS if is_frozen(WAYS[way][0]())} == {
+        way for way in WAYS if way.startswith("frozen")
+    }
+
+
+def test_pipelines_alone_are_opened_before_fit():
+    model, searched = Inner(), search(Inner())
+    for given in (model, make_pipeline(Plus(), model), make_pipeline(Plus(), make_pipeline(model))):
+        assert end_of_pipeline(given) is model
+    assert end_of_pipeline(make_pipeline(Plus(), searched)) is searched
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_training_counts_are_those_of_the_innermost_estimator(way):
+    counts, n_samples = training_counts(WAYS[way][0](), 3)
+    assert counts.tolist() == [3, 2, 1] and n_samples == 4
+
+
+def test_training_counts_may_be_missing():
+    estimator = Inner().fit(X, Y)
+    assert training_counts(estimator, 4) is None and training_counts(Plus(), 3) is None
+    del estimator.n_samples_fit_
+    assert training_counts(estimator, 3) is None
