@@ -4,6 +4,11 @@ from collections import Counter
 
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmltc import (
@@ -12,7 +17,9 @@ from skmltc import (
     HybridSiameseClassifier,
     TReaderXMLClassifier,
 )
+from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
+from skmltc.neighbors import CosineNeighbors
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1)
 NETWORK = BalancedLossClassifier(
@@ -61,11 +68,24 @@ ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLU
 ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS]
 NAMES = ["linear", "network", "convolutions", "recurrent", "siamese", "siamese convolutions"]
 NAMES += ["transferred", "transferred recurrent", "read", "read words"]
+SEEDED = clone(NETWORK).set_params(random_state=0)
+LOGISTIC = OneVsRestClassifier(LogisticRegression())
+AROUND_OTHERS = {
+    "cut": MultilabelThresholdClassifierCV(LOGISTIC),
+    "cut of probabilities": MultilabelThresholdClassifierCV(
+        make_pipeline(StandardScaler(with_mean=False), LOGISTIC), response_method="predict_proba"
+    ),
+    "cut of ours": MultilabelThresholdClassifierCV(SEEDED, cv=2),
+    "vote": MultilabelVotingClassifier([("a", LOGISTIC), ("b", OneVsRestClassifier(GaussianNB()))]),
+    "vote of ours": MultilabelVotingClassifier([("a", SEEDED), ("b", LOGISTIC), ("c", "drop")]),
+}
+ESTIMATORS += AROUND_OTHERS.values()
+NAMES += AROUND_OTHERS
 passed = Counter()
 
 
 @pytest.mark.filterwarnings("ignore:X must be token ids")  # scikit-learn's made-up data are not
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, CosineNeighbors()])
 def test_scikit_learn_check(estimator, check):
     name = repr(estimator)
     check(estimator)
