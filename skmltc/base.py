@@ -241,22 +241,18 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         cut_off = prior_cut_off(blocks, train.Y.nnz)
         if self._calibrates(target):
             return Calibration.identity(-cut_off), self._decision(target, None, train)
-        decision = replace(Decision.at(cut_off, counts), rule=self._rule(target))
-        return Calibration.identity(), decision
+        return Calibration.identity(), replace(Decision.at(cut_off, counts), rule=self.threshold)
 
     def _decision(self, target, pairs, train):
         """The decision by the rule, from calibrated pairs; or at a probability."""
         counts = count_labels(train.Y)
         if not target.is_multilabel:
             return Decision.best(len(counts))
-        rule = self._rule(target)
-        if rule is not None and pairs is not None:
-            return Decision.learn(rule, pairs, counts, len(train))
-        probability = 0.5 if isinstance(self.threshold, str) else self.threshold
-        return replace(Decision.at_probability(probability, counts), rule=rule)
-
-    def _rule(self, target):
-        return self.threshold if self._learns_rule(target) else None
+        if self._learns_rule(target) and pairs is not None:
+            return Decision.learn(self.threshold, pairs, counts, len(train))
+        if isinstance(self.threshold, str):  # there was nothing to learn from, or no need
+            return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
+        return Decision.at_probability(self.threshold, counts)
 
     def _pairs(self, trained, held_out):
         """Pairs of held-out documents; None where there are none."""

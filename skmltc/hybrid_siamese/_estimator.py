@@ -318,11 +318,14 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         candidates, single, similar = self._candidates(counts), None, None
         if self._calibrates(target) or self._learns_rule(target) or self._learns_n_phi(target):
             single, similar = self._pairs_of_parts(held_out, candidates)
-        if similar is not None and self._calibrates(target):
+        slope, intercept, scaled = 1.0, 0.0, similar
+        if similar is not None:
             slope, intercept = np.float32(platt_scaling(similar))
-            similar = replace(similar, scores=slope * similar.scores + intercept)
+            scaled = replace(similar, scores=slope * similar.scores + intercept)
+        n_phi = self._choose_n_phi(single, scaled, train)
+        if similar is not None and self._calibrates(target):
+            similar = scaled
             scorer = replace(scorer, similar=scorer.similar.calibrated(slope, intercept))
-        n_phi = self._choose_n_phi(single, similar, train)
         below = _below(n_phi, counts)
         self._warn_of_no_label(n_phi, below)
         scorer = replace(scorer, below=below)
