@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
-from ._networks import HeadScorer, Plan, Trainer, best_epoch, fitted_by
+from ._networks import HeadScorer, Plan, Trainer, fitted_by
 from ._targets import count_labels
 from ._validation import must_be, warn
 from .base import BaseLongTailClassifier, Trained, decides
@@ -43,27 +43,33 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
         "auto" leaves it to `calibrate`, which learns what the frequency of a label says, and is 0
         where that is off.
-    optimizer : {"auto", "lbfgs", "adamw"}, default="auto"
-        "lbfgs" (full batch, to convergence) is for linear models and their default; "adamw"
-        (mini-batches) the one for networks.
+    optimizer : {"auto", "lbfgs", "adamw", "adam"}, default="auto"
+        "lbfgs" (full batch, to convergence) is for linear models and their default. The others
+        work by mini-batches; by default networks have that of the training in force.
+    training : "auto" or Training, default="auto"
+        How mini-batches are trained on: a :class:`~skmltc.encoders.Training`. "auto" is what the
+        encoder recommends. It has no effect on L-BFGS.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder; L-BFGS has none.
+        Learning rate of mini-batches: one for all parameters, and constant unless a `training`
+        that is given says else. "auto" is that of the training in force, with its schedule and
+        its factors. L-BFGS has none.
     weight_decay : float or "auto", default="auto"
         For L-BFGS the factor of half the squared weights against the loss summed over documents;
         "auto" chooses on held-out documents, by the criterion of the rule "frequency".
-        For AdamW its decoupled decay, by default the `training.weight_decay` of the encoder.
+        For mini-batches their own decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
-        Passes of AdamW over the documents; "auto" is the `training.max_epochs` of the encoder,
-        and where documents are few as many as make 200 steps.
+        Passes of mini-batches over the documents; "auto" is the number of a `training` that is
+        given, else the one that the encoder recommends, and where documents are few as many as
+        make 200 steps.
     batch_size : int, default=64
-        Documents per step of AdamW.
+        Documents per step.
     early_stopping : bool or "auto", default="auto"
-        Stop AdamW when the loss on a validation part no longer falls, and keep the best weights.
-        "auto" does so where that part has a hundred documents at least.
+        Stop mini-batches when the loss on a validation part no longer falls, and keep the best
+        weights. "auto" does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
-    patience : int, default=5
-        Epochs without improvement before stopping.
+    patience : int or None, default=5
+        Epochs without improvement before stopping; None never stops and keeps the best weights.
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
@@ -88,7 +94,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     verbose : int, default=0
         1 shows progress.
     callbacks : list of skorch callbacks, default=None
-        For networks.
+        For networks. They are copied: what one records is in
+        ``dict(net_.callbacks_)``, which a stored model lacks.
 
     Attributes
     ----------
@@ -147,6 +154,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         loss="auto",
         logit_adjustment="auto",
         optimizer="auto",
+        training="auto",
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
@@ -167,6 +175,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         self.loss = loss
         self.logit_adjustment = logit_adjustment
         self.optimizer = optimizer
+        self.training = training
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -209,10 +218,13 @@ class BalancedLossClassifier(BaseLongTailClassifier):
 
     def _is_linear(self, encoder):
         if self.optimizer == "lbfgs" and not encoder.is_linear:
-            raise must_be("optimizer", "'adamw' or 'auto' for an encoder with layers", "'lbfgs'")
-        linear = encoder.is_linear and self.optimizer != "adamw"
-        if linear and self.lr != "auto":
-            warn("lr has no effect on L-BFGS; it is for optimizer='adamw'.")
+            expected = "'adamw', 'adam' or 'auto' for an encoder with layers"
+            raise must_be("optimizer", expected, "'lbfgs'")
+        linear = encoder.is_linear and self.optimizer in ("auto", "lbfgs")
+        idle = [name for name in ("lr", "training") if getattr(self, name) != "auto"]
+        if linear and idle:
+            verb = "has" if len(idle) == 1 else "have"
+            warn(f"{' and '.join(idle)} {verb} no effect on L-BFGS; give optimizer='adamw' too.")
         return linear
 
     def _train_linear(self, loss, train, given, seed):
@@ -247,7 +259,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         trainer = Trainer.of(self, inputs.encoder.training, self._device())
         fit, unseen = trainer.split(train, given, seed)
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
-        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)))
+        plan = Plan(inputs, loss, trainer.as_before(net))
         scorer = self._network_scorer(net.module_, fit.Y)
         return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 

@@ -39,7 +39,7 @@ from .decision import (
     check_threshold,
     prior_cut_off,
 )
-from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN
+from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .labels import label_groups, log_odds_against
 from .losses import LOSSES
 from .model_selection import list_held_out
@@ -106,14 +106,15 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "encoder": "no_validation",  # `_spec_of` says what to subclass
         "loss": [str, BaseEstimator],
-        "optimizer": [StrOptions({"auto", "lbfgs", "adamw"})],
+        "optimizer": [StrOptions({"auto", "lbfgs", "adamw", "adam"})],
+        "training": [StrOptions({"auto"}), Training],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "patience": [Interval(Integral, 1, None, closed="left")],
+        "patience": [None, Interval(Integral, 1, None, closed="left")],
         "calibrate": [StrOptions({"auto"}), "boolean"],
         "min_labels": [Interval(Integral, 0, None, closed="left")],
         "device": [str],
@@ -164,6 +165,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         self._validate_params()
         check_threshold(self.threshold)
         self._spec_of("loss"), self._spec_of("encoder")
+        if self.training != "auto":
+            self.training.check()
 
     def _learn(self, X, y, checker):
         """Learn what X and y are."""
@@ -321,6 +324,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         for name, known in (("loss", LOSSES), ("encoder", ENCODERS)):
             if any(key.startswith(f"{name}__") for key in nested):
                 super().set_params(**{name: self._explicit_spec(name, known)})
+        if any(key.startswith("training__") for key in nested) and self.training == "auto":
+            raise must_be("training", "a Training, to set its parameters", "'auto'")
         return super().set_params(**nested)
 
     def _explicit_spec(self, name, known):

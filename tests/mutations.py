@@ -781,15 +781,15 @@ MUTATIONS = [
     Mutation(
         name="HTTN: the paper's tuning takes three epochs",
         path="skmltc/head_to_tail/_estimator.py",
-        text='_RELEASED_TUNING = {"max_epochs": 2',
-        fault='_RELEASED_TUNING = {"max_epochs": 3',
+        text='_RELEASED = {"max_epochs": 2',
+        fault='_RELEASED = {"max_epochs": 3',
         tests="tests/head_to_tail/test_estimator.py",
     ),
     Mutation(
         name="HTTN: the paper's tuning with the rates of the encoder",
         path="skmltc/head_to_tail/_estimator.py",
-        text="**_RELEASED_TUNING, linear_decay=False, lr_factors=None",
-        fault="**_RELEASED_TUNING, linear_decay=True",
+        text='**_RELEASED, schedule="constant", lr_factors=None',
+        fault='**_RELEASED, schedule="linear"',
         tests="tests/head_to_tail/test_estimator.py",
     ),
     Mutation(

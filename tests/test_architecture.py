@@ -175,8 +175,9 @@ def test_the_face_of_a_folder_defines_nothing(unit):
     assert set(names) <= {"__all__"}
 
 
-def test_only_training_imports_skorch():
-    assert {name for name in FILES if "skorch" in imported_by(name)} == {"_networks.training"}
+def test_only_training_and_its_callbacks_import_skorch():
+    users = {name for name in FILES if "skorch" in imported_by(name)}
+    assert users == {"_networks.training", "_networks.callbacks"}
 
 
 @pytest.mark.parametrize("library", ["transformers", "safetensors", "matplotlib"])

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skmltc import BalancedLossClassifier
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.decision import RULES
-from skmltc.encoders import BagEncoder, TextCNN
+from skmltc.encoders import BagEncoder, TextCNN, Training
 from skmltc.labels import log_odds_against
 from skmltc.losses import (
     LOSSES,
@@ -324,12 +324,14 @@ def test_balancing_finds_more_rare_labels_than_plain_cross_entropy(split):
 
 
 def test_lr_is_in_vain_for_lbfgs(documents):
-    with pytest.warns(UserWarning, match="lr has no effect on L-BFGS; it is for optimizer='adamw'"):
+    with pytest.warns(UserWarning, match="^lr has no effect on L-BFGS; give optimizer='adamw' t"):
         linear(lr=0.1).fit(documents.X, documents.Y)
+    with pytest.warns(UserWarning, match="^lr and training have no effect on L-BFGS"):
+        linear(lr=0.1, training=Training()).fit(documents.X, documents.Y)
 
 
 def test_lbfgs_is_for_linear_models(documents):
-    message = "optimizer must be 'adamw' or 'auto' for an encoder with layers. Got 'lbfgs' instead"
+    message = "optimizer must be 'adamw', 'adam' or 'auto' for an encoder with layers. Got 'lbfgs'"
     with pytest.raises(ValueError, match=message):
         network(optimizer="lbfgs").fit(documents.X, documents.Y)
     model = linear(optimizer="lbfgs").fit(documents.X, documents.Y)
@@ -351,6 +353,47 @@ def test_settings_reach_adamw(documents):
     assert isinstance(net.optimizer_, torch.optim.AdamW)
     assert (group["initial_lr"], group["weight_decay"]) == (0.003, 0.25)
     assert len(net.history) == 2 and len(net.history[0, "batches"]) == 6
+
+
+def test_adam_is_had_by_name_and_by_a_training(documents):
+    X, Y = documents.X, documents.Y
+    training = Training(optimizer="adam", betas=(0.5, 0.6), lr=0.25, weight_decay=0.0, max_epochs=1)
+    by_name = network(optimizer="adam", lr=0.25, max_epochs=1).fit(X, Y).net_
+    given = network(training=training, lr="auto", max_epochs="auto", weight_decay="auto")
+    net = given.fit(X, Y).net_
+    assert type(net.optimizer_) is type(by_name.optimizer_) is torch.optim.Adam
+    (group,) = net.optimizer_.param_groups
+    assert (group["initial_lr"], group["betas"], group["weight_decay"]) == (0.25, (0.5, 0.6), 0)
+    assert len(net.history) == 1
+    on_features = linear(optimizer="adam", max_epochs=1, weight_decay="auto").fit(X, Y)
+    assert type(on_features.net_.optimizer_) is torch.optim.Adam
+
+
+def rate_in_force(fitted, X, Y):
+    return fitted.net_.optimizer_.param_groups[0]["lr"]
+
+
+def test_the_settings_of_training_are_searched(documents):
+    model = network(training=Training(max_epochs=1, weight_decay=0.5), lr="auto", threshold=0.5)
+    model.set_params(max_epochs="auto", weight_decay="auto")
+    grid = {"training__lr": [1e-9, 0.05], "training__schedule": ["constant"]}
+    search = GridSearchCV(model, grid, scoring=rate_in_force, cv=2)
+    search.fit(documents.X, documents.Y)
+    assert search.cv_results_["mean_test_score"].tolist() == [1e-9, 0.05]
+    assert search.best_estimator_.training.weight_decay == 0.5 and model.training.lr == 0.01
+
+
+def test_settings_of_a_training_that_is_not_named_are_not_set():
+    with pytest.raises(ValueError, match="training must be a Training, to set its parameters. Got"):
+        network().set_params(training__lr=0.5)
+
+
+def test_a_wrong_training_is_told_before_anything_is_trained(documents):
+    for model in (network(training=Training(clip=-1)), linear(training=Training(clip=-1))):
+        with pytest.raises(ValueError, match="clip of Training must be a positive number or None"):
+            model.fit(documents.X, documents.Y)
+    with pytest.raises(ValueError, match="'training' parameter .* must be .* an instance of"):
+        network(training={"lr": 1}).fit(documents.X, documents.Y)
 
 
 # ------------------------------------------------------------------------------ early stopping

@@ -59,15 +59,18 @@ class Batches:
         Draw a new order from torch's generator at every pass. Texts of some length then share
         their batches: of the documents of twenty batches, the shortest make the first one, and
         so on; the batches come in random order.
+    bucket : bool, default=True
+        Whether texts of some length do so.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=False):
-        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+    def __init__(self, dataset, batch_size, shuffle=False, bucket=True):
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.bucket = shuffle, bucket
 
     def __iter__(self):
         n = len(self.dataset)
         order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
-        bucketed = self.shuffle and self.dataset.lengths is not None
+        bucketed = self.bucket and self.shuffle and self.dataset.lengths is not None
         batches = self._cut(self._bucketed(order) if bucketed else order)
         if bucketed:
             batches = [batches[i] for i in torch.randperm(len(batches))]

@@ -1,30 +1,30 @@
-"""Training of torch networks by AdamW, in mini-batches. The only file that imports skorch."""
+"""Training of torch networks in mini-batches, by skorch."""
 
 from __future__ import annotations
 
-import sys
+import copy
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 from torch import nn
-from tqdm.auto import tqdm
 
 from .._validation import must_be, warn
-from ..encoders import build_network, head_of, initialise_biases
+from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
+from .callbacks import MicroF1, Progress, Schedule, Watch
 
-_CLIP = 5.0
-_LOSSES = ("train_loss", "valid_loss")
-_FEWEST_STEPS = 200  # of AdamW, where the number of epochs is not given
+_REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
+_FEWEST_STEPS = 200  # where the number of epochs is not given
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping needs
 
 _training = threading.RLock()  # torch has one generator
@@ -60,20 +60,23 @@ class Trainer:
     Parameters
     ----------
     lr, weight_decay : float
-        Of AdamW.
     max_epochs : int or None
         None: as many as the encoder recommends, and more where documents, so steps, are few.
     recommended_epochs : int
-    batch_size, patience : int
+    batch_size : int
+    patience : int or None
     validation_fraction : float
     early_stopping : bool or "auto"
     device : str
     verbose : int
     callbacks : list of skorch callbacks or None
-    linear_decay : bool
-        Let the learning rate fall to 0 at the end of the last epoch, step by step.
-    lr_factors : mapping of str to float
-        Patterns of parameter names whose learning rate is a multiple of `lr`.
+    falls : tuple of int or None
+        Of the schedule "plateau" in a network that is trained again: the epochs after which the
+        rate falls.
+    optimizer, betas, schedule, warmup, plateau, lr_factors, clip, head_start, head_bias, \
+monitor, keep, bucket
+        As of :class:`~skmltc.encoders.Training`. Networks with parts of their own have further
+        names in `lr_factors`.
     """
 
     lr: float
@@ -81,39 +84,50 @@ class Trainer:
     max_epochs: int | None
     recommended_epochs: int
     batch_size: int
-    patience: int
+    patience: int | None
     validation_fraction: float
     early_stopping: bool | str
     device: str
     verbose: int = 0
     callbacks: list | None = None
-    linear_decay: bool = True
+    falls: tuple | None = None
+    optimizer: str = "adamw"
+    betas: tuple = (0.9, 0.999)
+    schedule: str = "linear"
+    warmup: float = 0.0
+    plateau: tuple = (0.1, 5, 2)
     lr_factors: Mapping | None = None
+    clip: float | None = 5.0
+    head_start: str = "constants"
+    head_bias: bool = True
+    monitor: str = "loss"
+    keep: str = "best"
+    bucket: bool = True
 
     @classmethod
-    def of(cls, estimator, training, device):
-        """Take the parameters of an estimator, and where they are "auto" the encoder's."""
-
-        def chosen(name):
-            value = getattr(estimator, name)
-            return getattr(training, name) if value == "auto" else value
-
+    def of(cls, estimator, recommended, device):
+        """Take the parameters of an estimator, and where they are "auto" what is recommended."""
+        settings = _settings(estimator, recommended)
+        n_epochs, own = settings.pop("max_epochs"), estimator.max_epochs
+        given = estimator.training != "auto" or own != "auto"
         shared = ("batch_size", "patience", "validation_fraction", "early_stopping", "verbose")
         return cls(
-            lr=chosen("lr"),
-            weight_decay=chosen("weight_decay"),
-            max_epochs=None if estimator.max_epochs == "auto" else estimator.max_epochs,
-            recommended_epochs=training.max_epochs,
+            max_epochs=n_epochs if given else None,
+            recommended_epochs=n_epochs,
             device=device,
             callbacks=estimator.callbacks,
-            linear_decay=training.linear_decay,
-            lr_factors=training.lr_factors,
             **{name: getattr(estimator, name) for name in shared},
+            **settings,
         )
 
     def for_epochs(self, n_epochs):
-        """Make the trainer of a network that is trained again, as long as the first one was."""
+        """Make the trainer of so many epochs."""
         return replace(self, max_epochs=n_epochs, callbacks=None)
+
+    def as_before(self, net):
+        """Make the trainer of a network that is trained again, as the first one, `net`, was."""
+        falls = dict(net.callbacks_)["schedule"].falls_
+        return replace(self.for_epochs(best_epoch(net)), falls=tuple(falls))
 
     def split(self, documents, given, seed):
         """Split off a validation part, if one is wanted and none was given.
@@ -178,13 +192,17 @@ class Trainer:
             n_labels = documents.Y.shape[1]
             network = build_network(inputs.encoder, inputs.n_inputs, n_labels, documents.X)
             built = loss.build(documents.Y)
-            initialise_biases(head_of(network), built, documents.Y)
+            self.start(head_of(network), built, documents.Y)
             dataset = DocumentDataset(documents.X, documents.Y)
             held = None if stop_by is None else sorted_by_length(stop_by)
-            return self.train(network, SparseTargets(built), dataset, held)
+            return self.train(network, SparseTargets(built), dataset, held, parts_of(network))
 
-    def train(self, network, loss, dataset, stop_by=None):
-        """Train a network by AdamW, in mini-batches; torch is seeded already.
+    def start(self, head, loss, Y):
+        """Start a head, before it is trained."""
+        start_head(head, loss, Y, self.head_start, self.head_bias)
+
+    def train(self, network, loss, dataset, stop_by=None, parts=None):
+        """Train a network in mini-batches; torch is seeded already.
 
         Parameters
         ----------
@@ -195,30 +213,27 @@ class Trainer:
         dataset : DocumentDataset or another data set with ``batch(rows)``
             Its batches are pairs of an input of the network and targets.
         stop_by : like dataset, default=None
-            If given, training stops `patience` epochs after the lowest loss on it and keeps the
+            If given, training stops `patience` epochs after the best one on it and keeps the
             weights of that epoch, unless `early_stopping` is off.
+        parts : mapping of str to nn.Module, default=None
+            What `lr_factors` speak of, as for `parameter_parts`.
 
         Returns
         -------
         skorch.NeuralNet
-            Interrupted by Ctrl-C it warns, and has the weights of the lowest validation loss so
-            far; without a validation part those of the last step.
         """
         stop_by = stop_by if self.early_stopping else None
         n_epochs = self.n_epochs(len(dataset))
-        factors = (self.lr_factors or {}).items()
         net = NeuralNet(
             network,
             loss,
-            optimizer=torch.optim.AdamW,
-            optimizer__weight_decay=self.weight_decay,
-            optimizer__fused=True,
-            optimizer__param_groups=[(name, {"lr": self.lr * factor}) for name, factor in factors],
+            optimizer=partial(self._optimizer, parts or {}),
             lr=self.lr,
             max_epochs=n_epochs,
             batch_size=self.batch_size,
             iterator_train=Batches,
             iterator_train__shuffle=True,
+            iterator_train__bucket=self.bucket,
             iterator_valid=Batches,
             train_split=predefined_split(stop_by) if stop_by else None,
             predict_nonlinearity=None,
@@ -235,15 +250,70 @@ class Trainer:
             )
         return net
 
+    def _optimizer(self, parts, groups, lr):
+        """An optimizer of skorch's groups of parameters, each part at its rate."""
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.optimizer]
+        groups = self._rated(parts, [p for group in groups for p in group["params"]])
+        decay, betas = self.weight_decay, tuple(self.betas)
+        return kind(groups, lr=lr, betas=betas, weight_decay=decay, fused=True)
+
+    def _rated(self, parts, parameters):
+        """Groups of parameters of one learning rate."""
+        factors, by_rate = self.lr_factors or {}, {}
+        part_of = {p: part for part, p in parameter_parts(parts)} if factors else {}
+        for parameter in parameters:
+            factor = factors.get(part_of.get(parameter), 1.0)
+            by_rate.setdefault(self.lr * factor, []).append(parameter)
+        return [{"params": alike, "lr": rate} for rate, alike in by_rate.items()]
+
     def _callbacks(self, n_steps, stop_by):
-        stopping = EarlyStopping(patience=self.patience, load_best=True, sink=_discard)
+        schedule = Schedule(self._share(n_steps), self.falls or (), self.plateau[0])
         return [
-            ("clipping", GradientNormClipping(_CLIP)),
-            *([("schedule", _linear_schedule(n_steps))] if self.linear_decay else []),
-            *([("stopping", stopping)] if stop_by else []),
+            *([("clipping", GradientNormClipping(self.clip))] if self.clip else []),
+            ("schedule", schedule),
+            *self._watching(stop_by, schedule),
             *([("progress", Progress(n_steps))] if self.verbose == 1 else []),
-            *(self.callbacks or []),
+            *copy.deepcopy(list(self.callbacks or [])),
         ]
+
+    def _watching(self, stop_by, schedule):
+        """Callbacks that look at each epoch: on a plateau and in a validation part."""
+        waits = self.schedule == "plateau" and self.falls is None
+        if not (stop_by or waits):
+            return []
+        monitor = f"valid_{self.monitor}" if stop_by else "train_loss"
+        patience, falls = (self.plateau[1], self.plateau[2]) if waits else (self.patience, 0)
+        keeps_best = bool(stop_by) and self.keep == "best"
+        watching = Watch(monitor, patience, keeps_best, schedule, falls)
+        measuring = [("micro_f1", MicroF1())] if monitor == "valid_micro_f1" else []
+        return [*measuring, ("watching", watching)]
+
+    def _share(self, n_steps):
+        """The share of the learning rate that step number so and so has, from 0 up."""
+        n_warm = round(self.warmup * n_steps)
+
+        def share(step):
+            if step < n_warm:
+                return (step + 1) / (n_warm + 1)
+            falls = self.schedule == "linear"
+            return max(0.0, 1 - (step - n_warm) / (n_steps - n_warm)) if falls else 1.0
+
+        return share
+
+
+def _settings(estimator, recommended):
+    """Values of the `Training` in force, those that the estimator replaces replaced."""
+    own = estimator.training
+    training = recommended if isinstance(own, str) else own
+    training.check()
+    settings = copy.deepcopy(training.get_params(deep=False))
+    given = estimator.get_params(deep=False)
+    settings |= {name: given[name] for name in _REPLACED if given.get(name, "auto") != "auto"}
+    if estimator.lr != "auto":
+        settings["lr_factors"] = None  # they are factors of the rate that they came with
+        if training is recommended:  # so is its schedule
+            settings |= {"schedule": "constant", "warmup": 0.0}
+    return settings
 
 
 class SparseTargets(nn.Module):
@@ -263,9 +333,12 @@ def was_interrupted(net):
 
 
 def best_epoch(net):
-    """Number of the epoch whose weights were kept."""
-    losses = [row["valid_loss"] for row in net.history if "valid_loss" in row]
-    return int(np.argmin(losses)) + 1 if losses else len(net.history)
+    """Number of the epoch that is as good as training gets: the best one, if the best is kept."""
+    watching = dict(net.callbacks_).get("watching")
+    if watching is None or not watching.keeps_best:
+        return len(net.history)
+    values = [watching.badness(row) for row in net.history if watching.monitor in row]
+    return int(np.argmin(values)) + 1 if values else len(net.history)
 
 
 def fitted_by(net):
@@ -273,38 +346,3 @@ def fitted_by(net):
     history = list(net.history)
     shown = {"net_": net, "history_": history, "n_iter_": len(history)}
     return {"attributes": shown, "interrupted": was_interrupted(net)}
-
-
-class Progress(Callback):
-    """A bar over the steps of all epochs, with the time left; early stopping may cut it short."""
-
-    def __init__(self, n_steps):
-        self.n_steps = n_steps
-
-    def on_train_begin(self, net, **_):
-        self.bar_ = tqdm(total=self.n_steps, desc="Training", unit="step", file=sys.stdout)
-
-    def on_batch_end(self, net, training=False, **_):
-        if training:
-            self.bar_.update()
-
-    def on_epoch_end(self, net, **_):
-        losses = {name: net.history[-1, name] for name in _LOSSES if name in net.history[-1]}
-        shown = {name: f"{loss:.3g}" for name, loss in losses.items()}
-        self.bar_.set_postfix(epoch=len(net.history), **shown)
-
-    def on_train_end(self, net, **_):
-        self.bar_.close()
-
-
-def _linear_schedule(n_steps):
-    """A learning rate that falls to 0 over so many steps."""
-    return LRScheduler(
-        torch.optim.lr_scheduler.LambdaLR,
-        lr_lambda=lambda step: max(0.0, 1 - step / n_steps),
-        step_every="batch",
-    )
-
-
-def _discard(*args):
-    """Where skorch's early stopping says that it stopped."""

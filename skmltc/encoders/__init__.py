@@ -1,11 +1,20 @@
 """Encoders: from a batch of documents to one vector per document."""
 
-from ._encoder import Encoder, Training, UnitEncoder
+from ._encoder import Encoder, UnitEncoder
 from ._features import BagEncoder, FeatureLinear
-from ._heads import ScaledLinear, build_network, head_of, initialise_biases, split_head
+from ._heads import (
+    ScaledLinear,
+    build_network,
+    head_of,
+    parameter_parts,
+    parts_of,
+    split_head,
+    start_head,
+)
 from ._registry import ENCODERS
 from ._token_modules import padded_length
 from ._tokens import BiLSTMAttention, TextCNN, WordEmbedding
+from ._training import LR_PARTS, Training
 
 __all__ = [
     "BagEncoder",

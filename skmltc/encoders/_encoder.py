@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from numbers import Integral, Real
-from types import MappingProxyType
-from typing import NamedTuple
 
 from sklearn.base import BaseEstimator
 from torch import nn
 from torch.nn.functional import normalize
 
 from .._validation import must_be
-
-
-class Training(NamedTuple):
-    """Settings of AdamW that an encoder recommends: an estimator's "auto".
-
-    Parameters
-    ----------
-    lr, weight_decay : float
-    max_epochs : int
-    linear_decay : bool, default=True
-        Let the learning rate fall to 0 over the epochs.
-    lr_factors : mapping of str to float, default={}
-        Patterns of parameter names whose learning rate is a multiple of `lr`. In a network of
-        `build_network` the encoder's names begin with "0.", the head's with "1.".
-    """
-
-    lr: float = 0.01
-    weight_decay: float = 0.3  # rare words are over-moved with less, rare labels die with more
-    max_epochs: int = 15
-    linear_decay: bool = True
-    lr_factors: Mapping = MappingProxyType({})
+from ._training import Training
 
 
 class Encoder(BaseEstimator):
@@ -46,8 +23,9 @@ class Encoder(BaseEstimator):
     kind : {"features", "tokens"}, default="features"
         What it reads: features, dense or sparse; or token ids, integers with 0 for padding at the
         end.
-    training : Training
-        Settings of AdamW that it recommends.
+    training : Training, default=Training()
+        Settings that it recommends, of the class. Those of one model are the estimator's
+        `training`.
     is_linear : bool, default=False
         Whether it leaves features as they are, so that a model on it is linear.
     head_scale : float or None, default=None
@@ -73,6 +51,15 @@ class Encoder(BaseEstimator):
     training = Training()
     is_linear = False
     head_scale = None
+
+    def __setattr__(self, name, value):
+        """Refuse a recommendation that `clone`, and so every search, would lose."""
+        if name == "training" and name not in self._get_param_names():
+            raise AttributeError(
+                "The training of an encoder is what its class recommends. Other settings are "
+                "given to the estimator, as training=Training(...)."
+            )
+        super().__setattr__(name, value)
 
     def n_embeddings(self, largest_id):
         """Rows of the table of word vectors; of encoders of tokens.

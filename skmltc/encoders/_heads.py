@@ -5,6 +5,8 @@ from torch import nn
 
 from ._features import FeatureLinear
 
+_STD_OF_WEIGHTS = 0.02  # of heads that start as BERT's
+
 
 def build_network(encoder, n_inputs, n_outputs, X=None):
     """An encoder with a linear head: logits of shape (n_samples, n_outputs).
@@ -73,12 +75,61 @@ class ScaledLinear(nn.Linear):
 
 
 @torch.no_grad()
-def initialise_biases(head, loss, Y):
-    """Set the biases of a head to the best logits for documents that cannot be told apart.
+def start_head(head, loss, Y, start="constants", has_bias=True):
+    """Start a head as a `Training` says; see its `head_start` and `head_bias`.
 
-    Else the first epochs go into learning that labels are rare, along the vectors of all documents
-    at once; a network may never recover from that. A loss with negative tolerance is left out: it
+    "constants" sets its biases to the best logits for documents that cannot be told apart. Else
+    the first epochs go into learning that labels are rare, along the vectors of all documents at
+    once; a network may never recover from that. A loss with negative tolerance is left out: it
     shifts rare labels so far that all start alike.
     """
-    if loss.shift is None:
+    if start == "constants" and loss.shift is None:
         head.bias.copy_(loss.prior_logits(Y))
+    if start == "normal":
+        nn.init.normal_(head.weight, std=_STD_OF_WEIGHTS)
+        head.bias.zero_()
+    if not has_bias:
+        head.bias.zero_().requires_grad_(False)
+
+
+def parts_of(network):
+    """Encoder and head of a network of `build_network`, by their names."""
+    if isinstance(network, FeatureLinear):
+        return {"head": network}
+    return {"encoder": network[:-1], "head": network[-1]}
+
+
+def parameter_parts(parts):
+    """Tell the part of each parameter of a network, as `Training` names them in `lr_factors`.
+
+    Parameters
+    ----------
+    parts : mapping of str to nn.Module
+        The "encoder", whose word vectors are "embedding" and whose last layer "projection", the
+        "head", whose `scale` is "head_scale", and others by names of their own. A parameter in
+        several of them belongs to the last.
+
+    Returns
+    -------
+    list of (str, nn.Parameter)
+    """
+    found = {}
+    for name, module in parts.items():
+        layers = _layers_with_parameters(module)
+        for layer in layers:
+            part = _part_of_encoder(layer, layers[-1]) if name == "encoder" else name
+            for own, parameter in layer.named_parameters(recurse=False):
+                scales = name == "head" and own == "scale"
+                found[parameter] = "head_scale" if scales else part
+    return [(part, parameter) for parameter, part in found.items()]
+
+
+def _layers_with_parameters(module):
+    """Modules that have parameters of their own, in the order in which they were made."""
+    return [m for m in module.modules() if any(True for _ in m.parameters(recurse=False))]
+
+
+def _part_of_encoder(layer, last):
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+        return "embedding"
+    return "projection" if layer is last else "encoder"

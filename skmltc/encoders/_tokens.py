@@ -1,13 +1,13 @@
 """Encoders of token ids: their hyperparameters."""
 
 from numbers import Real
-from types import MappingProxyType
 
 import torch
 
 from .._validation import must_be
-from ._encoder import Encoder, Training, _check_dropouts, _check_sizes, _check_widths
+from ._encoder import Encoder, _check_dropouts, _check_sizes, _check_widths
 from ._token_modules import ConvolutionalEncoder, EmbeddingEncoder, RecurrentEncoder
+from ._training import Training
 from ._word_vectors import learn_vectors
 
 
@@ -201,7 +201,7 @@ class BiLSTMAttention(_TokenEncoderSpec):
         lr=2e-3,
         weight_decay=0.01,
         max_epochs=6,
-        lr_factors=MappingProxyType({"0.projection.*": 2.5, "1.*": 2.5}),
+        lr_factors={"projection": 2.5, "head": 2.5, "head_scale": 2.5},
     )
     _init_std = 1.0
 

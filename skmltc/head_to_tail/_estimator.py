@@ -21,7 +21,6 @@ from .._networks import (
     DocumentDataset,
     SparseTargets,
     Trainer,
-    best_epoch,
     fitted_by,
     network_scores,
     seeded_torch,
@@ -51,7 +50,7 @@ from ._heads import JoinedHeads, LabelHeads, TransferScorer, fine_tune_tail, vec
 from ._transfer import TRANSFERS, LabelTransfer, PrototypeOptions
 
 _MIN_HEAD_COUNT = 11  # documents; up to ten make a tail label elsewhere too
-_RELEASED_TUNING = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0}
+_RELEASED = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0, "warmup": 0.0}
 
 
 class LabelSplit(NamedTuple):
@@ -119,21 +118,26 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
+    training : "auto" or Training, default="auto"
+        How encoder and head are trained: a :class:`~skmltc.encoders.Training`. "auto" is what the
+        encoder recommends.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder.
+        Learning rate: one for all parameters, and constant unless a `training` that is given says
+        else. "auto" is that of the training in force, with its schedule and its factors.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
+        Weight decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
-        Passes over the documents; "auto" is the `training.max_epochs` of the encoder.
+        Passes over the documents; "auto" is the number of a `training` that is given, else the one
+        that the encoder recommends, and where documents are few as many as make 200 steps.
     batch_size : int, default=64
-        Documents per step of AdamW; the paper's is 90.
+        Documents per step; the paper's is 90.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
         does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
-    patience : int, default=5
-        Epochs without improvement before stopping.
+    patience : int or None, default=5
+        Epochs without improvement before stopping; None never stops and keeps the best weights.
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
@@ -151,7 +155,8 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     verbose : int, default=0
         1 shows progress.
     callbacks : list of skorch callbacks, default=None
-        For the training of the head.
+        For the training of the head. They are copied: what one records is in
+        ``dict(net_.callbacks_)``, which a stored model lacks.
 
     Attributes
     ----------
@@ -222,6 +227,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         normalize=True,
         encoder="auto",
         loss="auto",
+        training="auto",
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
@@ -249,6 +255,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         self.normalize = normalize
         self.encoder = encoder
         self.loss = loss
+        self.training = training
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -272,7 +279,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         labels = self._split_labels(count_labels(train.Y))  # 1
         stop_by = (unseen and _head_documents(unseen, labels)) or None
         net = trainer.train_encoder(inputs, loss, _head_documents(fit, labels), seed, stop_by)  # 2
-        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)), labels, net.module_)
+        plan = Plan(inputs, loss, trainer.as_before(net), labels, net.module_)
         # Documents that decide stay unseen; those that only stopped the training do not.
         documents = fit if decides(unseen) else train
         scorer, attributes = self._assemble(net.module_, labels, documents, plan, seed)  # 3 to 8
@@ -377,7 +384,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         draws = [draw_documents(by_label, t, random_state) for _ in range(self.n_prototypes)]
         drawn = documents[np.concatenate([draw.indices for draw in draws])]
         if len(drawn):
-            trainer = replace(plan.trainer, **_RELEASED_TUNING, linear_decay=False, lr_factors=None)
+            trainer = replace(plan.trainer, **_RELEASED, schedule="constant", lr_factors=None)
             loss = SparseTargets(plan.loss.build(drawn.Y))
             trainer.train(network, loss, DocumentDataset(drawn.X, drawn.Y))
 

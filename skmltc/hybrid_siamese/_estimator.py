@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._networks import HeadScorer, Plan, Trainer, best_epoch, fitted_by, seeded_torch
+from .._networks import HeadScorer, Plan, Trainer, fitted_by, seeded_torch
 from .._targets import count_labels
 from .._validation import LabelWarning, must_be, warn
 from ..base import BaseLongTailClassifier, Decided, Trained
 from ..decision import Decision, ScoredPairs, select_for_tail
-from ..encoders import BagEncoder, TextCNN
+from ..encoders import LR_PARTS, BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss
 from ._similarity import (
     ACTIVATIONS,
@@ -82,14 +82,19 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         Triplets are similar far more often than documents: shift the similarities of each label
         until as many training documents are above a probability of 0.5 as have the label. The
         paper leaves them.
+    training : "auto" or Training, default="auto"
+        How both networks are trained: a :class:`~skmltc.encoders.Training`. "auto" is what the
+        encoder recommends, but in the second network what begins as a copy learns at 0.3 of that
+        rate, if `lr` is not given either.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder. In the second network
-        it falls to 0, and what begins as a copy has 0.3 of it.
+        Learning rate: one for all parameters, and constant unless a `training` that is given says
+        else. "auto" is that of the training in force, with its schedule and its factors.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
+        Weight decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
-        Passes of the single network over the documents; "auto" is the `training.max_epochs` of the
-        encoder.
+        Passes of the single network over the documents; "auto" is the number of a `training` that
+        is given, else the one that the encoder recommends, and where documents are few as many as
+        make 200 steps.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
@@ -97,8 +102,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         best weights. "auto" does so where that part has a hundred documents at least.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
-    patience : int, default=5
-        Epochs without improvement before stopping.
+    patience : int or None, default=5
+        Epochs without improvement before stopping; None never stops and keeps the best weights.
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
@@ -118,7 +123,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     verbose : int, default=0
         1 shows progress.
     callbacks : list of skorch callbacks, default=None
-        For the single network.
+        For the single network. They are copied: what one records is in
+        ``dict(net_.callbacks_)``, which a stored model lacks.
 
     Attributes
     ----------
@@ -190,6 +196,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         sampling="triplet",
         representation_activation="sigmoid",
         match_priors=True,
+        training="auto",
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
@@ -217,6 +224,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.sampling = sampling
         self.representation_activation = representation_activation
         self.match_priors = match_priors
+        self.training = training
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -240,7 +248,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         # 1. The single network.
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
         # 2. to 5. The Siamese network that begins as the single one.
-        plan = Plan(inputs, loss, trainer.for_epochs(best_epoch(net)))
+        plan = Plan(inputs, loss, trainer.as_before(net))
         scorer = self._scorer(net.module_, fit, plan, seed)
         return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
@@ -289,21 +297,24 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         )
 
     def _train_siamese(self, network, documents, batches, plan):
-        """One pass over the triplets; what begins as a copy learns at 0.3 of the rate."""
-        slower = replace(
-            plan.trainer.for_epochs(1),
-            lr=_COPIED_LR_FACTOR * plan.trainer.lr,
-            lr_factors={**plan.trainer.lr_factors, "similarity.*": 1 / _COPIED_LR_FACTOR},
-            linear_decay=True,
-            batch_size=1,
-        )
+        """One pass over the triplets."""
         label_loss = plan.loss.build(documents.Y) if self.multi_task else None
         drawn_labels = self.multi_task == "category"
-        slower.train(
+        self._second_trainer(plan.trainer).train(
             network,
             TripletLoss(network.similarity, label_loss),
             TripletDocuments(documents.X, documents.Y, batches, drawn_labels=drawn_labels),
+            parts=network.parts(),
         )
+
+    def _second_trainer(self, trainer):
+        """What begins as a copy learns at 0.3 of a rate that is recommended."""
+        once = replace(trainer.for_epochs(1), batch_size=1)
+        if self.training != "auto" or self.lr != "auto":
+            return once
+        factors = {part: (trainer.lr_factors or {}).get(part, 1.0) for part in LR_PARTS}
+        slower = {part: _COPIED_LR_FACTOR * factor for part, factor in factors.items()}
+        return replace(once, lr_factors=slower)
 
     def _n_phi_options(self):
         return _N_PHI_OPTIONS if self.n_phi == "auto" else [self.n_phi]

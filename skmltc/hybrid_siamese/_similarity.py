@@ -110,6 +110,10 @@ class SiameseNetwork(nn.Sequential):
         vectors = self[0](batch)
         return self.representation(vectors), self[1](vectors)
 
+    def parts(self):
+        """Parts that may learn at rates of their own, by their names."""
+        return {"encoder": self[0], "head": self[1], "similarity": self.similarity}
+
     def represent(self, X, device):
         """Vectors to compare, an array (n_samples, dim), of checked documents."""
         return network_scores(nn.Sequential(self[0], self.representation), X, device)

@@ -19,14 +19,13 @@ from .._networks import (
     DocumentDataset,
     SparseTargets,
     Trainer,
-    best_epoch,
     fitted_by,
     seeded_torch,
     sorted_by_length,
 )
 from .._validation import must_be, warn
 from ..base import BaseLongTailClassifier, Trained
-from ..encoders import BagEncoder, WordEmbedding, initialise_biases
+from ..encoders import BagEncoder, WordEmbedding
 from ..labels import check_label_parents
 from ..losses import BinaryCrossEntropyLoss
 from ._network import (
@@ -108,13 +107,18 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
+    training : "auto" or Training, default="auto"
+        How the network is trained: a :class:`~skmltc.encoders.Training`, whose "encoder" is all
+        that reads, and whose "projection" the bottleneck. "auto" is what the encoder recommends,
+        but the rate is 0.003 at most, and for the attentions 0.001 at most.
     lr : float or "auto", default="auto"
-        Learning rate of AdamW, by default the `training.lr` of the encoder, but 0.003 at most, and
-        for the attentions 0.001 at most.
+        Learning rate: one for all parameters, and constant unless a `training` that is given says
+        else. "auto" is that of the training in force, with its schedule and its factors.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay of AdamW, by default the `training.weight_decay` of the encoder.
+        Weight decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
-        Passes over the documents; "auto" is the `training.max_epochs` of the encoder.
+        Passes over the documents; "auto" is the number of a `training` that is given, else the one
+        that the encoder recommends, and where documents are few as many as make 200 steps.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
@@ -122,8 +126,8 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         does so where that part has a hundred documents at least. Its documents are no neighbours.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
-    patience : int, default=5
-        Epochs without improvement before stopping.
+    patience : int or None, default=5
+        Epochs without improvement before stopping; None never stops and keeps the best weights.
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
@@ -141,7 +145,8 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
     verbose : int, default=0
         1 shows progress.
     callbacks : list of skorch callbacks, default=None
-        For the training.
+        For the training. They are copied: what one records is in
+        ``dict(net_.callbacks_)``, which a stored model lacks.
 
     Attributes
     ----------
@@ -209,6 +214,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         bottleneck_dim=128,
         encoder="auto",
         loss="auto",
+        training="auto",
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
@@ -236,6 +242,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         self.bottleneck_dim = bottleneck_dim
         self.encoder = encoder
         self.loss = loss
+        self.training = training
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
@@ -294,7 +301,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         net, scorer = self._read_documents(fit, plan, seed, unseen)
         if self.votes and unseen:
             scorer = replace(scorer, mixture=fit_mixture(scorer, unseen, self._device()))
-        plan = plan._replace(trainer=trainer.for_epochs(best_epoch(net)), mixture=scorer.mixture)
+        plan = plan._replace(trainer=trainer.as_before(net), mixture=scorer.mixture)
         return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
     def _retrain(self, documents, plan, seed):
@@ -312,11 +319,10 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
             # 3. to 6. The teacher from the words of labels, reading, interaction and prediction.
             words = self._describe(plan, X, retriever.label_sets) if self.teacher else None
             network = self._network(encoder, plan.inputs, words, Y.shape[1])
-            initialise_biases(network.head, loss, Y)
+            plan.trainer.start(network.head, loss, Y)
             held = stop_by and sorted_by_length(stop_by, retriever.scopes(stop_by.X))
-            net = plan.trainer.train(
-                network, SparseTargets(loss), DocumentDataset(X, Y, scopes), held
-            )
+            dataset = DocumentDataset(X, Y, scopes)
+            net = plan.trainer.train(network, SparseTargets(loss), dataset, held, network.parts())
         return net, ReadingScorer(network, retriever)
 
     def _check_encoder(self, inputs):
@@ -388,11 +394,12 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         return ReadingNetwork(body, n_labels, self.votes)
 
     def _trainer(self, training):
-        """The encoder's settings, at a rate at which attention learns too."""
+        """The settings in force; those that are recommended at a rate at which attention learns."""
         trainer = Trainer.of(self, training, self._device())
+        if self.training != "auto":
+            factors = dict(trainer.lr_factors or {})
+            return replace(trainer, lr_factors={"attention": factors.get("encoder", 1)} | factors)
         if self.lr != "auto":
-            return replace(trainer, lr_factors={})
+            return trainer
         lr = min(trainer.lr, _HIGHEST_LR)
-        slower = min(1.0, _ATTENTION_LR / lr)
-        factors = {"body.read_*": slower, "body.interaction.*": slower}
-        return replace(trainer, lr=lr, lr_factors=factors)
+        return replace(trainer, lr=lr, lr_factors={"attention": min(1.0, _ATTENTION_LR / lr)})

@@ -278,6 +278,13 @@ class ReadingNetwork(nn.Module):
         self.body, self.head = body, nn.Linear(body.output_dim, n_labels)
         self.vote_weight = nn.Parameter(torch.ones(())) if votes else None
 
+    def parts(self):
+        """Parts that may learn at rates of their own, by their names."""
+        body = self.body
+        readers = [r for r in (body.read_text, body.read_teacher) if isinstance(r, nn.Module)]
+        attention = nn.ModuleList([*readers, body.interaction])
+        return {"encoder": body, "attention": attention, "head": self.head}
+
     def forward(self, batch):
         """Map documents and scopes (batch, n_rows) to logits (batch, n_labels)."""
         logits = self.head(self.body(batch))

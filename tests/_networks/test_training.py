@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.metrics import precision_recall_curve
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
@@ -26,7 +27,14 @@ from skmltc._networks.training import (
 )
 from skmltc._targets import count_labels
 from skmltc.decision import Documents
-from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, Training, build_network
+from skmltc.encoders import (
+    BagEncoder,
+    BiLSTMAttention,
+    TextCNN,
+    Training,
+    build_network,
+    parts_of,
+)
 from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 
 SETTINGS = {
@@ -39,7 +47,7 @@ SETTINGS = {
     "validation_fraction": 0.1,
     "early_stopping": True,
     "device": "cpu",
-    "linear_decay": False,
+    "schedule": "constant",
 }
 
 
@@ -47,7 +55,7 @@ def train(network, loss, documents, unseen=None, **settings):
     """Train on documents, and stop by others where they are given."""
     trainer, dataset = Trainer(**SETTINGS | settings), DocumentDataset(documents.X, documents.Y)
     held_out = None if unseen is None else sorted_by_length(unseen)
-    return trainer.train(network, SparseTargets(loss), dataset, held_out)
+    return trainer.train(network, SparseTargets(loss), dataset, held_out, parts_of(network))
 
 
 def mean_loss(loss, network, documents):
@@ -64,12 +72,14 @@ def same_weights(one, other):
 
 
 def test_a_trainer_takes_where_auto_stands_what_suits_the_encoder():
-    suits = Training(lr=0.5, weight_decay=0.25, max_epochs=7, linear_decay=False)
-    suits = suits._replace(lr_factors={"0.*": 2.0})
+    suits = Training(lr=0.5, weight_decay=0.25, max_epochs=7, lr_factors={"head": 2.0}, clip=None)
     trainer = Trainer.of(BalancedLossClassifier(), suits, "cpu")
     assert (trainer.lr, trainer.weight_decay) == (0.5, 0.25)
     assert (trainer.max_epochs, trainer.recommended_epochs) == (None, 7)
-    assert trainer.linear_decay is False and trainer.lr_factors == {"0.*": 2.0}
+    settings = suits.get_params()
+    del settings["max_epochs"]
+    assert {name: getattr(trainer, name) for name in settings} == settings
+    assert trainer.lr_factors is not suits.lr_factors
     assert (trainer.batch_size, trainer.patience, trainer.validation_fraction) == (64, 5, 0.1)
     assert trainer.early_stopping == "auto" and trainer.device == "cpu"
     assert trainer.verbose == 0 and trainer.callbacks is None
@@ -83,7 +93,32 @@ def test_a_trainer_takes_the_settings_that_are_given():
     trainer = Trainer.of(BalancedLossClassifier(**given, callbacks=callbacks), suits, "meta")
     assert {name: getattr(trainer, name) for name in given} == given
     assert trainer.callbacks == callbacks and trainer.device == "meta"
-    assert trainer.linear_decay is True and trainer.n_epochs(10**6) == 3
+    assert trainer.n_epochs(10**6) == 3
+
+
+FAVOURED = Training(lr=0.5, max_epochs=7, lr_factors={"head": 2.0}, warmup=0.1)
+
+
+def test_a_rate_that_is_given_is_one_for_all_and_constant():
+    trainer = Trainer.of(BalancedLossClassifier(lr=0.001), FAVOURED, "cpu")
+    assert (trainer.lr, trainer.lr_factors) == (0.001, None)
+    assert (trainer.schedule, trainer.warmup) == ("constant", 0.0)
+
+
+def test_a_training_that_is_given_wins_over_the_recommended_one_as_a_whole():
+    own = Training(lr=0.25, max_epochs=3, lr_factors={"encoder": 3.0}, schedule="linear")
+    trainer = Trainer.of(BalancedLossClassifier(training=own), FAVOURED, "cpu")
+    assert (trainer.lr, trainer.lr_factors, trainer.warmup) == (0.25, {"encoder": 3.0}, 0.0)
+    assert trainer.n_epochs(10) == 3  # a number that is given is not raised
+    model = BalancedLossClassifier(training=own, lr=0.001, max_epochs=2, optimizer="adam")
+    trainer = Trainer.of(model, FAVOURED, "cpu")
+    assert (trainer.lr, trainer.lr_factors, trainer.schedule) == (0.001, None, "linear")
+    assert (trainer.optimizer, trainer.n_epochs(10), own.optimizer) == ("adam", 2, "adamw")
+
+
+def test_wrong_settings_are_refused_whosesoever_they_are():
+    with pytest.raises(ValueError, match="clip of Training must be"):
+        Trainer.of(BalancedLossClassifier(), Training(clip=-1), "cpu")
 
 
 def test_a_trainer_for_so_many_epochs_is_another_one_without_callbacks():
@@ -212,10 +247,10 @@ def test_training_on_texts_equals_a_loop(token_problem, token_encoder, make_netw
     """Also of the schedule, and of the parameters with a learning rate of their own."""
     documents, _ = token_problem
     encoder = clone(token_encoder).set_params(embedding_dropout=0.0, dropout=0.0)
-    loss, factors = FocalLoss().build(documents.Y), {"1.*": 3.0}
+    loss, factors = FocalLoss().build(documents.Y), {"head": 3.0, "head_scale": 3.0}
     network, twin = make_network(encoder), make_network(encoder)
     torch.manual_seed(7)
-    train(network, loss, documents, linear_decay=True, lr_factors=factors)
+    train(network, loss, documents, schedule="linear", lr_factors=factors)
 
     torch.manual_seed(7)
     groups = [{"params": twin[0].parameters()}, {"params": twin[1].parameters(), "lr": 0.06}]
@@ -234,6 +269,155 @@ def test_training_on_texts_equals_a_loop(token_problem, token_encoder, make_netw
     assert step == 28
     for mine, naive in zip(network.parameters(), twin.parameters(), strict=True):
         assert_allclose(mine.detach(), naive.detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_adam_equals_a_loop(problem, make_network, clip):
+    """With betas of its own, a decay in the gradient, and a warm-up of half of the steps."""
+    documents, _ = problem
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    network, twin = make_network(), make_network()
+    settings = {"optimizer": "adam", "betas": (0.5, 0.7), "clip": clip, "warmup": 0.5}
+    torch.manual_seed(7)
+    train(network, loss, documents, schedule="linear", **settings)
+
+    torch.manual_seed(7)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.02, betas=(0.5, 0.7), weight_decay=0.1)
+    shares = [1 / 7, 2 / 7, 3 / 7, 4 / 7, 5 / 7, 6 / 7, *(1 - k / 6 for k in range(6))]
+    for _ in range(4):
+        for inputs, targets in Batches(DocumentDataset(documents.X, documents.Y), 32, shuffle=True):
+            optimizer.param_groups[0]["lr"] = 0.02 * shares.pop(0)
+            optimizer.zero_grad()
+            loss(twin(inputs), targets.to_dense()).backward()
+            if clip:
+                nn.utils.clip_grad_norm_(twin.parameters(), clip)
+            optimizer.step()
+    assert not shares
+    for mine, naive in zip(network.parameters(), twin.parameters(), strict=True):
+        assert_allclose(mine.detach(), naive.detach(), atol=1e-5)
+
+
+class Rates(Callback):
+    """The learning rate at the end of each epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def test_the_rate_falls_on_a_plateau_so_often_and_then_training_stops(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    settings = {"schedule": "plateau", "plateau": (0.5, 2, 2), "patience": 1, "max_epochs": 400}
+    net = train(network, loss, documents, unseen, lr=0.5, callbacks=[Rates()], **settings)
+    losses, bar, misses, rate, rates = net.history[:, "valid_loss"], np.inf, 0, 0.5, []
+    for value in losses:
+        misses = 0 if value < bar else misses + 1
+        bar = value * (1 - 1e-4) if value < bar else bar
+        if misses == 2:
+            rate, misses = rate / 2, 0
+        rates.append(rate)
+    assert rate == 0.5 / 8 and rates.count(rate) == 1  # the third plateau is the end
+    assert dict(net.callbacks_)["Rates"].seen == [*rates[:-1], 0.5 / 4][: len(rates) - 1]
+    assert_allclose(mean_loss(loss, network, unseen), min(losses), rtol=1e-5)
+
+
+def test_a_network_trained_again_has_the_falls_of_the_first(problem, make_network):
+    documents, unseen = problem
+    settings = {"schedule": "plateau", "plateau": (0.5, 2, 2), "max_epochs": 400, "lr": 0.5}
+    loss, trainer = FocalLoss().build(documents.Y), Trainer(**SETTINGS | settings)
+    dataset, held = (DocumentDataset(part.X, part.Y) for part in problem)
+    first = trainer.train(make_network(), SparseTargets(loss), dataset, held)
+    again = trainer.as_before(first)
+    falls = dict(first.callbacks_)["schedule"].falls_
+    assert again.falls == tuple(falls) and len(falls) == 2
+    assert again.max_epochs == best_epoch(first) == np.argmin(first.history[:, "valid_loss"]) + 1
+    second = again.train(make_network(), SparseTargets(loss), dataset)
+    assert len(second.history) == best_epoch(first)
+    reached = [fall for fall in falls if fall <= best_epoch(first)]
+    assert dict(second.callbacks_)["schedule"].falls_ == reached
+    assert second.optimizer_.param_groups[0]["lr"] == 0.5 * 0.5 ** len(reached)
+
+
+def test_without_a_validation_part_the_plateau_is_that_of_the_training_loss(problem, make_network):
+    documents, _ = problem
+    settings = {"schedule": "plateau", "plateau": (0.1, 1, 1), "max_epochs": 300}
+    net = train(make_network(), FocalLoss().build(documents.Y), documents, lr=1.0, **settings)
+    assert len(net.history) < 300 and len(dict(net.callbacks_)["schedule"].falls_) == 1
+    assert best_epoch(net) == len(net.history)
+
+
+def test_without_patience_training_goes_on_and_keeps_the_best(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    net = train(network, loss, documents, unseen, patience=None, lr=0.5, max_epochs=30)
+    losses = net.history[:, "valid_loss"]
+    assert len(losses) == 30 and best_epoch(net) == np.argmin(losses) + 1 < 28
+    assert_allclose(mean_loss(loss, network, unseen), min(losses), rtol=1e-5)
+
+
+def test_the_last_weights_are_kept_where_they_shall_be(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    net = train(network, loss, documents, unseen, keep="last", lr=0.5, max_epochs=60)
+    losses = net.history[:, "valid_loss"]
+    assert np.argmin(losses) + 1 == len(losses) - 2 and best_epoch(net) == len(losses) < 60
+    assert_allclose(mean_loss(loss, network, unseen), losses[-1], rtol=1e-5)
+
+
+def test_the_epoch_of_the_best_micro_f1_is_kept(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    settings = {"monitor": "micro_f1", "patience": None, "lr": 1.0, "max_epochs": 12}
+    net = train(network, loss, documents, unseen, **settings)
+    scores = net.history[:, "valid_micro_f1"]
+    assert best_epoch(net) == np.argmax(scores) + 1 != np.argmin(net.history[:, "valid_loss"]) + 1
+    with torch.no_grad():
+        logits = network(as_tensor(unseen.X)).numpy()
+    precision, recall, _ = precision_recall_curve(unseen.Y.toarray().ravel(), logits.ravel())
+    best = (2 * precision * recall / (precision + recall)).max()
+    assert_allclose(max(scores), best, atol=0.01)
+
+
+@pytest.mark.parametrize("start, has_bias", [("normal", True), ("torch", False)])
+def test_a_head_starts_and_has_biases_as_the_training_says(problem, start, has_bias):
+    documents, _ = problem
+    settings = {"head_start": start, "head_bias": has_bias, "max_epochs": 1}
+    inputs, loss = Inputs("features", BagEncoder(hidden_dims=(300,)), 12), BinaryCrossEntropyLoss()
+    still = Trainer(**SETTINGS | settings | {"lr": 1e-12})
+    head = still.train_encoder(inputs, loss, documents, 0).module_[1]
+    assert (head.weight.std() < 0.025) == (start == "normal")
+    assert_allclose(head.bias.detach(), 0, atol=1e-6)
+    trainer = Trainer(**SETTINGS | settings)
+    assert bool(trainer.train_encoder(inputs, loss, documents, 0).module_[1].bias.any()) == has_bias
+
+
+def test_texts_share_batches_by_length_only_where_they_shall(token_problem, make_network):
+    documents, _ = token_problem
+    loss, widths = FocalLoss().build(documents.Y), {}
+
+    class Widths(Callback):
+        def on_batch_begin(self, net, batch, **kwargs):
+            widths[bucket].append(batch[0].shape[1])
+
+    for bucket in (True, False):
+        widths[bucket] = []
+        encoder = TextCNN(filter_sizes=(2,), n_filters=2, embedding_dim=4, hidden_dim=4)
+        settings = {"bucket": bucket, "batch_size": 10, "max_epochs": 1, "callbacks": [Widths()]}
+        train(make_network(encoder), loss, documents, **settings)
+    assert sum(widths[True]) < 0.7 * sum(widths[False])
+
+
+def test_callbacks_are_copied(problem, make_network):
+    documents, _ = problem
+    mine = Rates()
+    mine.extra = [1]
+    net = train(make_network(), FocalLoss().build(documents.Y), documents, callbacks=[mine])
+    copied = dict(net.callbacks_)["Rates"]
+    assert vars(mine) == {"extra": [1]} and copied is not mine
+    assert copied.seen == [0.02] * 4 and copied.extra == [1] and copied.extra is not mine.extra
 
 
 def test_the_network_learns_and_ends_in_evaluation_mode(problem, make_network):

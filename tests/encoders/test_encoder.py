@@ -61,23 +61,33 @@ def test_the_settings_of_training_that_suit_the_encoders():
         for spec in (BagEncoder, TextCNN, BiLSTMAttention, WordEmbedding)
     ]
     assert settings == [(0.01, 0.3, 15), (1e-3, 0.01, 10), (2e-3, 0.01, 6), (2e-3, 0.01, 10)]
-    assert all(spec().training.linear_decay for spec in ENCODERS.values())
-    factors = [dict(spec().training.lr_factors) for spec in ENCODERS.values()]
-    assert factors == [{}, {}, {"0.projection.*": 2.5, "1.*": 2.5}, {}]
+    assert all(spec().training.schedule == "linear" for spec in ENCODERS.values())
+    factors = [spec().training.lr_factors for spec in ENCODERS.values()]
+    assert factors == [None, None, {"projection": 2.5, "head": 2.5, "head_scale": 2.5}, None]
+    for spec in ENCODERS.values():
+        spec().training.check()
 
 
-def test_settings_of_training_cannot_be_changed_for_all():
+def test_a_recommendation_that_clone_would_lose_is_refused():
     for encoder in (Own(), BiLSTMAttention()):
-        with pytest.raises(AttributeError):
-            encoder.training.lr = 1.0
-        with pytest.raises(TypeError):
-            encoder.training.lr_factors["1.*"] = 9.0
+        with pytest.raises(AttributeError, match="to the estimator, as training=Training"):
+            encoder.training = Training(lr=1.0)
+
+
+def test_an_encoder_may_have_a_recommendation_as_its_parameter():
+    class WithTraining(Own):
+        def __init__(self, dim=3, training=None):
+            super().__init__(dim)
+            self.training = training
+
+    encoder = clone(WithTraining(training=Training(lr=1.0)))
+    assert encoder.training.lr == 1.0 and encoder.set_params(training__lr=2.0).training.lr == 2.0
 
 
 def test_an_encoder_of_ones_own_has_defaults_for_all_but_build():
     encoder = Own(dim=2)
     assert (encoder.kind, encoder.is_linear, encoder.head_scale) == ("features", False, None)
-    assert encoder.training == Training(0.01, 0.3, 15, True, {})
+    assert encoder.training.get_params() == Training().get_params()
     assert encoder.get_params() == {"dim": 2}
     assert clone(encoder).set_params(dim=5).build(4).weight.shape == (5, 4)
     assert repr(encoder) == "Own(dim=2)"

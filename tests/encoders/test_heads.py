@@ -16,10 +16,13 @@ from skmltc.encoders import (
     FeatureLinear,
     ScaledLinear,
     TextCNN,
+    WordEmbedding,
     build_network,
     head_of,
-    initialise_biases,
+    parameter_parts,
+    parts_of,
     split_head,
+    start_head,
 )
 from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 
@@ -105,13 +108,13 @@ def test_biases_start_at_the_best_constants():
     for spec in (BagEncoder(), BagEncoder(hidden_dims=(3,))):
         head = head_of(build_network(spec, 5, 4))
         before = head.weight.detach().clone()
-        initialise_biases(head, BinaryCrossEntropyLoss().build(Y), Y)
+        start_head(head, BinaryCrossEntropyLoss().build(Y), Y)
         assert_allclose(head.bias.sigmoid().detach(), np.array([1, 4, 20, 30]) / 40, rtol=1e-4)
         assert_array_equal(head.weight.detach(), before)
         assert head.bias.requires_grad
     head = nn.Linear(3, 4)
     loss = FocalLoss(gamma=1).build(Y)
-    initialise_biases(head, loss, Y)
+    start_head(head, loss, Y)
     assert_array_equal(head.bias.detach(), loss.prior_logits(Y))
 
 
@@ -121,6 +124,95 @@ def test_biases_are_left_to_losses_with_negative_tolerance(name):
     Y = sparse.csr_array((np.arange(40)[:, None] < [1, 4, 20, 30]).astype(np.float32))
     head = nn.Linear(3, 4)
     before = head.bias.detach().clone()
-    initialise_biases(head, LOSSES[name]().build(Y), Y)
+    start_head(head, LOSSES[name]().build(Y), Y)
     changed = bool((head.bias.detach() != before).any())
     assert changed == (name in ("bce", "focal", "class_balanced", "rebalanced_focal"))
+
+
+HEADS = {"linear": lambda: nn.Linear(5, 4), "features": lambda: FeatureLinear(5, 4)}
+HEADS["scaled"] = lambda: ScaledLinear(5, 4, 10.0)
+FEW = sparse.csr_array((np.arange(40)[:, None] < [1, 4, 20, 30]).astype(np.float32))
+
+
+@pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
+def test_a_head_starts_as_torch_does(make):
+    head = make()
+    before = [p.detach().clone() for p in head.parameters()]
+    start_head(head, BinaryCrossEntropyLoss().build(FEW), FEW, "torch")
+    assert all(map(torch.equal, head.parameters(), before))
+
+
+@pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
+def test_a_head_starts_as_that_of_bert(make):
+    torch.manual_seed(0)
+    draws = []
+    for _ in range(100):
+        head = make()
+        start_head(head, BinaryCrossEntropyLoss().build(FEW), FEW, "normal")
+        assert not head.bias.any() and head.bias.requires_grad
+        draws.append(head.weight.detach().flatten())
+    assert_allclose(torch.cat(draws).std(), 0.02, rtol=0.05)
+    assert abs(torch.cat(draws).mean()) < 0.002
+
+
+@pytest.mark.parametrize("start", ["constants", "torch", "normal"])
+@pytest.mark.parametrize("make", HEADS.values(), ids=HEADS)
+def test_a_head_without_biases_has_zeros_that_do_not_learn(make, start):
+    head = make()
+    start_head(head, BinaryCrossEntropyLoss().build(FEW), FEW, start, has_bias=False)
+    assert not head.bias.any() and not head.bias.requires_grad and head.weight.requires_grad
+
+
+class Layers(Encoder):
+    """Word vectors, two layers and a parameter that stands alone."""
+
+    kind = "tokens"
+
+    def build(self, n_inputs, X=None):
+        module = nn.Sequential(nn.EmbeddingBag(n_inputs, 3), nn.Linear(3, 6), nn.Linear(6, 2))
+        module.output_dim = 2
+        module.register_parameter("lone", nn.Parameter(torch.zeros(1)))
+        return module
+
+
+PARTS = {
+    BagEncoder(): {"weight": "head", "bias": "head"},
+    BagEncoder(hidden_dims=(4,)): {"0.0.weight": "projection", "0.0.bias": "projection"},
+    BagEncoder(hidden_dims=(4, 3)): {"0.0.weight": "encoder", "0.3.bias": "projection"},
+    TextCNN(): {
+        "0.embedding.weight": "embedding",
+        "0.convolutions.1.weight": "encoder",
+        "0.projection.bias": "projection",
+        "1.weight": "head",
+        "1.bias": "head",
+    },
+    BiLSTMAttention(): {
+        "0.embedding.weight": "embedding",
+        "0.backwards.weight_hh_l0": "encoder",
+        "0.attention.weight": "encoder",
+        "0.projection.weight": "projection",
+        "1.weight": "head",
+        "1.scale": "head_scale",
+    },
+    WordEmbedding(): {"0.embedding.weight": "embedding", "1.bias": "head"},
+    Layers(): {
+        "0.0.weight": "embedding",
+        "0.1.bias": "encoder",
+        "0.2.weight": "projection",
+        "0.lone": "encoder",
+    },
+}
+
+
+@pytest.mark.parametrize("spec", PARTS, ids=repr)
+def test_every_parameter_is_in_a_part(spec):
+    network = build_network(spec, 9, 4)
+    part_of = {id(parameter): part for part, parameter in parameter_parts(parts_of(network))}
+    found = {name: part_of[id(p)] for name, p in network.named_parameters()}
+    assert len(part_of) == len(found) and PARTS[spec].items() <= found.items()
+
+
+def test_a_parameter_of_two_parts_belongs_to_the_last():
+    network = build_network(BagEncoder(hidden_dims=(4,)), 9, 4)
+    parts = parameter_parts({"encoder": network, "other": network[1]})
+    assert [part for part, _ in parts] == ["encoder"] * 2 + ["other"] * 2

@@ -317,9 +317,9 @@ def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monke
     X, Y, *_ = split
     trainings, train = [], Trainer.train
 
-    def spy(self, network, loss, dataset, stop_by=None):
+    def spy(self, network, loss, dataset, stop_by=None, parts=None):
         trainings.append((self, dataset))
-        return train(self, network, loss, dataset, stop_by)
+        return train(self, network, loss, dataset, stop_by, parts)
 
     monkeypatch.setattr(Trainer, "train", spy)
     fitted = model(fine_tune="paper", n_prototypes=30, n_prototype_documents=2).fit(X, Y)
@@ -328,7 +328,7 @@ def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monke
     assert drawn.shape == (30 * 2 * N_TAIL, 20)
     assert drawn[np.arange(len(drawn)), np.tile(np.repeat(fitted.tail_labels_, 2), 30)].all()
     assert len(np.unique(drawn.reshape(30, -1), axis=0)) > 1  # drawn anew each time
-    assert (trainer.lr, trainer.weight_decay, trainer.linear_decay) == (1e-4, 0, False)
+    assert (trainer.lr, trainer.weight_decay, trainer.schedule) == (1e-4, 0, "constant")
     assert (trainer.max_epochs, trainer.batch_size, trainer.lr_factors) == (2, 45, None)
 
 

@@ -25,7 +25,7 @@ from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import RULES, Calibration, Decision, ScoredPairs
 from skmltc.decision._rules import Selected
-from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, Training
 from skmltc.hybrid_siamese import _estimator
 from skmltc.hybrid_siamese._similarity import SimilarityScorer, TripletDocuments
 from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
@@ -93,9 +93,9 @@ def second_stage(monkeypatch):
     """A function from data and settings to the training of the second network, which is not run."""
     train, seen = Trainer.train, []
 
-    def look(self, network, loss, dataset, stop_by=None):
+    def look(self, network, loss, dataset, stop_by=None, parts=None):
         if not isinstance(dataset, TripletDocuments):
-            return train(self, network, loss, dataset, stop_by)
+            return train(self, network, loss, dataset, stop_by, parts)
         seen.append((self, network, loss, dataset))
 
     def second_stage(X, Y, **settings):
@@ -180,10 +180,38 @@ def test_the_second_network_begins_as_the_first_and_learns_more_slowly(split, se
     copied = [*stage.network[0].parameters(), *stage.network[1].parameters()]
     for begun, first in zip(copied, stage.model.module_.parameters(), strict=True):
         assert torch.equal(begun, first) and begun is not first
+    rates = second_rates(stage)
+    assert rates.pop("similarity") == {0.01}  # what suits the encoder
+    assert_allclose([rate for (rate,) in rates.values()], 0.003)
     trainer = stage.trainer
-    assert trainer.lr == pytest.approx(0.003)  # 0.3 of what suits the encoder
-    assert trainer.lr * trainer.lr_factors["similarity.*"] == pytest.approx(0.01)
-    assert trainer.linear_decay and (trainer.max_epochs, trainer.batch_size) == (1, 1)
+    assert trainer.schedule == "linear" and (trainer.max_epochs, trainer.batch_size) == (1, 1)
+
+
+def second_rates(stage):
+    """Learning rates of the parts of the second network."""
+    rates = {}
+    for part, module in stage.network.parts().items():
+        for group in stage.trainer._rated(stage.network.parts(), list(module.parameters())):
+            rates.setdefault(part, set()).add(group["lr"])
+    return rates
+
+
+@pytest.mark.parametrize(
+    "given, schedule",
+    [({"lr": 0.02}, "constant"), ({"training": Training(lr=0.02)}, "linear")],
+)
+def test_the_second_network_learns_at_a_rate_that_is_given(given, schedule, split, second_stage):
+    X, Y, *_ = split
+    stage = second_stage(X, Y, **given)
+    assert all(rates == {0.02} for rates in second_rates(stage).values())
+    assert stage.trainer.schedule == schedule and stage.model.net_.lr == 0.02
+
+
+def test_the_factors_of_a_given_training_hold_for_the_second_network(split, second_stage):
+    X, Y, *_ = split
+    training = Training(lr=0.02, lr_factors={"projection": 0.5, "head": 2.0})
+    rates = second_rates(second_stage(X, Y, training=training))
+    assert rates == {"encoder": {0.01}, "head": {0.04}, "similarity": {0.02}}
 
 
 @pytest.mark.parametrize("sampling, share", [("triplet", 1 / 3), ("pair", 1 / 2)])
