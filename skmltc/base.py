@@ -71,8 +71,8 @@ class Trained(NamedTuple):
         Where choosing the weight decay made them already.
     attributes : mapping, default={}
         Public fitted attributes.
-    interrupted : bool, default=False
-        Whether the user stopped the training.
+    interrupted : str, default=None
+        Where the user stopped the training, what to say of it.
     """
 
     scorer: object
@@ -81,7 +81,7 @@ class Trained(NamedTuple):
     unseen: Documents | None
     pairs: ScoredPairs | None = None
     attributes: Mapping = MappingProxyType({})
-    interrupted: bool = False
+    interrupted: str | None = None
 
 
 class Decided(NamedTuple):
@@ -147,6 +147,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If X, y or a parameter is not of the form above; the message says what to give.
+        KeyboardInterrupt
+            If the user stops it (Ctrl-C). The message says how far it got, and whether the
+            estimator is fitted all the same: that is so where a network was in its only stage of
+            training and documents were spared to decide by. Else it is as it was before.
         """
         return self._fit(X, y, X_val, y_val)
 
@@ -159,7 +163,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         further = {n: self._check_further(problem, v, checker) for n, v in further.items()}
         trained = self._train(problem, train, given, seed, **further)
         decided = self._decide(problem, train, trained, self._held_out(train, trained, seed), seed)
-        return self._set_fitted(checker, problem, train, trained, decided)
+        self._set_fitted(checker, problem, train, trained, decided)
+        if trained.interrupted:  # a search, a loop or a pipeline shall stop
+            raise KeyboardInterrupt(trained.interrupted)
+        return self
 
     def _check_parameters(self):
         self._validate_params()
@@ -191,11 +198,12 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     def _held_out(self, train, trained, seed):
         """Yield documents with a scorer that has not seen them; nothing runs before it is asked.
 
-        Those that training has not seen, if they have labels enough; else folds are trained.
+        Those that training has not seen, if they have labels enough, or if the user wants no more
+        training; else folds are trained.
         """
-        if decides(trained.unseen):
+        if trained.interrupted or decides(trained.unseen):
             yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
-        elif not trained.interrupted:
+        else:
             parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
             for k, (fit, held) in enumerate(parts, start=1):
                 if self.verbose:

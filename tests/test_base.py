@@ -3,6 +3,7 @@
 import linecache
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from skorch.callbacks import Callback
 
@@ -28,7 +31,12 @@ from skmltc import (
     TReaderXMLClassifier,
     base,
 )
-from skmltc.decision import RULES, MultilabelVotingClassifier
+from skmltc._networks.callbacks import Schedule
+from skmltc.decision import (
+    RULES,
+    MultilabelThresholdClassifierCV,
+    MultilabelVotingClassifier,
+)
 from skmltc.encoders import (
     BagEncoder,
     BiLSTMAttention,
@@ -713,18 +721,19 @@ def test_a_fit_that_is_refused_leaves_the_model_that_was_there(model, failure, X
 
 @EACH
 @pytest.mark.parametrize("step, n_done", [("_train", 0), ("_retrain", 2), ("_decide", 0)])
-def test_a_fit_that_fails_midway_leaves_the_model_that_was_there(model, step, n_done, X, y):
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_fit_that_fails_midway_leaves_the_model_that_was_there(model, step, n_done, error, X, y):
     left = {step: np.inf}
 
     def fail_in_time(name):
         left[name] = left.get(name, np.inf) - 1
         if left[name] < 0:
-            raise ZeroDivisionError
+            raise error
 
     model = in_hooks(model, fail_in_time).set_params(threshold="tuned").fit(X, y)
     fitted, predicted = dict(vars(model)), predictions(model, X)
     left[step] = n_done
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(error):
         model.fit(X[:, :4], y[:, :2])
     assert_whole(model, fitted, X, predicted)
     left[step] = np.inf
@@ -1127,21 +1136,132 @@ def test_decision_function_of_a_token_encoder_comes_with_fit(token_ids, y):
     assert hasattr(model.fit(token_ids, y), "decision_function")
 
 
+# --------------------------------------------------------------------------------- interruption
+
+
 class InterruptInSecondEpoch(Callback):
     def on_batch_end(self, net, training=False, **kwargs):
         if training and len(net.history) == 2:
             raise KeyboardInterrupt
 
 
-@ENCODERS_OF_TOKENS
-def test_an_interrupted_fit_is_a_fitted_model(encoder, token_ids, y):
-    """It trains no further models to learn cut-offs from."""
-    model = BalancedLossClassifier(encoder=encoder, callbacks=[InterruptInSecondEpoch()], **TOKENS)
-    with pytest.warns(UserWarning, match="interrupted in epoch 2 of 3. The last weights") as caught:
-        model.fit(token_ids, y)
-    assert len(caught) == 1
-    assert_array_equal(model.threshold_, 0)
-    assert np.isfinite(model.predict_proba(token_ids)).all()
+ALONE = {
+    "network": NETWORK,
+    "siamese": clone(SIAMESE).set_params(n_phi=0),
+    "transferred": clone(TRANSFERRED).set_params(n_tail=0),
+    "read": READ,
+}
+IN_ONE_STAGE = pytest.mark.parametrize("model", ALONE.values(), ids=ALONE)
+
+
+def interrupted(model, **parameters):
+    """A copy whose main training the user stops in its second epoch."""
+    settings = {"callbacks": [InterruptInSecondEpoch()], "max_epochs": 3, "batch_size": 16}
+    return clone(model).set_params(**settings | parameters)
+
+
+@pytest.mark.filterwarnings("ignore:n_tail must make some label tail")
+@IN_ONE_STAGE
+@pytest.mark.parametrize("given", [False, True])
+def test_an_interrupted_fit_is_usable_if_documents_were_spared(model, given, X, y):
+    """However few they are: no further model is trained to decide by."""
+    trained = []
+    stopped = in_hooks(interrupted(model, early_stopping=True), trained.append)
+    stopped.set_params(validation_fraction=0.3)
+    part = {"X_val": X[:20], "y_val": y[:20]} if given else {}
+    message = r"interrupted in epoch 2 of 3\. The estimator is fitted and can be used: .* epoch 1,"
+    with pytest.raises(KeyboardInterrupt, match=message):
+        stopped.fit(X, y, **part)
+    assert trained == ["_train", "_decide"] and stopped.n_iter_ == 2 and len(stopped.history_) == 2
+    assert np.isfinite(stopped.predict_proba(X)).all()
+    assert stopped.decision_.rule == "frequency" and (stopped.threshold_ != 0).any()
+    assert stopped.set_params(callbacks=None).fit(X, y).n_iter_ == 3
+
+
+NETWORKS = {name: model for name, model in ALL.items() if model is not LINEAR}
+EACH_NETWORK = pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
+
+
+@EACH_NETWORK
+def test_an_interrupted_fit_with_nothing_to_decide_by_leaves_what_was_there(model, X, y):
+    stopped = interrupted(model)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 3. The estimator is as it was"):
+        stopped.fit(X, y)
+    assert not [name for name in vars(stopped) if name.endswith("_")]
+    with pytest.raises(NotFittedError):
+        stopped.predict(X)
+
+
+@pytest.mark.parametrize("model", [SIAMESE, TRANSFERRED], ids=["siamese", "transferred"])
+def test_an_interruption_before_the_last_stage_sets_nothing(model, X, y):
+    stopped = interrupted(model, early_stopping=True, validation_fraction=0.3)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 3. The estimator is as it was"):
+        stopped.fit(X, y)
+    assert not [name for name in vars(stopped) if name.endswith("_")]
+
+
+def interrupt_training(monkeypatch, which):
+    """Stop the second batch of training number so and so, from 1 up; returns how many began."""
+    begun = []
+    begin, end = Schedule.on_train_begin, Schedule.on_batch_end
+
+    def on_train_begin(self, net, **kwargs):
+        begun.append(0)
+        begin(self, net, **kwargs)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        begun[-1] += 1
+        if len(begun) == which and begun[-1] == 2:
+            raise KeyboardInterrupt
+        end(self, net, training=training, **kwargs)
+
+    monkeypatch.setattr(Schedule, "on_train_begin", on_train_begin)
+    monkeypatch.setattr(Schedule, "on_batch_end", on_batch_end)
+    return begun
+
+
+@EACH_NETWORK
+@pytest.mark.parametrize("which", [2, 3])
+def test_an_interruption_in_a_fold_sets_nothing(model, which, X, y, monkeypatch):
+    begun = interrupt_training(monkeypatch, which)
+    stopped = clone(model).set_params(batch_size=16)
+    with pytest.raises(KeyboardInterrupt, match="The estimator is as it was before"):
+        stopped.fit(X, y)
+    assert len(begun) == which and not [name for name in vars(stopped) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda model, X, y: GridSearchCV(model, {"lr": [0.01, 0.1]}, cv=2).fit(X, y),
+        lambda model, X, y: cross_validate(model, X, y, cv=2),
+        lambda model, X, y: MultilabelThresholdClassifierCV(model).fit(X, y),
+        lambda model, X, y: MultilabelVotingClassifier([("a", model), ("b", LINEAR)]).fit(X, y),
+        lambda model, X, y: make_pipeline(StandardScaler(), model).fit(X, y),
+        lambda model, X, y: [clone(model).set_params(random_state=k).fit(X, y) for k in (0, 1)],
+    ],
+    ids=["search", "cross-validation", "cut-offs", "vote", "pipeline", "loop"],
+)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interruption_ends_what_was_begun(run, early_stopping, X, y, monkeypatch):
+    begun = interrupt_training(monkeypatch, 1)
+    model = clone(NETWORK).set_params(early_stopping=early_stopping, validation_fraction=0.3)
+    with pytest.raises(KeyboardInterrupt):
+        run(model.set_params(batch_size=8), X, y)
+    assert len(begun) == 1
+
+
+class Signal(Callback):
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_fit(X, y):
+    stopped = clone(NETWORK).set_params(callbacks=[Signal()], early_stopping=True)
+    with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 3. The estimator is fitted"):
+        stopped.fit(X, y)
+    assert stopped.predict(X).shape == y.shape
 
 
 def test_a_vote_of_words_and_of_their_order(documents):

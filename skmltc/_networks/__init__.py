@@ -2,4 +2,11 @@
 
 from .batches import DocumentDataset, as_tensor, sorted_by_length
 from .scoring import HeadScorer, NetworkScorer, head_scores, network_scores, network_vectors
-from .training import Plan, SparseTargets, Trainer, fitted_by, seeded_torch
+from .training import (
+    Plan,
+    SparseTargets,
+    Trainer,
+    fitted_by,
+    leave_if_interrupted,
+    seeded_torch,
+)

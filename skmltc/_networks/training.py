@@ -17,11 +17,11 @@ from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 from torch import nn
 
-from .._validation import must_be, warn
+from .._validation import must_be
 from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
-from .callbacks import MicroF1, Progress, Schedule, Watch
+from .callbacks import MicroF1, Progress, Schedule, Stop, Watch
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
 _FEWEST_STEPS = 200  # where the number of epochs is not given
@@ -221,8 +221,15 @@ monitor, keep, bucket
         Returns
         -------
         skorch.NeuralNet
+            With the attribute `interrupted_`: None, or where the user has stopped it how far it
+            got.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the user stops it, and `stop_by`, which might decide, has no label.
         """
-        stop_by = stop_by if self.early_stopping else None
+        unseen, stop_by = stop_by, stop_by if self.early_stopping else None
         n_epochs = self.n_epochs(len(dataset))
         net = NeuralNet(
             network,
@@ -241,13 +248,9 @@ monitor, keep, bucket
             device=self.device,
             verbose=max(0, self.verbose - 1),
         )
-        net.fit(dataset, y=None)
+        net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
         network.eval()
-        if was_interrupted(net):
-            warn(
-                f"Training was interrupted in epoch {len(net.history)} of {n_epochs}. The "
-                f"{'best' if stop_by else 'last'} weights so far are kept."
-            )
+        leave_if_interrupted(net, unseen is None or not unseen.Y.nnz)
         return net
 
     def _optimizer(self, parts, groups, lr):
@@ -327,9 +330,41 @@ class SparseTargets(nn.Module):
         return self.loss.of_indicators(logits, targets.to_dense())  # y was checked in fit
 
 
-def was_interrupted(net):
-    """Whether Ctrl-C ended the training: callbacks that stop do so when an epoch is complete."""
-    return "dur" not in net.history[-1]
+def run(net, dataset, stoppable):
+    """Train as ``net.fit(dataset)`` does, which would not tell who has stopped it.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    dataset : as of `Trainer.train`
+    stoppable : bool
+        Whether there are callbacks of the user's, which may end a training when an epoch is
+        complete.
+
+    Returns
+    -------
+    str or None
+        Where the user has: how far it got.
+    """
+    net.initialize()
+    net.notify("on_train_begin", X=dataset, y=None)
+    interrupted = False
+    try:
+        net.fit_loop(dataset)
+    except Stop:
+        pass
+    except KeyboardInterrupt:
+        is_complete = len(net.history) > 0 and "dur" in net.history[-1]
+        interrupted = not (stoppable and is_complete)
+    net.notify("on_train_end", X=dataset, y=None)
+    how_far = f"Training was interrupted in epoch {len(net.history)} of {net.max_epochs}."
+    return how_far if interrupted else None
+
+
+def leave_if_interrupted(net, more_follows=True):
+    """Raise KeyboardInterrupt if the user has stopped a training before the last; set nothing."""
+    if net.interrupted_ and more_follows:
+        raise KeyboardInterrupt(f"{net.interrupted_} The estimator is as it was before.")
 
 
 def best_epoch(net):
@@ -341,8 +376,13 @@ def best_epoch(net):
     return int(np.argmin(values)) + 1 if values else len(net.history)
 
 
-def fitted_by(net):
-    """What an estimator shows of a training, and whether it was interrupted."""
-    history = list(net.history)
-    shown = {"net_": net, "history_": history, "n_iter_": len(history)}
-    return {"attributes": shown, "interrupted": was_interrupted(net)}
+def fitted_by(net, **further):
+    """What an estimator shows of a training, and what it says if that was interrupted."""
+    history, said = list(net.history), None
+    if net.interrupted_:
+        said = (
+            f"{net.interrupted_} The estimator is fitted and can be used: it has the weights of "
+            f"epoch {best_epoch(net)}, and decides by documents that it has not seen."
+        )
+    shown = {"net_": net, "history_": history, "n_iter_": len(history), **further}
+    return {"attributes": shown, "interrupted": said}

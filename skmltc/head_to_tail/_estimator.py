@@ -22,6 +22,7 @@ from .._networks import (
     SparseTargets,
     Trainer,
     fitted_by,
+    leave_if_interrupted,
     network_scores,
     seeded_torch,
 )
@@ -279,12 +280,12 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         labels = self._split_labels(count_labels(train.Y))  # 1
         stop_by = (unseen and _head_documents(unseen, labels)) or None
         net = trainer.train_encoder(inputs, loss, _head_documents(fit, labels), seed, stop_by)  # 2
+        leave_if_interrupted(net, more_follows=len(labels.tail) > 0)
         plan = Plan(inputs, loss, trainer.as_before(net), labels, net.module_)
         # Documents that decide stay unseen; those that only stopped the training do not.
-        documents = fit if decides(unseen) else train
+        documents = fit if net.interrupted_ or decides(unseen) else train
         scorer, attributes = self._assemble(net.module_, labels, documents, plan, seed)  # 3 to 8
-        trained = Trained(scorer, plan, documents.Y, unseen, **fitted_by(net))
-        return trained._replace(attributes={**trained.attributes, **attributes})
+        return Trained(scorer, plan, documents.Y, unseen, **fitted_by(net, **attributes))
 
     def _retrain(self, documents, plan, seed):
         labels = self._split_labels(count_labels(documents.Y), in_fold=True)

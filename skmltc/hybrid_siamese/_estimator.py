@@ -9,7 +9,14 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._networks import HeadScorer, Plan, Trainer, fitted_by, seeded_torch
+from .._networks import (
+    HeadScorer,
+    Plan,
+    Trainer,
+    fitted_by,
+    leave_if_interrupted,
+    seeded_torch,
+)
 from .._targets import count_labels
 from .._validation import LabelWarning, must_be, warn
 from ..base import BaseLongTailClassifier, Decided, Trained
@@ -247,6 +254,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         fit, unseen = trainer.split(train, given, seed)
         # 1. The single network.
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
+        leave_if_interrupted(net, more_follows=self._candidates(count_labels(fit.Y)).any())
         # 2. to 5. The Siamese network that begins as the single one.
         plan = Plan(inputs, loss, trainer.as_before(net))
         scorer = self._scorer(net.module_, fit, plan, seed)

@@ -286,6 +286,9 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
         ------
         ValueError
             If X, y or a parameter is not of the form above; the message says what to give.
+        KeyboardInterrupt
+            If the user stops it (Ctrl-C). The message says how far it got, and whether the
+            estimator is fitted all the same: that is so where documents were spared to decide by.
         """
         return self._fit(X, y, X_val, y_val, label_tokens=label_tokens)
 

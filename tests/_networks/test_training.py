@@ -17,13 +17,13 @@ from torch import nn
 from skmltc import BalancedLossClassifier
 from skmltc._inputs import Inputs
 from skmltc._networks.batches import Batches, DocumentDataset, as_tensor, sorted_by_length
+from skmltc._networks.callbacks import Watch
 from skmltc._networks.training import (
     SparseTargets,
     Trainer,
     best_epoch,
     fitted_by,
     seeded_torch,
-    was_interrupted,
 )
 from skmltc._targets import count_labels
 from skmltc.decision import Documents
@@ -613,7 +613,8 @@ def test_what_an_estimator_shows_of_a_training(problem, make_network):
     documents, _ = problem
     net = train(make_network(), FocalLoss().build(documents.Y), documents)
     fitted = fitted_by(net)
-    assert fitted["interrupted"] is False
+    assert fitted["interrupted"] is None
+    assert fitted_by(net, more_=1)["attributes"] == {**fitted["attributes"], "more_": 1}
     assert fitted["attributes"]["net_"] is net and fitted["attributes"]["n_iter_"] == 4
     assert [row["epoch"] for row in fitted["attributes"]["history_"]] == [1, 2, 3, 4]
 
@@ -632,33 +633,99 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interruption_keeps_the_best_weights_so_far_and_warns(problem, make_network):
+def test_an_interruption_keeps_the_best_weights_so_far(problem, make_network):
     documents, unseen = problem
     loss, network = FocalLoss().build(documents.Y), make_network()
     wild = {"lr": 0.3, "max_epochs": 60, "patience": 60, "callbacks": [Interrupt(9)]}
-    with pytest.warns(UserWarning, match="interrupted in epoch 9 of 60. The best weights so far"):
-        net = train(network, loss, documents, unseen, **wild)
-    assert was_interrupted(net) and fitted_by(net)["interrupted"] and not network.training
+    net = train(network, loss, documents, unseen, **wild)
+    assert net.interrupted_ == "Training was interrupted in epoch 9 of 60." and not network.training
     losses = net.history[:-1, "valid_loss"]
     assert len(losses) == 8 and losses[-1] > min(losses)
     assert_allclose(mean_loss(loss, network, unseen), min(losses), rtol=1e-5)
+    said = fitted_by(net)["interrupted"]
+    assert said.startswith(f"{net.interrupted_} The estimator is fitted and can be used")
+    assert f"weights of epoch {np.argmin(losses) + 1}," in said
+
+
+def test_an_interruption_in_the_first_epoch_keeps_the_last_weights(problem, make_network):
+    documents, unseen = problem
+    loss, network = FocalLoss().build(documents.Y), make_network()
+    before = mean_loss(loss, network, documents)
+    net = train(network, loss, documents, unseen, callbacks=[Interrupt(1)])
+    assert mean_loss(loss, network, documents) < before
+    assert "weights of epoch 1," in fitted_by(net)["interrupted"]
+
+
+def no_labels(documents):
+    return Documents(documents.X, sparse.csr_array(documents.Y.shape, dtype=np.float32))
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_an_interruption_without_a_validation_part_keeps_the_last_weights(
-    problem, make_network, epoch
+@pytest.mark.parametrize("given", [False, True])
+def test_an_interruption_with_nothing_to_decide_by_is_raised(problem, make_network, epoch, given):
+    documents, unseen = problem
+    part = no_labels(unseen) if given else None
+    message = rf"interrupted in epoch {epoch} of 4\. The estimator is as it was before"
+    with pytest.raises(KeyboardInterrupt, match=message):
+        train(
+            make_network(),
+            FocalLoss().build(documents.Y),
+            documents,
+            part,
+            callbacks=[Interrupt(epoch)],
+        )
+
+
+class InterruptAt(Callback):
+    """Ctrl-C in a place of the second epoch, or what skorch's callbacks that stop do there."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def interrupt(self, place, net):
+        if self.place == place and len(net.history) == 2:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.interrupt("on_epoch_begin", net)
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        self.interrupt("training" if training else "validation", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.interrupt("on_epoch_end", net)
+
+
+@pytest.mark.parametrize("place", ["on_epoch_begin", "training", "validation"])
+def test_an_interruption_is_seen_wherever_it_comes(problem, make_network, place):
+    documents, unseen = problem
+    loss = FocalLoss().build(documents.Y)
+    net = train(make_network(), loss, documents, unseen, callbacks=[InterruptAt(place)])
+    assert net.interrupted_ == "Training was interrupted in epoch 2 of 4."
+
+
+def test_between_epochs_it_is_seen_where_no_callback_of_the_users_may_stop(
+    problem, make_network, monkeypatch
 ):
-    documents, _ = problem
-    loss, network = FocalLoss().build(documents.Y), make_network()
-    before = mean_loss(loss, network, documents)
-    with pytest.warns(UserWarning, match=f"in epoch {epoch} of 4. The last weights so far"):
-        train(network, loss, documents, callbacks=[Interrupt(epoch)])
-    assert mean_loss(loss, network, documents) < before
+    documents, unseen = problem
+    monkeypatch.setattr(Watch, "on_epoch_end", InterruptAt.on_epoch_end, raising=True)
+    monkeypatch.setattr(Watch, "interrupt", InterruptAt.interrupt, raising=False)
+    monkeypatch.setattr(Watch, "place", "on_epoch_end", raising=False)
+    net = train(make_network(), FocalLoss().build(documents.Y), documents, unseen)
+    assert net.interrupted_ == "Training was interrupted in epoch 2 of 4."
 
 
 def test_a_callback_that_stops_is_no_interruption(problem, make_network):
     documents, unseen = problem
-    stop = EarlyStopping(patience=1, threshold=10.0, sink=lambda message: None)
     loss = FocalLoss().build(documents.Y)
-    net = train(make_network(), loss, documents, unseen, callbacks=[stop])
-    assert len(net.history) < 4 and not was_interrupted(net)
+    stop = EarlyStopping(patience=1, threshold=10.0, sink=lambda message: None)
+    for callback in (stop, InterruptAt("on_epoch_end")):
+        net = train(make_network(), loss, documents, unseen, callbacks=[callback])
+        assert len(net.history) == 2 and net.interrupted_ is None
+
+
+def test_stopping_early_is_no_interruption(problem, make_network):
+    documents, unseen = problem
+    settings = {"lr": 0.5, "max_epochs": 60}
+    net = train(make_network(), FocalLoss().build(documents.Y), documents, unseen, **settings)
+    assert len(net.history) < 60 and net.interrupted_ is None
