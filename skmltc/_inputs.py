@@ -11,6 +11,8 @@ from sklearn.utils.validation import validate_data
 
 from ._validation import must_be, warn
 
+_LARGEST = 1e15  # of features; the sum of 10^8 squares is below the largest float32
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -58,8 +60,18 @@ class Inputs:
 
 def _validated(X, kind, estimator, reset):
     if kind == "features":
-        return validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32)
+        X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32)
+        _check_size(X.data if sparse.issparse(X) else X)
+        return X
     return check_token_ids(validate_data(estimator, X, reset=reset), type(estimator).__name__)
+
+
+def _check_size(values):
+    """Refuse values whose products float32 does not hold: norms and attention would be NaN."""
+    largest = max(values.max(initial=0), -values.min(initial=0))
+    if largest > _LARGEST:
+        remedy = "Scale it: sklearn.preprocessing.MaxAbsScaler does so by column."
+        raise must_be("X", f"of values up to {_LARGEST:g} in size", f"{largest:.3g}", remedy)
 
 
 def input_kind(X):

@@ -3,6 +3,7 @@
 import linecache
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.exceptions import DataConversionWarning, FitFailedWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -48,6 +49,7 @@ from skmltc.encoders import (
 from skmltc.encoders._token_modules import ConvolutionalEncoder
 from skmltc.labels import LabelWarning
 from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
+from skmltc.model_selection import MultilabelStratifiedKFold
 from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
@@ -1262,6 +1264,42 @@ def test_ctrl_c_ends_a_fit(X, y):
     with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 3. The estimator is fitted"):
         stopped.fit(X, y)
     assert stopped.predict(X).shape == y.shape
+
+
+# ----------------------------------------------------------------------------------- divergence
+
+
+@EACH_NETWORK
+@pytest.mark.parametrize("threshold", [0.5, "frequency"])
+@pytest.mark.parametrize("lr", [1e4, 1e30])
+def test_a_network_that_diverges_is_an_error_that_says_what_to_do(model, threshold, lr, X, y):
+    wild = clone(model).set_params(lr=lr, threshold=threshold, batch_size=16)
+    message = rf"at a learning rate of {re.escape(f'{lr:g}')}.*Training diverged: try a smaller lr"
+    with pytest.raises(ValueError, match=message):
+        wild.fit(X, y)
+    with pytest.raises(NotFittedError):
+        wild.predict(X)
+
+
+def test_in_a_search_what_diverges_has_the_score_of_an_error(X, y):
+    grid = {"lr": [0.01, 1e30]}
+    folds = MultilabelStratifiedKFold(2)
+    search = GridSearchCV(NETWORK, grid, scoring="f1_micro", cv=folds, error_score=-1.0)
+    with pytest.warns(FitFailedWarning, match="Training diverged"):
+        search.fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] >= 0 > scores[1] and search.best_params_ == {"lr": 0.01}
+
+
+@EACH
+def test_documents_of_values_beyond_all_measure_are_refused(model, X, y):
+    fitted, far = clone(model).fit(X, y), with_value(X, 1e30)
+    message = "X must be of values up to .* Got 1e.30 instead. Scale it"
+    for method in ("predict", "predict_proba", "decision_function", "predict_topk"):
+        with pytest.raises(ValueError, match=message):
+            getattr(fitted, method)(far)
+    with pytest.raises(ValueError, match=message):
+        fitted.fit(far, y)
 
 
 def test_a_vote_of_words_and_of_their_order(documents):

@@ -14,6 +14,28 @@ class Classifier(BaseEstimator):
     """In whose name X is checked."""
 
 
+# -------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("value", [2e15, -2e15, 3e38])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_features_beyond_all_measure_are_refused(value, form):
+    X, far = np.ones((3, 2)), np.ones((3, 2))
+    far[1, 1] = value
+    inputs = Inputs.learn(form(X), BagEncoder(), estimator := Classifier())
+    message = "X must be of values up to 1e.15 in size. Got .* instead. Scale it: .*MaxAbsScaler"
+    with pytest.raises(ValueError, match=message):
+        inputs.read(form(far), estimator)
+    with pytest.raises(ValueError, match=message):
+        Inputs.learn(form(far), BagEncoder(), estimator)
+
+
+def test_large_features_and_none_are_read():
+    inputs = Inputs.learn(np.full((3, 2), 1e14), BagEncoder(), estimator := Classifier())
+    assert inputs.read(np.full((3, 2), -1e14), estimator).min() == np.float32(-1e14)
+    assert inputs.read(sparse.csr_array((3, 2)), estimator).nnz == 0
+
+
 # -------------------------------------------------------------------------------------- kinds
 
 

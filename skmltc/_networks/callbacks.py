@@ -1,6 +1,7 @@
 """Callbacks of skorch's nets: the rates of steps, a look at each epoch, a bar of progress."""
 
 import copy
+import math
 import sys
 
 import numpy as np
@@ -8,6 +9,12 @@ import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from .._validation import must_be
+
+DIVERGED = (
+    "Training diverged: try a smaller lr, a smaller clip of training=Training(...), or features "
+    "of smaller size."
+)
 _IMPROVEMENT = 1e-4  # of what is monitored, as a share, that counts as one
 _LOSSES = ("train_loss", "valid_loss")
 
@@ -123,6 +130,17 @@ class Watch(Callback):
     def on_train_end(self, net, **_):
         if self.weights_ is not None and self.epoch_ != len(net.history):
             net.module_.load_state_dict(self.weights_)
+
+
+class Finite(Callback):
+    """Stop at the first batch whose loss is not finite; skorch has read it from the device."""
+
+    def on_batch_end(self, net, training=False, **_):
+        row = net.history[-1]
+        loss = row["batches"][-1]["train_loss" if training else "valid_loss"]
+        if not math.isfinite(loss):
+            got = f"{loss} in epoch {row['epoch']} at a learning rate of {net.lr:g}"
+            raise must_be("The loss in training", "finite", got, DIVERGED)
 
 
 class Stop(KeyboardInterrupt):

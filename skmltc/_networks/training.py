@@ -21,9 +21,11 @@ from .._validation import must_be
 from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
-from .callbacks import MicroF1, Progress, Schedule, Stop, Watch
+from .callbacks import DIVERGED, Finite, MicroF1, Progress, Schedule, Stop, Watch
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
+_PROBED = 64  # documents that show whether training diverged
+_WORSE, _SMALL_LOSS = 10.0, 0.01
 _FEWEST_STEPS = 200  # where the number of epochs is not given
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping needs
 
@@ -226,6 +228,8 @@ monitor, keep, bucket
 
         Raises
         ------
+        ValueError
+            If it diverges.
         KeyboardInterrupt
             If the user stops it, and `stop_by`, which might decide, has no label.
         """
@@ -248,8 +252,11 @@ monitor, keep, bucket
             device=self.device,
             verbose=max(0, self.verbose - 1),
         )
+        net.initialize()
+        before = probe(net, dataset)
         net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
         network.eval()
+        check_converged(net, before, probe(net, dataset))
         leave_if_interrupted(net, unseen is None or not unseen.Y.nnz)
         return net
 
@@ -272,6 +279,7 @@ monitor, keep, bucket
     def _callbacks(self, n_steps, stop_by):
         schedule = Schedule(self._share(n_steps), self.falls or (), self.plateau[0])
         return [
+            ("finite", Finite()),
             *([("clipping", GradientNormClipping(self.clip))] if self.clip else []),
             ("schedule", schedule),
             *self._watching(stop_by, schedule),
@@ -331,7 +339,7 @@ class SparseTargets(nn.Module):
 
 
 def run(net, dataset, stoppable):
-    """Train as ``net.fit(dataset)`` does, which would not tell who has stopped it.
+    """Train as ``net.partial_fit(dataset)`` does, which would not tell who has stopped it.
 
     Parameters
     ----------
@@ -346,7 +354,6 @@ def run(net, dataset, stoppable):
     str or None
         Where the user has: how far it got.
     """
-    net.initialize()
     net.notify("on_train_begin", X=dataset, y=None)
     interrupted = False
     try:
@@ -359,6 +366,27 @@ def run(net, dataset, stoppable):
     net.notify("on_train_end", X=dataset, y=None)
     how_far = f"Training was interrupted in epoch {len(net.history)} of {net.max_epochs}."
     return how_far if interrupted else None
+
+
+def probe(net, dataset):
+    """Mean loss of the first documents, as many as a step has, without dropout; draws nothing."""
+    rows = np.arange(min(_PROBED, len(dataset), net.batch_size))
+    return net.validation_step(dataset.batch(rows))["loss"].item()
+
+
+def check_converged(net, before, after):
+    """Raise a ValueError if the loss of some documents says that training diverged.
+
+    Before training a network knows no more than how frequent labels are. Trained at any rate that
+    is of use it is better on the documents that it has seen: the ratio was 0.04 to 1 for ten kinds
+    of networks. Where rates were far too large it was 7 to 10^5, or there was none. A loss below
+    the floor is small whatever it was before.
+    """
+    limit = _WORSE * max(before, _SMALL_LOSS)
+    if not after <= limit:
+        got = f"{after:.3g} after epoch {len(net.history)} at a learning rate of {net.lr:g}"
+        expected = f"at most {limit:.3g}, ten times that before training"
+        raise must_be("The loss of the first documents", expected, got, DIVERGED)
 
 
 def leave_if_interrupted(net, more_follows=True):

@@ -23,6 +23,7 @@ from skmltc._networks.training import (
     Trainer,
     best_epoch,
     fitted_by,
+    probe,
     seeded_torch,
 )
 from skmltc._targets import count_labels
@@ -729,3 +730,87 @@ def test_stopping_early_is_no_interruption(problem, make_network):
     settings = {"lr": 0.5, "max_epochs": 60}
     net = train(make_network(), FocalLoss().build(documents.Y), documents, unseen, **settings)
     assert len(net.history) < 60 and net.interrupted_ is None
+
+
+# ----------------------------------------------------------------------------------- divergence
+
+REMEDY = "Training diverged: try a smaller lr, a smaller clip"
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_loss_that_is_not_finite_stops_at_once(problem, make_network, stopping):
+    documents, unseen = problem
+    network, loss = make_network(), BinaryCrossEntropyLoss().build(documents.Y)
+    message = rf"in training must be finite. Got (nan|inf) in epoch [12] .* of 1e\+30 .*{REMEDY}"
+    with pytest.raises(ValueError, match=message):
+        train(network, loss, documents, unseen if stopping else None, lr=1e30)
+
+
+class Poison(Callback):
+    """Make the weights what it is told, after some epoch or the last step."""
+
+    def __init__(self, value, on):
+        self.value, self.on = value, on
+
+    def spoil(self, net, now):
+        if now == self.on:
+            with torch.no_grad():
+                net.module_[1].weight.fill_(self.value)
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.spoil(net, f"{'train' if training else 'valid'} {len(net.history)}")
+
+    def on_train_end(self, net, **kwargs):
+        self.spoil(net, "end")
+
+
+def test_the_epoch_is_named_and_a_validation_part_counts(problem, make_network):
+    documents, unseen = problem
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    for on, part, epoch in (("train 3", unseen, 3), ("train 3", None, 3), ("valid 2", unseen, 3)):
+        with pytest.raises(
+            ValueError, match=f"Got nan in epoch {epoch} at a learning rate of 0.02"
+        ):
+            train(make_network(), loss, documents, part, callbacks=[Poison(np.nan, on)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e27, 300.0])
+def test_a_network_that_ends_far_worse_than_it_began_is_no_result(problem, make_network, value):
+    """After the last step no loss is computed any more."""
+    documents, _ = problem
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    message = (
+        f"loss of the first documents must be at most .*, ten times .* after epoch 4 .*{REMEDY}"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(make_network(), loss, documents, callbacks=[Poison(value, "end")])
+
+
+def test_a_network_that_is_somewhat_worse_is_one(problem, make_network):
+    documents, _ = problem
+    loss, network = BinaryCrossEntropyLoss().build(documents.Y), make_network()
+    before = mean_loss(loss, network, documents)
+    train(network, loss, documents, callbacks=[Poison(3.0, "end")])
+    assert mean_loss(loss, network, documents) > 1.5 * before
+
+
+def test_a_loss_that_was_tiny_may_grow(problem, make_network):
+    """Where all documents have the label, as they have none, there is nothing to get wrong."""
+    documents, _ = problem
+    none = no_labels(documents)
+    inputs, loss = Inputs("features", BagEncoder(hidden_dims=(5,)), 12), BinaryCrossEntropyLoss()
+    Trainer(**SETTINGS | {"lr": 0.5}).train_encoder(inputs, loss, none, 0)
+
+
+def test_to_look_for_divergence_changes_no_weights_and_draws_nothing(problem, make_network):
+    documents, _ = problem
+    loss = SparseTargets(FocalLoss().build(documents.Y))
+    dataset = DocumentDataset(documents.X, documents.Y)
+    net = Trainer(**SETTINGS).train(make_network(dropout=0.5), loss, dataset)
+    state, before = torch.get_rng_state(), [p.clone() for p in net.module_.parameters()]
+    assert probe(net, dataset) == probe(net, dataset)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(map(torch.equal, net.module_.parameters(), before))
+    batch = dataset.batch(np.arange(32))  # batch_size
+    with torch.no_grad():
+        assert probe(net, dataset) == loss(net.module_(batch[0]), batch[1]).item()
