@@ -111,15 +111,20 @@ def as_tensor(matrix):
     if not sparse.issparse(matrix):
         return torch.from_numpy(np.ascontiguousarray(matrix))
     indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(indptr),
-            torch.from_numpy(indices),
-            torch.from_numpy(matrix.data.astype(np.float32)),
-            size=matrix.shape,
-            check_invariants=False,
-        )
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(indptr),
+        torch.from_numpy(indices),
+        torch.from_numpy(matrix.data.astype(np.float32)),
+        size=matrix.shape,
+        check_invariants=False,
+    )
+
+
+# Torch warns of the first CSR tensor of a process. To catch that at every batch would change the
+# filters of all threads, so the first one is made here.
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    as_tensor(sparse.csr_array((1, 1)))
 
 
 def sorted_by_length(documents, side_inputs=None):

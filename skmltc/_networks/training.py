@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ from .batches import Batches, DocumentDataset, sorted_by_length
 from .callbacks import DIVERGED, Finite, MicroF1, Progress, Schedule, Stop, Watch
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
+_CACHE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 _PROBED = 64  # documents that show whether training diverged
 _WORSE, _SMALL_LOSS = 10.0, 0.01
 _FEWEST_STEPS = 200  # where the number of epochs is not given
@@ -38,6 +41,20 @@ def seeded_torch(seed):
     with _training, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
+
+
+@cache
+def load_optimizers():
+    """Load what torch loads with the first optimizer of a process, and undo what that changes.
+
+    It leaves a filter of warnings and a variable of the environment, which it makes again where
+    it needs it.
+    """
+    was_there = _CACHE_OF_TORCH in os.environ
+    with warnings.catch_warnings():
+        torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
+    if not was_there:
+        os.environ.pop(_CACHE_OF_TORCH, None)
 
 
 class Plan(NamedTuple):
@@ -233,6 +250,7 @@ monitor, keep, bucket
         KeyboardInterrupt
             If the user stops it, and `stop_by`, which might decide, has no label.
         """
+        load_optimizers()
         unseen, stop_by = stop_by, stop_by if self.early_stopping else None
         n_epochs = self.n_epochs(len(dataset))
         net = NeuralNet(

@@ -1,5 +1,7 @@
 """Documents and labels as batches of tensors."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -164,3 +166,10 @@ def test_features_have_no_lengths_and_keep_their_order(numbered_sides):
     documents, sides = Documents(np.eye(3, dtype=np.float32), np.eye(3)), numbered_sides(3)
     ordered = sorted_by_length(documents, sides)
     assert ordered.X is documents.X and ordered.Y is documents.Y and ordered.side_inputs is sides
+
+
+def test_batches_are_made_without_a_word_and_without_touching_the_filters(monkeypatch):
+    """Catching warnings is not safe in threads; torch would warn of the first CSR tensor."""
+    monkeypatch.setattr(warnings, "catch_warnings", None)  # who calls it fails
+    dataset = DocumentDataset(sparse.csr_array((3, 4)), sparse.csr_array((3, 2)))
+    assert len(list(Batches(dataset, 2, shuffle=True))) == 2

@@ -1,5 +1,7 @@
 """Training of networks: settings, parts held out, a naive loop of AdamW, seeds, interruptions."""
 
+import subprocess
+import sys
 import threading
 from dataclasses import FrozenInstanceError
 
@@ -547,6 +549,24 @@ def test_a_seeded_block_waits_for_that_of_another_thread():
         assert not began.wait(0.2)
     other.join(10)
     assert began.is_set()
+
+
+def test_the_first_training_of_a_process_changes_no_global_state():
+    code = """
+import os, warnings, numpy as np, torch
+from skmltc import BalancedLossClassifier
+from skmltc.encoders import BagEncoder
+model = BalancedLossClassifier(encoder=BagEncoder(hidden_dims=(2,)), max_epochs=1, random_state=0)
+state = lambda: (list(warnings.filters), dict(os.environ), torch.get_rng_state().tolist())
+before = state()
+model.fit(np.eye(30), np.eye(30, dtype=int)[:, np.arange(30) % 3])
+for was, now in zip(before, state()):
+    assert was == now, set(map(str, now)) - set(map(str, was))
+"""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 ENCODERS = [
