@@ -12,19 +12,21 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from .._products import csr_dot, csr_tensors, dense_dot
 from .._targets import count_labels
-from .._validation import known_labels
+from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import NEVER_LOGIT, log_odds_against
 from .products import DesignMatrix
-from .solver import BlockLBFGS, BlockObjective
+from .solver import WIDTH, BlockLBFGS, BlockObjective
 
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
-_BLOCK_ELEMENTS = 2**21  # of one work array: several of them then share the cache
+_BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
+_NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
 class Solver(NamedTuple):
@@ -40,7 +42,9 @@ class Solver(NamedTuple):
         tau: scores are raised by tau log(N/n - 1).
     device : str, default="cpu"
     max_iter : int, default=200
-        Of L-BFGS; a label needs ten to sixty.
+        Of L-BFGS; a label needs five to sixty.
+    tol : float, default=1e-4
+        Relative accuracy of a label's objective.
     n_jobs : int, default=None
         Blocks of labels at a time; by default as many as torch has threads, up to eight.
     verbose : int, default=0
@@ -51,6 +55,7 @@ class Solver(NamedTuple):
     logit_adjustment: float = 0.0
     device: str = "cpu"
     max_iter: int = 200
+    tol: float = 1e-4
     n_jobs: int | None = None
     verbose: int = 0
 
@@ -148,9 +153,9 @@ class LazyLinearScorer:
     """
 
     def __init__(self, X, Y, solver):
-        self.features, self.Y, self.solver = DesignMatrix(X, solver.device), Y, solver
         with known_labels():
-            self.loss = solver.loss.build(Y).to(solver.device)
+            self.problem = LinearProblem.of(X, Y, solver)
+        self.solver = solver
         self.size = block_size(X.shape)
 
     def encode(self, X, device):
@@ -164,18 +169,49 @@ class LazyLinearScorer:
 
     def _scores(self, encoded, labels):
         decays = [self.solver.weight_decay]
-        ((weights, _),) = solve_block(self.features, self.Y, self.loss, decays, self.solver, labels)
-        return _scorer(weights, self.Y, self.solver, labels).scores(encoded)
+        (solved,) = solve_block(self.problem, decays, self.solver, labels)
+        return _scorer(solved.weights, self.problem.Y, self.solver, labels).scores(encoded)
 
 
 def block_size(shape):
-    """Labels that are solved together, so that their work arrays fit the cache.
-
-    A power of two: the blocks of a scorer that is asked for 64 labels at a time are then those of
-    a fit, and their weights are equal to the last bit.
-    """
+    """Labels that are solved together, so that their work arrays fit the cache."""
     wanted = _BLOCK_ELEMENTS // max(*shape, 1)
     return next((size for size in (64, 32) if size <= wanted), 16)
+
+
+class LinearProblem(NamedTuple):
+    """Documents and labels as linear models of every block and weight decay need them.
+
+    Parameters
+    ----------
+    features : DesignMatrix
+    Y : csr_array of shape (n_samples, n_labels)
+    loss : BalancedLoss
+        Of all labels.
+    start : tensor of shape (n_labels,)
+        Intercepts of least loss where all weights are 0.
+    """
+
+    features: DesignMatrix
+    Y: sparse.csr_array
+    loss: torch.nn.Module
+    start: torch.Tensor
+
+    @classmethod
+    def of(cls, X, Y, solver):
+        """Build the loss and the products on the solver's device."""
+        loss = solver.loss.build(Y)
+        start = loss.prior_logits(Y)
+        start = torch.where(start.abs() < _NO_PRIOR, start, 0.0)
+        return cls(DesignMatrix(X, solver.device), Y, loss.to(solver.device), start)
+
+
+class SolvedBlock(NamedTuple):
+    """Weights (n_weights, n_block), the intercepts last, iterations, and labels that want more."""
+
+    weights: np.ndarray
+    n_iter: int
+    n_unconverged: int
 
 
 def fit_linear(X, Y, solver):
@@ -193,26 +229,51 @@ def fit_linear(X, Y, solver):
         Of a label without documents the weights are zeros and the intercept is `NEVER_LOGIT`.
     n_iter : int
         Most iterations of any label.
+
+    Raises
+    ------
+    ValueError
+        If the scores of a label are not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If labels need more iterations, or more digits than float32 has.
     """
-    features, loss = DesignMatrix(X, solver.device), solver.loss.build(Y).to(solver.device)
-    weights, n_iter = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0
-    task = partial(solve_block, features, Y, loss, [solver.weight_decay], solver)
+    weights, n_iter, n_unconverged = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0, 0
+    task = partial(_solve_first, LinearProblem.of(X, Y, solver), [solver.weight_decay], solver)
     blocks = label_blocks(count_labels(Y), block_size(X.shape))
-    for block, ((solved, n),) in solver.run(task, blocks, "labels"):
-        weights[:, block], n_iter = solved, max(n_iter, n)
+    for block, solved in solver.run(task, blocks, "labels"):
+        weights[:, block], n_iter = solved.weights, max(n_iter, solved.n_iter)
+        n_unconverged += solved.n_unconverged
+    if n_unconverged:
+        _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
     return _scorer(weights, Y, solver), n_iter
 
 
+def _solve_first(problem, decays, solver, labels):
+    return solve_block(problem, decays, solver, labels)[0]
+
+
+def _warn_of_unconverged(n_unconverged, n_labels, solver):
+    warn(
+        f"The linear models of {n_unconverged} of {n_labels} labels did not converge to "
+        f"tol={solver.tol:g} within max_iter={solver.max_iter} iterations. Scale the columns of X "
+        "(sklearn.preprocessing.MaxAbsScaler, StandardScaler(with_mean=False)), or give a larger "
+        "max_iter, tol or weight_decay.",
+        ConvergenceWarning,
+    )
+
+
 @torch.no_grad()
-def solve_block(features, Y, loss, decays, solver, labels):
+def solve_block(problem, decays, solver, labels):
     """Solve a block of labels for each weight decay in turn, each from the solution before it.
+
+    What a label ends with does not depend on the other labels, to the last bit.
 
     Parameters
     ----------
-    features : DesignMatrix
-    Y : csr_array of shape (n_samples, n_labels)
-    loss : BalancedLoss
-        Of all labels.
+    problem : LinearProblem
     decays : list of float
         Strong to weak.
     solver : Solver
@@ -220,17 +281,39 @@ def solve_block(features, Y, loss, decays, solver, labels):
 
     Returns
     -------
-    list of (array of float32 of shape (n_weights, n_block), int)
-        Weights, the intercepts last, and iterations.
+    list of SolvedBlock
+
+    Raises
+    ------
+    ValueError
+        If the scores of a label are not finite.
     """
-    W = torch.zeros(features.n_weights, len(labels), device=features.device)
+    features, Y, loss, start = problem
+    width = -(-len(labels) // WIDTH) * WIDTH
+    columns = np.resize(labels, width)  # those too many are solved twice
+    W = torch.zeros(features.n_weights, width, device=features.device)
+    W[-1] = start[torch.from_numpy(columns).to(start.device)].to(W)
     solved = []
     with one_torch_thread():
         for decay in decays:
-            objective = BlockObjective(features, Y, loss, labels, decay)
-            W, n_iter = BlockLBFGS(objective, W).minimise(solver.max_iter)
-            solved.append((W.cpu().numpy(), n_iter))
+            objective = BlockObjective(features, Y, loss, columns, decay)
+            W, n_iter, converged = BlockLBFGS(objective, W, solver.tol).minimise(solver.max_iter)
+            weights, n_converged = W[:, : len(labels)], int(converged[: len(labels)].sum())
+            _check_finite(weights, labels)
+            solved.append(SolvedBlock(weights.cpu().numpy(), n_iter, len(labels) - n_converged))
     return solved
+
+
+def _check_finite(weights, labels):
+    infinite = ~torch.isfinite(weights).all(dim=0).cpu().numpy()
+    if infinite.any():
+        raise must_be(
+            "the scores of every label",
+            "finite",
+            f"infinite ones or NaN in {infinite.sum()} of {len(labels)} labels (divergence)",
+            "Scale the columns of X: sklearn.preprocessing.MaxAbsScaler or "
+            "StandardScaler(with_mean=False).",
+        )
 
 
 def _scorer(weights, Y, solver, labels=slice(None)):
@@ -303,10 +386,9 @@ def _per_document(decays, fit, n_samples):
 def _score_path(fit, held, labels, n_samples, solver, decays):
     """Pairs of held-out documents for each weight decay."""
     decays = _per_document(decays, fit, n_samples)
-    features = DesignMatrix(fit.X, solver.device)
     with known_labels():
-        loss = solver.loss.build(fit.Y).to(solver.device)
-    task = partial(_score_block_path, features, fit.Y, loss, decays, solver, held.X)
+        problem = LinearProblem.of(fit.X, fit.Y, solver)
+    task = partial(_score_block_path, problem, decays, solver, held.X)
     counts = np.where(labels, count_labels(fit.Y), 0)
     scored = list(solver.run(task, label_blocks(counts, block_size(fit.X.shape)), "labels tried"))
     return [
@@ -315,9 +397,9 @@ def _score_path(fit, held, labels, n_samples, solver, decays):
     ]
 
 
-def _score_block_path(features, Y, loss, decays, solver, X, labels):
-    solved = solve_block(features, Y, loss, decays, solver, labels)
-    return [_scorer(weights, Y, solver, labels).scores(X) for weights, _ in solved]
+def _score_block_path(problem, decays, solver, X, labels):
+    path = solve_block(problem, decays, solver, labels)
+    return [_scorer(solved.weights, problem.Y, solver, labels).scores(X) for solved in path]
 
 
 def sample_labels(label_counts, n_wanted):

@@ -5,12 +5,20 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import sparse
+from torch.nn.functional import embedding_bag, pad
 
 from .._products import csr_dot, csr_tensors
+
+_COLUMNS = 64  # of a dense product: the order of its sums depends on the shapes
+_ROWS_OF_A_SUM = 128
 
 
 class DesignMatrix:
     """X and its transpose as products on a device, with a column of ones for the intercept.
+
+    A column of X with a root mean square of one or more is divided by the next power of two, so
+    that no column outweighs the others in a gradient; others stay as they are. Weights of the
+    divided columns are the given ones over `scale`; no digit is lost on the way.
 
     Parameters
     ----------
@@ -18,21 +26,60 @@ class DesignMatrix:
         The features.
     device : str or torch.device, default="cpu"
         Where the products run.
+
+    Attributes
+    ----------
+    scale : tensor of float32 of shape (n_weights, 1)
+        What each column is multiplied by, 1 or less; 1 for the intercept.
     """
 
     def __init__(self, X, device="cpu"):
         self._made_of = X, device
         self.n_samples, self.n_weights = X.shape[0], X.shape[1] + 1
         self.device = torch.device(device)
+        scale = np.append(_column_scale(X), 1.0)
+        self.scale = torch.from_numpy(scale.astype(np.float32)[:, None]).to(self.device)
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
         if sparse.issparse(X):
             with_ones = sparse.hstack([X, ones], format="csr", dtype=np.float32)
+            with_ones.data = (with_ones.data * scale[with_ones.indices]).astype(np.float32)
             self.dot = partial(csr_dot, *csr_tensors(with_ones, self.device))
             self.t_dot = partial(csr_dot, *csr_tensors(with_ones.T.tocsr(), self.device))
         else:
-            dense = torch.from_numpy(np.hstack([X, ones]).astype(np.float32)).to(self.device)
-            self.dot, self.t_dot = dense.matmul, dense.T.matmul
+            dense = (np.hstack([X, ones]) * scale).astype(np.float32)
+            dense = torch.from_numpy(dense).to(self.device)
+            self.dot, self.t_dot = partial(_padded_dot, dense), partial(_padded_dot, dense.T)
 
     def __reduce__(self):
         """Go to other processes as X: they make their own tensors."""
         return DesignMatrix, self._made_of
+
+
+def _column_scale(X):
+    """For each column 1, or the power of two that takes its root mean square below 1."""
+    if sparse.issparse(X):
+        X = sparse.csr_array(X)
+        squares = X.data.astype(np.float64) ** 2
+        sums = np.bincount(X.indices, weights=squares, minlength=X.shape[1])
+    else:
+        sums = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+    _, exponents = np.frexp(np.sqrt(sums / max(X.shape[0], 1)))
+    return np.exp2(-np.maximum(exponents, 0.0))
+
+
+def _padded_dot(matrix, factor):
+    """The product of dense matrices, whose columns are equal to the last bit in any company."""
+    n_columns = factor.shape[1]
+    return (matrix @ pad(factor, (0, -n_columns % _COLUMNS)))[:, :n_columns].contiguous()
+
+
+def column_sums(matrix):
+    """Sums (n_columns,) over the rows, each equal to the last bit whatever stands beside it.
+
+    The order in which torch sums a column depends on its place among the others; that of
+    embedding bags does not.
+    """
+    while len(matrix) > 1:
+        rows = torch.arange(len(matrix), device=matrix.device)
+        matrix = embedding_bag(rows, matrix, rows[::_ROWS_OF_A_SUM], mode="sum")
+    return matrix[0]

@@ -2,20 +2,29 @@
 
 Given the label counts, the labels of a linear model are independent. A block of them shares the
 matrix products with X, and each label has its own curvature, step and end: most labels are rare and
-done after a dozen iterations, where one optimiser over the block would wait for the slowest.
+done after a dozen iterations, where one optimiser over the block would wait for the slowest. What a
+label ends with does not depend on its block, to the last bit.
 """
 
 import torch
 
-_HISTORY = 5  # pairs of L-BFGS
-_TOLERANCE = 1e-3  # a step whose relative decrease of the objective is smaller is a small step
-_CONVERGED_AFTER = 3
+from .products import column_sums
+
+_HISTORY = 10  # pairs of L-BFGS
 _NO_LOSS = 1e-8  # per document: the loss of a label on all of them approaches 0
 _ARMIJO, _WOLFE = 1e-4, 0.9
+_TRIALS, _FIRST_TRIALS = 6, 20  # of a step; the length of the first is a guess
+_FAILED_SEARCHES = 2  # in a row, the second along the gradient: no lower point can be found
+_RESOLUTION = 1e-6  # of an objective in float32
+_NEAR = 10  # times the tolerance is near enough for a label without a lower point
+WIDTH = 16  # labels of a block are a multiple: the last cells of others are computed otherwise
 
 
 class BlockObjective:
     """Sum over documents of a block's loss, plus weight_decay / 2 |W|^2 without the intercepts.
+
+    A function of the weights of the divided columns of `DesignMatrix`, W / scale; the penalty is
+    that of W.
 
     Parameters
     ----------
@@ -37,21 +46,20 @@ class BlockObjective:
         self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.device)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
-        self.weight_decay = weight_decay
+        self.decays = weight_decay * features.scale**2  # (n_weights, 1)
+        self.decays[-1] = 0
 
     def cells(self, logits):
         """Loss of each label, summed over documents, and the slope of each cell."""
         values, slopes = self.loss.cells(logits, self.targets, self.weight)
-        return values.sum(0), slopes
+        return column_sums(values), slopes
 
-    def penalty(self, W, V):
-        """weight_decay <w, v> of each label, intercepts (the last row) left out."""
-        return self.weight_decay * _dots(W[:-1], V[:-1])
+    def penalty(self, V, U):
+        """weight_decay <v, u> of each label in the weights of undivided columns."""
+        return _dots(self.decays * V, U)
 
-    def gradient(self, W, slopes):
-        gradient = self.features.t_dot(slopes)  # (n_weights, n_block)
-        gradient[:-1].add_(W[:-1], alpha=self.weight_decay)
-        return gradient
+    def gradient(self, V, slopes):
+        return self.features.t_dot(slopes).addcmul_(self.decays, V)  # (n_weights, n_block)
 
     def keep(self, columns):
         """Leave out the other labels of the block."""
@@ -62,11 +70,16 @@ class BlockObjective:
 
 
 def _dots(A, B):
-    return (A * B).sum(0)
+    return column_sums(A * B)
 
 
 class BlockLBFGS:
     """L-BFGS of every column of W at once, each with its own step, until it converges.
+
+    A column has converged when its last step lowered the objective by less than `tol` of it, and
+    the gradient promises no more: half its square in the metric of the inverse Hessian that L-BFGS
+    has learned, which is the fall to the minimum of a quadratic function. A column in which no
+    lower point can be found ends too, but has converged only if little was promised.
 
     Parameters
     ----------
@@ -74,50 +87,91 @@ class BlockLBFGS:
         Is narrowed to the columns still at work.
     W : tensor of shape (n_weights, n_block)
         Where to start; the last row holds the intercepts.
+    tol : float
+        Relative accuracy of the objective.
     """
 
-    def __init__(self, objective, W):
-        self.objective = objective
+    def __init__(self, objective, W, tol):
+        self.objective, self.tol = objective, tol
+        self.scale = objective.features.scale
         self.solution = W.clone()
+        self.converged = torch.zeros(W.shape[1], dtype=torch.bool, device=W.device)
         self.columns = torch.arange(W.shape[1], device=W.device)
-        self.W = W
-        self.logits = objective.features.dot(W)
+        self.V = W / self.scale
+        self.logits = objective.features.dot(self.V)
         values, slopes = objective.cells(self.logits)
-        self.values = values + objective.penalty(W, W) / 2
-        self.gradient = objective.gradient(W, slopes)
-        self.n_small_steps = torch.zeros_like(self.columns)
+        self.values = values + objective.penalty(self.V, self.V) / 2
+        self.gradient = objective.gradient(self.V, slopes)
+        self.done = torch.zeros_like(self.converged)
+        self.n_failed = torch.zeros_like(self.columns)
+        self.promised = torch.full_like(self.values, torch.inf)  # both relative to the values
+        self.fallen = torch.full_like(self.values, torch.inf)
         self.pairs = []  # (step, change of gradient, 1 / <step, change>) of the last iterations
 
     def minimise(self, max_iter):
-        """Iterate until every column has converged.
+        """Iterate until every column has ended.
 
         Returns
         -------
         W : tensor of shape (n_weights, n_block)
         n_iter : int
+        converged : bool tensor of shape (n_block,)
         """
         n_iter = 0
-        while len(self.columns) and n_iter < max_iter:
-            self._step()
+        while n_iter < max_iter:
+            direction = self._direction()
+            self._end_converged(direction)
+            if self.done.all():
+                break
+            self._step(direction)
             n_iter += 1
-            if (self.n_small_steps >= _CONVERGED_AFTER).float().mean() > 0.25:
-                self._drop_converged()
-        self.solution[:, self.columns] = self.W
-        return self.solution, n_iter
+            self._end_stuck()
+            if self.done.float().mean() > 0.25:
+                self._narrow()
+        at_work = ~self.done
+        self.solution[:, self.columns[at_work]] = (self.scale * self.V)[:, at_work]
+        return self.solution, n_iter, self.converged
 
-    def _step(self):
-        direction = self._direction()
+    def _relative(self, differences):
+        return differences / self.values.clamp_min(_NO_LOSS * self.objective.n_samples)
+
+    def _end_converged(self, direction):
+        """End columns of whose objective neither the last step nor the gradient made much."""
+        slope = _dots(direction, self.gradient)
+        promised = self._relative(-slope / 2)
+        if not self.pairs:
+            promised = torch.full_like(slope, torch.inf)
+        else:
+            promised = torch.where(self.pairs[-1][2] > 0, promised, self.promised)
+        self.promised = torch.where(slope == 0, 0.0, promised)
+        small = (self.promised <= self.tol) & (self.fallen <= self.tol)
+        self._end(small | (slope == 0), True)
+
+    def _end_stuck(self):
+        stuck = ~self.done & (self.n_failed >= _FAILED_SEARCHES)
+        self._end(stuck, self.promised <= _NEAR * max(self.tol, _RESOLUTION))
+
+    def _end(self, columns, converged):
+        """Keep the weights of columns as they are now."""
+        columns = columns & ~self.done
+        if columns.any():
+            self.done = self.done | columns
+            self.solution[:, self.columns[columns]] = (self.scale * self.V)[:, columns]
+            self.converged[self.columns] |= columns & converged
+
+    def _step(self, direction):
         direction_logits = self.objective.features.dot(direction)
         step, values, slopes = self._search(direction, direction_logits)
-        relative_decrease = (self.values - values) / values.clamp_min(
-            _NO_LOSS * self.objective.n_samples
-        )
-        self.n_small_steps = torch.where(relative_decrease < _TOLERANCE, self.n_small_steps + 1, 0)
+        self.fallen = self._relative(self.values - values)
+        failed = ~(values < self.values)
         moved = direction.mul_(step)
-        self.W = self.W + moved
+        self.V = self.V + moved
         self.logits = torch.addcmul(self.logits, step, direction_logits)
-        gradient = self.objective.gradient(self.W, slopes)
+        gradient = self.objective.gradient(self.V, slopes)
         self._remember(moved, gradient - self.gradient)
+        if failed.any():
+            self._forget(failed)
+        self.n_failed = torch.where(failed, self.n_failed + 1, 0)
         self.values, self.gradient = values, gradient
 
     def _direction(self):
@@ -148,25 +202,34 @@ class BlockLBFGS:
         slope = _dots(direction, self.gradient)
         penalty = self.objective.penalty
         penalties = [
-            penalty(self.W, self.W),
-            penalty(self.W, direction),
+            penalty(self.V, self.V),
+            penalty(self.V, direction),
             penalty(direction, direction),
         ]
         step = torch.ones_like(slope)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
-        for _ in range(6 if self.pairs else 12):
+        n_trials = self._n_trials()
+        for n in range(_FIRST_TRIALS + 1):
             values, slopes, trial_slope = self._trial(step, direction_logits, penalties)
-            too_far = values > self.values + _ARMIJO * step * slope
+            too_far = ~(values <= self.values + _ARMIJO * step * slope)  # NaN is too far
             too_short = ~too_far & (trial_slope < _WOLFE * slope)
-            if not (too_far | too_short).any():
-                return step, values, slopes
+            wrong = (too_far | too_short) & ~self.done & (n < n_trials)
+            if not wrong.any():
+                break
             high, low = torch.where(too_far, step, high), torch.where(too_short, step, low)
             better = _next_step(step, slope, trial_slope, low, high)
-            step = torch.where(too_far | too_short, better, step)
-        values, slopes, _ = self._trial(step, direction_logits, penalties)
+            step = torch.where(wrong, better, step)
+        if (values <= self.values).all():
+            return step, values, slopes
         step = torch.where(values <= self.values, step, 0.0)  # never uphill
         values, slopes, _ = self._trial(step, direction_logits, penalties)
         return step, values, slopes
+
+    def _n_trials(self):
+        """More of them where there is no curvature to tell the length of a step."""
+        if not self.pairs:
+            return _FIRST_TRIALS
+        return torch.where(self.pairs[-1][2] > 0, _TRIALS, _FIRST_TRIALS)
 
     def _trial(self, step, direction_logits, penalties):
         constant, linear, quadratic = penalties
@@ -180,13 +243,34 @@ class BlockLBFGS:
         self.pairs.append((moved, change, torch.where(useful, 1 / curvature, 0.0)))
         del self.pairs[:-_HISTORY]
 
-    def _drop_converged(self):
-        self.solution[:, self.columns] = self.W
-        keep = torch.nonzero(self.n_small_steps < _CONVERGED_AFTER).squeeze(1)
+    def _forget(self, columns):
+        """Let columns start again along their gradients."""
+        self.pairs = [(m, c, torch.where(columns, 0.0, inverse)) for m, c, inverse in self.pairs]
+
+    def _narrow(self):
+        """Leave out columns that have ended, but for those that fill up a multiple of `WIDTH`."""
+        order = torch.argsort(self.done.int(), stable=True)
+        n_kept = -(-int((~self.done).sum()) // WIDTH) * WIDTH
+        if n_kept >= len(order):
+            return
+        keep = order[:n_kept].sort().values
         self.objective.keep(keep)
-        for name in ("columns", "W", "logits", "values", "gradient", "n_small_steps"):
+        for name in _OF_COLUMNS:
             setattr(self, name, getattr(self, name)[..., keep])
         self.pairs = [tuple(part[..., keep] for part in pair) for pair in self.pairs]
+
+
+_OF_COLUMNS = (
+    "columns",
+    "V",
+    "logits",
+    "values",
+    "gradient",
+    "done",
+    "n_failed",
+    "promised",
+    "fallen",
+)
 
 
 def _next_step(step, slope, trial_slope, low, high):

@@ -17,7 +17,7 @@ from ..decision import label_blocks
 
 _L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
 _WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
-_MAX_ITER = 200  # of L-BFGS
+_MAX_ITER, _TOL = 200, 1e-4  # of L-BFGS; the tolerance is relative, of a label's objective
 _KEY_DECIMALS = 4  # that two vectors of one document share
 
 
@@ -118,7 +118,7 @@ class _PulledObjective(BlockObjective):
 
     def __init__(self, features, Y, loss, columns, weight_decay, start):
         super().__init__(features, Y, loss, columns, weight_decay)
-        self.offset = features.dot(start)
+        self.offset = features.dot(start / features.scale)
 
     def cells(self, logits):
         return super().cells(logits + self.offset)
@@ -162,7 +162,7 @@ def fine_tune_tail(vectors, Y, loss, labels, heads, device, l2=_L2_TO_START):
         at = np.searchsorted(labels, block)
         W = torch.from_numpy(start[:, at]).to(device)
         objective = _PulledObjective(features, Y, built, block, l2, W)
-        change, _ = BlockLBFGS(objective, torch.zeros_like(W)).minimise(_MAX_ITER)
+        change, *_ = BlockLBFGS(objective, torch.zeros_like(W), _TOL).minimise(_MAX_ITER)
         changes[:, at] = change.cpu().numpy()
     changes[:-1] = whiten @ changes[:-1]
     return changes
