@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -61,6 +61,14 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         Passes of mini-batches over the documents; "auto" is the number of a `training` that is
         given, else the one that the encoder recommends, and where documents are few as many as
         make 200 steps.
+    max_iter : int, default=200
+        Most iterations of L-BFGS for a label; a `ConvergenceWarning` says how many labels need
+        more. Most are done after five to sixty.
+    tol : float, default=1e-4
+        Accuracy of L-BFGS, relative to the objective of a label (or to a thousandth per document
+        with the label, where the objective is smaller). A label is done when neither its last
+        step lowered the objective by more, nor the gradient promises more. In float32 less than
+        1e-5 is not reached.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
@@ -145,6 +153,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
         "logit_adjustment": [StrOptions({"auto"}), Interval(Real, None, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -158,6 +168,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         lr="auto",
         weight_decay="auto",
         max_epochs="auto",
+        max_iter=200,
+        tol=1e-4,
         batch_size=64,
         early_stopping="auto",
         validation_fraction=0.1,
@@ -179,6 +191,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         self.lr = lr
         self.weight_decay = weight_decay
         self.max_epochs = max_epochs
+        self.max_iter = max_iter
+        self.tol = tol
         self.batch_size = batch_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -231,6 +245,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         """Choose the weight decay on held-out documents, then fit on all of them."""
         decay = None if self.weight_decay == "auto" else float(self.weight_decay)
         solver = Solver(loss, decay, self._adjustment(), self._device())
+        solver = solver._replace(max_iter=self.max_iter, tol=float(self.tol))
         solver = solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
         pairs = None
         if self.weight_decay == "auto":

@@ -20,7 +20,7 @@ from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import NEVER_LOGIT, log_odds_against
 from .products import DesignMatrix
-from .solver import WIDTH, BlockLBFGS, BlockObjective
+from .solver import BlockLBFGS, BlockObjective
 
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
@@ -174,7 +174,11 @@ class LazyLinearScorer:
 
 
 def block_size(shape):
-    """Labels that are solved together, so that their work arrays fit the cache."""
+    """Labels that are solved together, so that their work arrays fit the cache.
+
+    A power of two: the blocks of a scorer that is asked for 64 labels at a time are then those of
+    a fit, and their weights are equal to the last bit.
+    """
     wanted = _BLOCK_ELEMENTS // max(*shape, 1)
     return next((size for size in (64, 32) if size <= wanted), 16)
 
@@ -269,8 +273,6 @@ def _warn_of_unconverged(n_unconverged, n_labels, solver):
 def solve_block(problem, decays, solver, labels):
     """Solve a block of labels for each weight decay in turn, each from the solution before it.
 
-    What a label ends with does not depend on the other labels, to the last bit.
-
     Parameters
     ----------
     problem : LinearProblem
@@ -289,18 +291,15 @@ def solve_block(problem, decays, solver, labels):
         If the scores of a label are not finite.
     """
     features, Y, loss, start = problem
-    width = -(-len(labels) // WIDTH) * WIDTH
-    columns = np.resize(labels, width)  # those too many are solved twice
-    W = torch.zeros(features.n_weights, width, device=features.device)
-    W[-1] = start[torch.from_numpy(columns).to(start.device)].to(W)
+    W = torch.zeros(features.n_weights, len(labels), device=features.device)
+    W[-1] = start[torch.from_numpy(labels)].to(W)
     solved = []
     with one_torch_thread():
         for decay in decays:
-            objective = BlockObjective(features, Y, loss, columns, decay)
+            objective = BlockObjective(features, Y, loss, labels, decay)
             W, n_iter, converged = BlockLBFGS(objective, W, solver.tol).minimise(solver.max_iter)
-            weights, n_converged = W[:, : len(labels)], int(converged[: len(labels)].sum())
-            _check_finite(weights, labels)
-            solved.append(SolvedBlock(weights.cpu().numpy(), n_iter, len(labels) - n_converged))
+            _check_finite(W, labels)
+            solved.append(SolvedBlock(W.cpu().numpy(), n_iter, int((~converged).sum())))
     return solved
 
 

@@ -5,12 +5,8 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import sparse
-from torch.nn.functional import embedding_bag, pad
 
 from .._products import csr_dot, csr_tensors
-
-_COLUMNS = 64  # of a dense product: the order of its sums depends on the shapes
-_ROWS_OF_A_SUM = 128
 
 
 class DesignMatrix:
@@ -48,7 +44,7 @@ class DesignMatrix:
         else:
             dense = (np.hstack([X, ones]) * scale).astype(np.float32)
             dense = torch.from_numpy(dense).to(self.device)
-            self.dot, self.t_dot = partial(_padded_dot, dense), partial(_padded_dot, dense.T)
+            self.dot, self.t_dot = dense.matmul, dense.T.matmul
 
     def __reduce__(self):
         """Go to other processes as X: they make their own tensors."""
@@ -65,21 +61,3 @@ def _column_scale(X):
         sums = np.einsum("ij,ij->j", X, X, dtype=np.float64)
     _, exponents = np.frexp(np.sqrt(sums / max(X.shape[0], 1)))
     return np.exp2(-np.maximum(exponents, 0.0))
-
-
-def _padded_dot(matrix, factor):
-    """The product of dense matrices, whose columns are equal to the last bit in any company."""
-    n_columns = factor.shape[1]
-    return (matrix @ pad(factor, (0, -n_columns % _COLUMNS)))[:, :n_columns].contiguous()
-
-
-def column_sums(matrix):
-    """Sums (n_columns,) over the rows, each equal to the last bit whatever stands beside it.
-
-    The order in which torch sums a column depends on its place among the others; that of
-    embedding bags does not.
-    """
-    while len(matrix) > 1:
-        rows = torch.arange(len(matrix), device=matrix.device)
-        matrix = embedding_bag(rows, matrix, rows[::_ROWS_OF_A_SUM], mode="sum")
-    return matrix[0]

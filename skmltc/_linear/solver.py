@@ -3,21 +3,19 @@
 Given the label counts, the labels of a linear model are independent. A block of them shares the
 matrix products with X, and each label has its own curvature, step and end: most labels are rare and
 done after a dozen iterations, where one optimiser over the block would wait for the slowest. What a
-label ends with does not depend on its block, to the last bit.
+label ends with does not depend on the others in its block, but for rounding: sums over columns of
+another width are taken in another order.
 """
 
 import torch
 
-from .products import column_sums
-
 _HISTORY = 10  # pairs of L-BFGS
-_NO_LOSS = 1e-8  # per document: the loss of a label on all of them approaches 0
+_NO_LOSS = 1e-3  # per document of a label: where classes can be separated the loss falls for ever
 _ARMIJO, _WOLFE = 1e-4, 0.9
 _TRIALS, _FIRST_TRIALS = 6, 20  # of a step; the length of the first is a guess
 _FAILED_SEARCHES = 2  # in a row, the second along the gradient: no lower point can be found
 _RESOLUTION = 1e-6  # of an objective in float32
 _NEAR = 10  # times the tolerance is near enough for a label without a lower point
-WIDTH = 16  # labels of a block are a multiple: the last cells of others are computed otherwise
 
 
 class BlockObjective:
@@ -42,8 +40,8 @@ class BlockObjective:
 
     def __init__(self, features, Y, loss, columns, weight_decay):
         self.features = features
-        self.n_samples = Y.shape[0]
         self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.device)
+        self.little = _NO_LOSS * self.targets.sum(0).clamp_min(1)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
         self.decays = weight_decay * features.scale**2  # (n_weights, 1)
@@ -52,7 +50,7 @@ class BlockObjective:
     def cells(self, logits):
         """Loss of each label, summed over documents, and the slope of each cell."""
         values, slopes = self.loss.cells(logits, self.targets, self.weight)
-        return column_sums(values), slopes
+        return values.sum(0), slopes
 
     def penalty(self, V, U):
         """weight_decay <v, u> of each label in the weights of undivided columns."""
@@ -63,14 +61,14 @@ class BlockObjective:
 
     def keep(self, columns):
         """Leave out the other labels of the block."""
-        self.targets = self.targets[:, columns]
+        self.targets, self.little = self.targets[:, columns], self.little[columns]
         self.loss = self.loss.select(columns)
         if self.weight is not None:
             self.weight = self.weight[..., columns]
 
 
 def _dots(A, B):
-    return column_sums(A * B)
+    return (A * B).sum(0)
 
 
 class BlockLBFGS:
@@ -107,6 +105,7 @@ class BlockLBFGS:
         self.promised = torch.full_like(self.values, torch.inf)  # both relative to the values
         self.fallen = torch.full_like(self.values, torch.inf)
         self.pairs = []  # (step, change of gradient, 1 / <step, change>) of the last iterations
+        self.curvature_scale = None  # <step, change> / <change, change> of the last pair
 
     def minimise(self, max_iter):
         """Iterate until every column has ended.
@@ -120,10 +119,11 @@ class BlockLBFGS:
         n_iter = 0
         while n_iter < max_iter:
             direction = self._direction()
-            self._end_converged(direction)
+            slope = _dots(direction, self.gradient)
+            self._end_converged(slope)
             if self.done.all():
                 break
-            self._step(direction)
+            self._step(direction, slope)
             n_iter += 1
             self._end_stuck()
             if self.done.float().mean() > 0.25:
@@ -133,11 +133,10 @@ class BlockLBFGS:
         return self.solution, n_iter, self.converged
 
     def _relative(self, differences):
-        return differences / self.values.clamp_min(_NO_LOSS * self.objective.n_samples)
+        return differences / torch.maximum(self.values, self.objective.little)
 
-    def _end_converged(self, direction):
+    def _end_converged(self, slope):
         """End columns of whose objective neither the last step nor the gradient made much."""
-        slope = _dots(direction, self.gradient)
         promised = self._relative(-slope / 2)
         if not self.pairs:
             promised = torch.full_like(slope, torch.inf)
@@ -159,9 +158,9 @@ class BlockLBFGS:
             self.solution[:, self.columns[columns]] = (self.scale * self.V)[:, columns]
             self.converged[self.columns] |= columns & converged
 
-    def _step(self, direction):
+    def _step(self, direction, slope):
         direction_logits = self.objective.features.dot(direction)
-        step, values, slopes = self._search(direction, direction_logits)
+        step, values, slopes = self._search(direction, direction_logits, slope)
         self.fallen = self._relative(self.values - values)
         failed = ~(values < self.values)
         moved = direction.mul_(step)
@@ -190,16 +189,13 @@ class BlockLBFGS:
         descent = _dots(self.gradient, self.gradient).rsqrt().nan_to_num(posinf=0.0)
         if not self.pairs:
             return descent
-        _, change, inverse = self.pairs[-1]
-        useful = inverse > 0
-        return torch.where(useful, 1 / (inverse * _dots(change, change)), descent)
+        return torch.where(self.pairs[-1][2] > 0, self.curvature_scale, descent)
 
-    def _search(self, direction, direction_logits):
+    def _search(self, direction, direction_logits, slope):
         """A step that satisfies the weak Wolfe conditions, by bracketing secants, a column each.
 
         The logits are linear in the step, so a trial costs no product with X.
         """
-        slope = _dots(direction, self.gradient)
         penalty = self.objective.penalty
         penalties = [
             penalty(self.V, self.V),
@@ -219,11 +215,17 @@ class BlockLBFGS:
             high, low = torch.where(too_far, step, high), torch.where(too_short, step, low)
             better = _next_step(step, slope, trial_slope, low, high)
             step = torch.where(wrong, better, step)
+        self._promise(step * slope.square() / (trial_slope - slope) / 2)
         if (values <= self.values).all():
             return step, values, slopes
         step = torch.where(values <= self.values, step, 0.0)  # never uphill
         values, slopes, _ = self._trial(step, direction_logits, penalties)
         return step, values, slopes
+
+    def _promise(self, falls):
+        """Take what the curvature of the last trial promises where that of no step is known."""
+        falls = torch.where(falls >= 0, falls, torch.inf)
+        self.promised = torch.where(self.promised.isinf(), self._relative(falls), self.promised)
 
     def _n_trials(self):
         """More of them where there is no curvature to tell the length of a step."""
@@ -239,7 +241,9 @@ class BlockLBFGS:
 
     def _remember(self, moved, change):
         curvature = _dots(moved, change)
-        useful = curvature > 1e-10 * _dots(change, change)
+        squares = _dots(change, change)
+        useful = curvature > 1e-10 * squares
+        self.curvature_scale = curvature / squares
         self.pairs.append((moved, change, torch.where(useful, 1 / curvature, 0.0)))
         del self.pairs[:-_HISTORY]
 
@@ -248,12 +252,8 @@ class BlockLBFGS:
         self.pairs = [(m, c, torch.where(columns, 0.0, inverse)) for m, c, inverse in self.pairs]
 
     def _narrow(self):
-        """Leave out columns that have ended, but for those that fill up a multiple of `WIDTH`."""
-        order = torch.argsort(self.done.int(), stable=True)
-        n_kept = -(-int((~self.done).sum()) // WIDTH) * WIDTH
-        if n_kept >= len(order):
-            return
-        keep = order[:n_kept].sort().values
+        """Leave out columns that have ended."""
+        keep = torch.nonzero(~self.done).squeeze(1)
         self.objective.keep(keep)
         for name in _OF_COLUMNS:
             setattr(self, name, getattr(self, name)[..., keep])
@@ -270,6 +270,7 @@ _OF_COLUMNS = (
     "n_failed",
     "promised",
     "fallen",
+    "curvature_scale",
 )
 
 

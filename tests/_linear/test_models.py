@@ -12,6 +12,7 @@ from scipy import sparse
 
 from skmltc._linear.models import (
     LazyLinearScorer,
+    LinearProblem,
     LinearScorer,
     Solver,
     block_size,
@@ -21,7 +22,6 @@ from skmltc._linear.models import (
     select_weight_decay,
     solve_block,
 )
-from skmltc._linear.products import DesignMatrix
 from skmltc._targets import count_labels
 from skmltc.decision import Documents, HeldOut, ScoredPairs, label_blocks
 from skmltc.losses import (
@@ -143,11 +143,11 @@ def test_intercepts_are_raised_by_tau_times_the_log_odds_against_a_label():
     "shape, size",
     [
         ((100, 30), 64),
-        ((2**15, 10), 64),
-        ((10, 2**15), 64),
-        ((2**15 + 1, 10), 32),
-        ((10, 2**16), 32),
-        ((10, 2**16 + 1), 16),
+        ((2**13, 10), 64),
+        ((10, 2**13), 64),
+        ((2**13 + 1, 10), 32),
+        ((10, 2**14), 32),
+        ((10, 2**14 + 1), 16),
         ((10**7, 10**6), 16),
         ((0, 0), 64),
     ],
@@ -264,11 +264,11 @@ def test_blocks_of_two_threads_overlap_and_both_restore_the_number(three_threads
 def test_models_are_solved_by_one_thread_and_leave_the_number_as_it_was(problem, three_threads):
     X, Y = problem
     seen = []
-    features = DesignMatrix(X)
-    dot = features.dot
-    features.dot = lambda W: (seen.append(torch.get_num_threads()), dot(W))[1]
-    spec = BinaryCrossEntropyLoss()
-    solve_block(features, Y, spec.build(Y), [0.1], Solver(spec), np.arange(7))
+    solver = Solver(BinaryCrossEntropyLoss())
+    problem = LinearProblem.of(X, Y, solver)
+    dot = problem.features.dot
+    problem.features.dot = lambda W: (seen.append(torch.get_num_threads()), dot(W))[1]
+    solve_block(problem, [0.1], solver, np.arange(7))
     assert set(seen) == {1} and torch.get_num_threads() == 3
 
 
@@ -294,8 +294,8 @@ def scores_in_loops(fit, held, spec, decays):
     """
     decays = [decay * len(fit) / 100 for decay in decays]
     (columns,) = label_blocks(count_labels(fit.Y), 100)
-    features, loss = DesignMatrix(fit.X), spec.build(fit.Y)
-    for W, _ in solve_block(features, fit.Y, loss, decays, Solver(spec), columns):
+    solver = Solver(spec)
+    for W, *_ in solve_block(LinearProblem.of(fit.X, fit.Y, solver), decays, solver, columns):
         scores = np.full(held.Y.shape, -np.inf)
         scores[:, columns] = held.X @ W[:-1] + W[-1]
         yield scores

@@ -6,8 +6,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 
-from skmltc._linear.models import Solver, fit_linear, solve_block
+from skmltc._linear.models import LinearProblem, Solver, fit_linear, solve_block
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
 from skmltc.losses import (
@@ -22,6 +23,7 @@ SOLVED = [
     DistributionBalancedLoss(),
     ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4),
 ]
+DEFAULT = ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +43,8 @@ def penalised_loss(spec, X, Y, W, decay):
 
 def solve(X, Y, spec, decays, labels=range(7)):
     """Weights and iterations of a block of labels for each weight decay."""
-    loss, labels = spec.build(Y), np.array(labels)
-    return solve_block(DesignMatrix(X), Y, loss, decays, Solver(spec), labels)
+    solver = Solver(spec)
+    return solve_block(LinearProblem.of(X, Y, solver), decays, solver, np.array(labels))
 
 
 # ---------------------------------------------------------------------------------- objective
@@ -57,6 +59,7 @@ class ExactFeatures:
             torch.from_numpy(matrix).matmul for matrix in (dense, dense.T.copy())
         )
         self.device = torch.device("cpu")
+        self.scale = torch.ones(X.shape[1] + 1, 1, dtype=torch.float64)
 
 
 @pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
@@ -144,33 +147,82 @@ def test_dense_features_have_the_optimum_of_sparse_ones(problem, spec):
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
-def test_labels_of_a_block_are_solved_as_if_alone(problem, spec):
+def test_labels_of_a_block_end_as_if_alone(problem, spec):
+    """Where others end earlier or later, and after as many iterations; but for rounding."""
     X, Y = problem
-    ((together, _),) = solve(X, Y, spec, [0.1])
-    alone = np.hstack([solve(X, Y, spec, [0.1], [label])[0][0] for label in range(7)])
-    values = [penalised_loss(spec, X, Y, W, 0.1) for W in (together, alone)]
-    assert_allclose(*values, rtol=5e-3)
+    (together,) = solve(X, Y, spec, [0.1])
+    alone = [solve(X, Y, spec, [0.1], [label])[0] for label in range(7)]
+    assert_allclose(together.weights, np.hstack([one.weights for one in alone]), atol=2e-3)
+    assert len({one.n_iter for one in alone}) > 2
+    assert max(one.n_iter for one in alone) == together.n_iter
+
+
+@pytest.mark.parametrize("spec", SOLVED, ids=repr)
+def test_a_label_that_has_ended_stays_where_it_was(problem, spec):
+    """To the last bit, while the others go on and the block is not yet narrowed."""
+    X, Y = problem
+    features, labels = DesignMatrix(X), np.arange(7)
+    start, ends = torch.zeros(31, 7), {}
+    objective = BlockObjective(features, Y, spec.build(Y), labels, 0.01)
+    solver = BlockLBFGS(objective, start, 1e-4)
+    end = solver._end
+
+    def recorded(columns, converged):
+        new = (columns & ~solver.done).nonzero().squeeze(1).tolist()
+        ends.update({int(solver.columns[at]): solver.V[:, at].clone() for at in new})
+        end(columns, converged)
+
+    solver._end = recorded
+    W, _, converged = solver.minimise(200)
+    assert converged.all() and sorted(ends) == list(range(7))
+    for label in range(7):
+        assert_array_equal(W[:, label], ends[label])
 
 
 class OnlyUphill(BlockObjective):
-    """Whatever the logits are, the loss is lower where all are 0."""
+    """Whatever the logits are, the loss of some labels is lower where all are 0."""
+
+    uphill = torch.arange(7) % 2 == 0
 
     def cells(self, logits):
         values, slopes = super().cells(logits)
-        return values + 1000 * (logits != 0).any(dim=0), slopes
+        return values + 1000 * (logits != 0).any(dim=0) * self.uphill, slopes
 
 
-def test_a_search_that_finds_no_step_stays_where_it_is(problem):
+def test_a_label_whose_search_finds_no_lower_point_stays_and_has_not_converged(problem):
     X, Y = problem
     objective = OnlyUphill(DesignMatrix(X), Y, SOLVED[0].build(Y), np.arange(7), 0.01)
-    solver = BlockLBFGS(objective, torch.zeros(31, 7))
-    values = solver.values
-    for _ in range(3):
-        solver._step()
-        assert_array_equal(solver.values, values)
-        assert not solver.W.any()
-    W, n_iter = BlockLBFGS(objective, torch.zeros(31, 7)).minimise(200)
-    assert not W.any() and n_iter == 3
+    start = torch.zeros(31, 7)
+    values = BlockLBFGS(objective, start, 1e-4).values
+    W, n_iter, converged = BlockLBFGS(objective, start, 1e-4).minimise(200)
+    assert_array_equal(converged, ~objective.uphill)
+    assert not W[:, objective.uphill].any() and 10 < n_iter < 200
+    assert (BlockLBFGS(objective, W, 1e-4).values <= values).all()
+
+
+def test_a_label_at_its_minimum_converges_at_once(problem):
+    """Here no step can lower the objective either, but nothing is promised."""
+    X, Y = problem
+    loss, labels = SOLVED[0].build(Y), np.arange(7)
+    objective = BlockObjective(DesignMatrix(0 * X), Y, loss, labels, 1.0)
+    start = torch.zeros(31, 7)
+    start[-1] = loss.prior_logits(Y)
+    W, n_iter, converged = BlockLBFGS(objective, start, 1e-4).minimise(200)
+    assert converged.all() and n_iter <= 6
+    assert_allclose(W, start, atol=1e-4)
+
+
+def test_tol_is_the_accuracy_of_the_objective(problem):
+    X, Y = problem
+    best = reference_values(X, Y, SOLVED[0], 0.01)
+    gaps, iterations = [], []
+    for tol in (1e-2, 1e-3, 1e-4, 1e-5):
+        fitted, n_iter = fit_linear(X, Y, Solver(SOLVED[0], 0.01, tol=tol))
+        gaps.append((objective_of(fitted, X, Y, SOLVED[0], 0.01) / best - 1).max())
+        iterations.append(n_iter)
+        assert gaps[-1] < 10 * tol
+    assert gaps == sorted(gaps)[::-1] and iterations == sorted(iterations)
+    assert iterations[0] < iterations[-1]
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
@@ -179,14 +231,15 @@ def test_no_step_goes_uphill(problem, spec, size):
     X, Y = problem
     objective = BlockObjective(DesignMatrix(X), Y, spec.build(Y), np.arange(7), 0.01)
     start = size * torch.from_numpy(np.random.RandomState(2).randn(31, 7).astype(np.float32))
-    solver = BlockLBFGS(objective, start)
+    solver = BlockLBFGS(objective, start, 1e-4)
     first = solver.values
     for _ in range(60):
         before = solver.values
-        solver._step()
+        direction = solver._direction()
+        solver._step(direction, (direction * solver.gradient).sum(0))
         assert (solver.values <= before * (1 + 1e-6)).all()
     assert (solver.values < 0.9 * first).all()
-    exact = penalised_loss(spec, X, Y, solver.W, 0.01)
+    exact = penalised_loss(spec, X, Y, solver.V, 0.01)
     assert_allclose(solver.values, exact, rtol=1e-3)
 
 
@@ -195,16 +248,18 @@ def test_a_path_ends_where_each_weight_decay_alone_would_but_sooner(problem):
     spec, decays = SOLVED[2], [1.0, 0.3, 0.1, 0.03]
     path = solve(X, Y, spec, decays)
     cold = [solve(X, Y, spec, [decay])[0] for decay in decays]
-    for decay, (warm_W, _), (cold_W, _) in zip(decays, path, cold, strict=True):
+    for decay, (warm_W, *_), (cold_W, *_) in zip(decays, path, cold, strict=True):
         values = [penalised_loss(spec, X, Y, W, decay) for W in (warm_W, cold_W)]
         assert_allclose(*values, rtol=1e-2)
-    assert sum(n for _, n in path) < sum(n for _, n in cold)
+    assert sum(one.n_iter for one in path) < sum(one.n_iter for one in cold)
 
 
-def test_the_number_of_iterations_is_limited(problem):
+def test_the_number_of_iterations_is_limited_and_a_warning_says_so(problem):
     X, Y = problem
-    assert fit_linear(X, Y, Solver(SOLVED[0], 0.01, max_iter=3))[1] == 3
     assert 3 < fit_linear(X, Y, Solver(SOLVED[0], 0.01))[1] < 200
+    with pytest.warns(ConvergenceWarning, match="7 of 7 .* tol=0.0001 .* max_iter=3 ") as warned:
+        assert fit_linear(X, Y, Solver(SOLVED[0], 0.01, max_iter=3))[1] == 3
+    assert [one.filename for one in warned] == [__file__]
 
 
 @pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
@@ -225,9 +280,107 @@ def test_a_label_on_all_documents_or_on_none_leaves_no_nan(name, n_samples):
         assert name == "weighted_bce" or fitted.intercepts[0] > 1
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e-3, 1e3, 1e6])
+# ---------------------------------------------------------------------------- features of any scale
+
+
+def objective_of(fitted, X, Y, spec, decay):
+    return penalised_loss(spec, X, Y, np.vstack([fitted.weights, fitted.intercepts]), decay)
+
+
+def reference_values(X, Y, spec, decay):
+    """The least value of each label, by scipy in float64 on columns of equal root mean square."""
+    X, Y = sparse.csr_array(X).astype(np.float64), Y.astype(np.float64)
+    loss, best = spec.build(Y).double(), []
+    rms = np.sqrt(X.multiply(X).mean(axis=0)) + 1e-100
+    dense = np.hstack([X.toarray() / rms, np.ones((X.shape[0], 1))])
+    decays = decay / np.append(rms, np.inf) ** 2
+    for label in range(Y.shape[1]):
+        block = BlockObjective(ExactFeatures(X), Y, loss, np.array([label]), decay)
+
+        def evaluate(v, block=block):
+            value, slopes = block.cells(torch.from_numpy(dense @ v[:, None]))
+            gradient = dense.T @ slopes.numpy()[:, 0] + decays * v
+            return value.item() + (decays * v * v).sum() / 2, gradient
+
+        options = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 30, "ftol": 1e-13, "gtol": 1e-9}
+        start = np.append(np.zeros(X.shape[1]), loss.prior_logits(Y)[label].item())
+        best.append(minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options).fun)
+    return np.array(best)
+
+
+def with_column(X, column):
+    return sparse.csr_array(sparse.hstack([X, sparse.csr_array(column[:, None])]))
+
+
+def badly_scaled():
+    """Ten matrices, of features for labels that follow the words."""
+    rng = np.random.RandomState(0)
+    counts = rng.poisson(0.4, (120, 20)).astype(np.float64)
+    words = counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
+    scores = words @ rng.randn(20, 3) + 0.2 * rng.randn(120, 3)
+    Y = scores > np.quantile(scores, [0.6, 0.8, 0.95], axis=0).diagonal()
+    lengths, words = counts.sum(axis=1), sparse.csr_array(words)
+    wild = words.copy()
+    wild.data[7] = 1e6
+    matrices = {
+        "one huge column": with_column(words, 1e6 * rng.rand(120)),
+        "counts * 1e4": sparse.csr_array(counts * 1e4),
+        "counts * 1e-4": sparse.csr_array(counts * 1e-4),
+        "constant column": with_column(words, np.full(120, 1000.0)),
+        "length of the text": with_column(words, 7 * lengths),
+        "columns twice": sparse.csr_array(sparse.hstack([words * 100, words * 100])),
+        "wild cell": wild,
+        "scales over 8 decades": sparse.csr_array(counts * np.logspace(-4, 4, 20)),
+        "Gaussian * 1e3": sparse.csr_array(1e3 * rng.randn(120, 15) + 1e3),
+        "few documents": sparse.csr_array(counts[:12] * 1e3),
+    }
+    return {name: (X.astype(np.float32), Y[: X.shape[0]]) for name, X in matrices.items()}
+
+
+BADLY_SCALED = badly_scaled()
+
+
+@pytest.mark.parametrize("spec", [SOLVED[0], DEFAULT], ids=repr)
+@pytest.mark.parametrize("name", BADLY_SCALED)
+def test_badly_scaled_features_have_the_optimum_of_a_reference(name, spec):
+    X, Y = BADLY_SCALED[name]
+    Y = sparse.csr_array(Y, dtype=np.float32)
+    for form in (X, X.toarray()):
+        fitted, _ = fit_linear(form, Y, Solver(spec, 0.1))
+        ours = objective_of(fitted, X, Y, spec, 0.1)
+        best = reference_values(X, Y, spec, 0.1)
+        gap = (ours - best) / np.maximum(best, 1e-3 * Y.sum(axis=0))
+        assert gap.max() < 1e-3
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e-12, 1e-3, 1e3, 1e6, 1e20, 1e37])
+@pytest.mark.filterwarnings("ignore:The linear models of")
 def test_features_of_any_scale_give_finite_weights(problem, scale):
     X, Y = problem
     for spec in SOLVED:
         fitted, _ = fit_linear(sparse.csr_array(X * np.float32(scale)), Y, Solver(spec, 0.1))
         assert np.isfinite(fitted.weights).all() and np.isfinite(fitted.intercepts).all()
+
+
+@pytest.mark.parametrize("cell", [1e30, 3e38])
+def test_cells_near_the_end_of_float32_leave_the_other_columns_what_they_were(problem, cell):
+    X, Y = problem
+    wild = X.toarray()
+    wild[:3, 4] = cell
+    without = X.toarray()
+    without[:, 4] = 1e3 * (wild[:, 4] > 1)
+    for form in (np.asarray, sparse.csr_array):
+        fitted = [fit_linear(form(x), Y, Solver(SOLVED[0], 0.1))[0] for x in (wild, without)]
+        others = np.arange(30) != 4
+        scores = [one.scores(form(x)) for one, x in zip(fitted, (wild, without), strict=True)]
+        assert np.isfinite(scores[0]).all()
+        assert np.abs(fitted[0].weights[others] - fitted[1].weights[others]).max() < 0.1
+
+
+def test_scores_that_are_not_finite_are_an_error_with_a_remedy(problem):
+    X, Y = problem
+    X = X.copy()
+    X.data[0] = np.inf
+    message = "scores of every label must be finite. Got .* in 7 of 7 labels .*MaxAbsScaler"
+    with pytest.raises(ValueError, match=message):
+        fit_linear(X, Y, Solver(SOLVED[0], 0.1))
