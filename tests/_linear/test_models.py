@@ -103,6 +103,7 @@ def test_models_solved_when_asked_for_are_those_of_a_fit(form, spec):
     assert_same_pairs(*(ScoredPairs.collect([part]) for part in held_out))
 
 
+@pytest.mark.filterwarnings("ignore:The linear models of")
 def test_so_they_are_where_a_fit_solves_fewer_at_a_time():
     X = sparse.random_array(
         (8, 33_000), density=0.001, rng=np.random.default_rng(0), format="csr", dtype=np.float32
@@ -204,6 +205,7 @@ def test_fitting_under_any_backend_is_the_same(many, one_after_the_other, backen
         assert_same_pairs(mine, expected)
 
 
+@pytest.mark.filterwarnings("ignore:The linear models of")
 def test_progress_is_shown_after_some_blocks(capsys):
     """Thirty-two of 64 labels."""
     documents, spec = documents_of(20, 4, 2200), BinaryCrossEntropyLoss()

