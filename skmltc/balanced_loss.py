@@ -65,7 +65,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         Most iterations of L-BFGS for a label; a `ConvergenceWarning` says how many labels need
         more. Most are done after five to sixty.
     tol : float, default=1e-4
-        Accuracy of L-BFGS, relative to the objective of a label (or to a thousandth per document
+        Accuracy of L-BFGS, relative to the objective of a label (or to a millionth per document
         with the label, where the objective is smaller). A label is done when neither its last
         step lowered the objective by more, nor the gradient promises more. In float32 less than
         1e-5 is not reached.

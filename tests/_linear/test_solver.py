@@ -350,6 +350,7 @@ BADLY_SCALED = badly_scaled()
 
 
 @pytest.mark.parametrize("spec", [SOLVED[0], DEFAULT], ids=repr)
+@pytest.mark.filterwarnings("ignore:The linear models of")
 @pytest.mark.parametrize("name", BADLY_SCALED)
 def test_badly_scaled_features_have_the_optimum_of_a_reference(name, spec):
     X, Y = BADLY_SCALED[name]
