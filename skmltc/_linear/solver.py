@@ -9,7 +9,7 @@ another width are taken in another order.
 
 import torch
 
-_HISTORY = 10  # pairs of L-BFGS
+_HISTORY = 7  # pairs of L-BFGS
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _ARMIJO, _WOLFE = 1e-4, 0.9
 _TRIALS, _FIRST_TRIALS = 6, 20  # of a step; the length of the first is a guess
