@@ -9,9 +9,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
 from ._networks import HeadScorer, Plan, Trainer, fitted_by
+from ._stages import Trained, decides
 from ._targets import count_labels
 from ._validation import must_be, warn
-from .base import BaseLongTailClassifier, Trained, decides
+from .base import BaseLongTailClassifier
 from .labels import NEVER_LOGIT, log_odds_against
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from .model_selection import list_held_out

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._inputs import Inputs, input_kind
 from ._ranking import check_k
+from ._stages import Decided, Problem, decides, draw_seed, read_documents
 from ._targets import Target, count_labels, warn_of_empty_labels
 from ._validation import (
     LabelWarning,
     check_choice,
-    check_consistent_rows,
     known_labels,
     must_be,
     warn,
@@ -33,7 +30,6 @@ from ._validation import (
 from .decision import (
     Calibration,
     Decision,
-    Documents,
     HeldOut,
     ScoredPairs,
     check_threshold,
@@ -44,53 +40,7 @@ from .labels import label_groups, log_odds_against
 from .losses import LOSSES
 from .model_selection import list_held_out
 
-ENOUGH_TO_DECIDE = 500  # labels on unseen documents; with fewer, decide on folds
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
-
-
-class Problem(NamedTuple):
-    """What is learned of X and y before training."""
-
-    inputs: Inputs
-    target: Target
-
-
-class Trained(NamedTuple):
-    """What training leaves.
-
-    Parameters
-    ----------
-    scorer : Scorer
-    plan : object
-        What training again on other documents needs: epochs, weight decay, mixture.
-    fitted_Y : csr_array of shape (n_fitted, n_labels)
-        Labels of the documents trained on.
-    unseen : Documents or None
-        Documents that training has not seen.
-    pairs : ScoredPairs, default=None
-        Where choosing the weight decay made them already.
-    attributes : mapping, default={}
-        Public fitted attributes.
-    interrupted : str, default=None
-        Where the user stopped the training, what to say of it.
-    """
-
-    scorer: object
-    plan: object
-    fitted_Y: sparse.csr_array
-    unseen: Documents | None
-    pairs: ScoredPairs | None = None
-    attributes: Mapping = MappingProxyType({})
-    interrupted: str | None = None
-
-
-class Decided(NamedTuple):
-    """The scorer in the end, its calibration and decision, and further fitted attributes."""
-
-    scorer: object
-    calibration: Calibration
-    decision: Decision
-    attributes: Mapping = MappingProxyType({})
 
 
 class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
@@ -484,22 +434,3 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.categorical = tags.input_tags.positive_only = wants_tokens
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def draw_seed(random_state):
-    """Make a seed of a random state: an integer is itself."""
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def read_documents(problem, X, y, checker, name="y"):
-    """Documents of checked X, with the label indicators of y."""
-    X, Y = problem.inputs.read(X, checker), problem.target.indicators(y, name)
-    check_consistent_rows(X, Y, name=name)
-    return Documents(X, Y)
-
-
-def decides(unseen):
-    """Whether documents that training has not seen have labels enough to decide by."""
-    return unseen is not None and unseen.Y.nnz >= ENOUGH_TO_DECIDE

@@ -44,7 +44,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="500 -> 1 documents decide",
-        path="skmltc/base.py",
+        path="skmltc/_stages.py",
         text="ENOUGH_TO_DECIDE = 500 ",
         fault="ENOUGH_TO_DECIDE = 1 ",
         tests="tests/test_base.py -k decides",

@@ -30,7 +30,7 @@ LAYERS = [
     | {"_inner"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
-    {"_linear", "_networks"},
+    {"_linear", "_networks", "_stages"},
     {"base"},
     {"balanced_loss", "hybrid_siamese", "head_to_tail", "treader_xml", "neighbors"},
     {"long_tail"},

@@ -27,6 +27,7 @@ from .._networks import (
     seeded_torch,
 )
 from .._sampling import draw_documents
+from .._stages import Trained, decides, draw_seed
 from .._targets import count_labels
 from .._validation import (
     LabelWarning,
@@ -35,7 +36,7 @@ from .._validation import (
     must_be,
     warn,
 )
-from ..base import BaseLongTailClassifier, Trained, decides, draw_seed
+from ..base import BaseLongTailClassifier
 from ..decision import Documents
 from ..encoders import (
     BagEncoder,

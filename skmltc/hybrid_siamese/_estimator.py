@@ -17,9 +17,10 @@ from .._networks import (
     leave_if_interrupted,
     seeded_torch,
 )
+from .._stages import Decided, Trained
 from .._targets import count_labels
 from .._validation import LabelWarning, must_be, warn
-from ..base import BaseLongTailClassifier, Decided, Trained
+from ..base import BaseLongTailClassifier
 from ..decision import Decision, ScoredPairs, select_for_tail
 from ..encoders import LR_PARTS, BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss

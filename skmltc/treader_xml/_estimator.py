@@ -23,8 +23,9 @@ from .._networks import (
     seeded_torch,
     sorted_by_length,
 )
+from .._stages import Trained
 from .._validation import must_be, warn
-from ..base import BaseLongTailClassifier, Trained
+from ..base import BaseLongTailClassifier
 from ..encoders import BagEncoder, WordEmbedding
 from ..labels import check_label_parents
 from ..losses import BinaryCrossEntropyLoss
