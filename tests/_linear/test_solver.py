@@ -419,4 +419,4 @@ def test_a_column_of_text_lengths_beside_words_does_not_spoil_the_model():
         )
         for one in (ours, theirs)
     ]
-    assert f1[1] > 0.4 and abs(f1[0] - f1[1]) < 0.05
+    assert f1[1] > 0.4 and f1[0] > f1[1] - 0.05

@@ -590,7 +590,7 @@ def test_a_grid_search_finds_the_setting_that_must_win(kind, corpus):
     layer = "dropout" if kind == "features" else "embedding_dropout"
     folds, scoring = MultilabelStratifiedKFold(2), RankingScorer("ndcg", k=5)
     grid = {"retrieval": [Anybody(), "tfidf"], f"encoder__{layer}": [0.0, 0.99]}
-    search = GridSearchCV(model(kind, lr=0.02, max_epochs=3), grid, scoring=scoring, cv=folds)
+    search = GridSearchCV(model(kind, lr=0.005, max_epochs=3), grid, scoring=scoring, cv=folds)
     search.fit(corpus.X[kind], corpus.Y)
     assert search.best_params_ == {"retrieval": "tfidf", f"encoder__{layer}": 0.0}
 
