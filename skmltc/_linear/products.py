@@ -8,13 +8,16 @@ from scipy import sparse
 
 from .._products import csr_dot, csr_tensors
 
+_NEARLY_CONSTANT = 0.9  # share of the mean square that is the square of the mean
+
 
 class DesignMatrix:
     """X and its transpose as products on a device, with a column of ones for the intercept.
 
-    A column of X with a root mean square of one or more is divided by the next power of two, so
-    that no column outweighs the others in a gradient; others stay as they are. Weights of the
-    divided columns are the given ones over `scale`; no digit is lost on the way.
+    So that no column outweighs the others in a gradient, one with a root mean square of one or more
+    is divided by the next power of two; others stay as they are. A column that hardly varies, such
+    as a year, would be confused with the intercept, so its mean is subtracted first. `inner` and
+    `outer` take weights to those of the columns as they are inside, and back.
 
     Parameters
     ----------
@@ -27,17 +30,22 @@ class DesignMatrix:
     ----------
     scale : tensor of float32 of shape (n_weights, 1)
         What each column is multiplied by, 1 or less; 1 for the intercept.
+    means : tensor of float32 of shape (n_weights, 1) or None
+        What is subtracted from each column; None where there is nothing.
     """
 
     def __init__(self, X, device="cpu"):
         self._made_of = X, device
         self.n_samples, self.n_weights = X.shape[0], X.shape[1] + 1
         self.device = torch.device(device)
+        X, means = _centred(X)
         scale = np.append(_column_scale(X), 1.0)
-        self.scale = torch.from_numpy(scale.astype(np.float32)[:, None]).to(self.device)
+        self.scale, self.means = self._column(scale), None
+        if means.any():
+            self.means = self._column(np.append(means, 0.0))
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
         if sparse.issparse(X):
-            with_ones = sparse.hstack([X, ones], format="csr", dtype=np.float32)
+            with_ones = sparse.hstack([X, ones], format="csr")
             with_ones.data = (with_ones.data * scale[with_ones.indices]).astype(np.float32)
             self.dot = partial(csr_dot, *csr_tensors(with_ones, self.device))
             self.t_dot = partial(csr_dot, *csr_tensors(with_ones.T.tocsr(), self.device))
@@ -46,18 +54,56 @@ class DesignMatrix:
             dense = torch.from_numpy(dense).to(self.device)
             self.dot, self.t_dot = dense.matmul, dense.T.matmul
 
+    def _column(self, values):
+        return torch.from_numpy(values.astype(np.float32)[:, None]).to(self.device)
+
+    def inner(self, W):
+        """Weights of the columns inside, for weights W (n_weights, n_block) of those of X."""
+        V = W / self.scale
+        if self.means is not None:
+            V[-1] += (self.means * W).sum(0)
+        return V
+
+    def outer(self, V):
+        """Weights of the columns of X, for weights V (n_weights, n_block) of those inside."""
+        W = self.scale * V
+        if self.means is not None:
+            W[-1] -= (self.means[:-1] * W[:-1]).sum(0)
+        return W
+
     def __reduce__(self):
         """Go to other processes as X: they make their own tensors."""
         return DesignMatrix, self._made_of
 
 
-def _column_scale(X):
-    """For each column 1, or the power of two that takes its root mean square below 1."""
+def _centred(X):
+    """X with columns that hardly vary less their means, and the means, 0 for other columns."""
+    sums, squares = _column_sums(X)
+    means = sums / max(X.shape[0], 1)
+    means[means**2 * X.shape[0] < _NEARLY_CONSTANT * squares] = 0.0
+    if not means.any():
+        return X, means
+    if not sparse.issparse(X):
+        return X - means, means
+    columns = np.flatnonzero(means)
+    rows = np.arange(X.shape[0])
+    indices, values = np.tile(columns, len(rows)), np.tile(means[columns], len(rows))
+    ends = len(columns) * np.arange(len(rows) + 1)
+    return sparse.csr_array(X) - sparse.csr_array((values, indices, ends), shape=X.shape), means
+
+
+def _column_sums(X):
+    """Sums of the columns and of their squares, in float64."""
     if sparse.issparse(X):
         X = sparse.csr_array(X)
-        squares = X.data.astype(np.float64) ** 2
-        sums = np.bincount(X.indices, weights=squares, minlength=X.shape[1])
-    else:
-        sums = np.einsum("ij,ij->j", X, X, dtype=np.float64)
-    _, exponents = np.frexp(np.sqrt(sums / max(X.shape[0], 1)))
+        values = X.data.astype(np.float64)
+        powers = values, values**2
+        return [np.bincount(X.indices, weights=v, minlength=X.shape[1]) for v in powers]
+    return np.sum(X, axis=0, dtype=np.float64), np.einsum("ij,ij->j", X, X, dtype=np.float64)
+
+
+def _column_scale(X):
+    """For each column 1, or the power of two that takes its root mean square below 1."""
+    _, squares = _column_sums(X)
+    _, exponents = np.frexp(np.sqrt(squares / max(X.shape[0], 1)))
     return np.exp2(-np.maximum(exponents, 0.0))

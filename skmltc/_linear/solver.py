@@ -91,11 +91,10 @@ class BlockLBFGS:
 
     def __init__(self, objective, W, tol):
         self.objective, self.tol = objective, tol
-        self.scale = objective.features.scale
         self.solution = W.clone()
         self.converged = torch.zeros(W.shape[1], dtype=torch.bool, device=W.device)
         self.columns = torch.arange(W.shape[1], device=W.device)
-        self.V = W / self.scale
+        self.V = objective.features.inner(W)
         self.logits = objective.features.dot(self.V)
         values, slopes = objective.cells(self.logits)
         self.values = values + objective.penalty(self.V, self.V) / 2
@@ -129,8 +128,11 @@ class BlockLBFGS:
             if self.done.float().mean() > 0.25:
                 self._narrow()
         at_work = ~self.done
-        self.solution[:, self.columns[at_work]] = (self.scale * self.V)[:, at_work]
+        self.solution[:, self.columns[at_work]] = self._outer()[:, at_work]
         return self.solution, n_iter, self.converged
+
+    def _outer(self):
+        return self.objective.features.outer(self.V)
 
     def _relative(self, differences):
         return differences / torch.maximum(self.values, self.objective.little)
@@ -155,7 +157,7 @@ class BlockLBFGS:
         columns = columns & ~self.done
         if columns.any():
             self.done = self.done | columns
-            self.solution[:, self.columns[columns]] = (self.scale * self.V)[:, columns]
+            self.solution[:, self.columns[columns]] = self._outer()[:, columns]
             self.converged[self.columns] |= columns & converged
 
     def _step(self, direction, slope):

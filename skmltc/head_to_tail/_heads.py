@@ -118,7 +118,7 @@ class _PulledObjective(BlockObjective):
 
     def __init__(self, features, Y, loss, columns, weight_decay, start):
         super().__init__(features, Y, loss, columns, weight_decay)
-        self.offset = features.dot(start / features.scale)
+        self.offset = features.dot(features.inner(start))
 
     def cells(self, logits):
         return super().cells(logits + self.offset)

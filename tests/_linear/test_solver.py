@@ -322,7 +322,7 @@ def with_column(X, column):
 
 
 def badly_scaled():
-    """Ten matrices, of features for labels that follow the words."""
+    """Eleven matrices, of features for labels that follow the words."""
     rng = np.random.RandomState(0)
     counts = rng.poisson(0.4, (120, 20)).astype(np.float64)
     words = counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
@@ -337,6 +337,7 @@ def badly_scaled():
         "counts * 1e-4": sparse.csr_array(counts * 1e-4),
         "constant column": with_column(words, np.full(120, 1000.0)),
         "length of the text": with_column(words, 7 * lengths),
+        "year of the text": with_column(words, rng.randint(1990, 2011, 120).astype(float)),
         "columns twice": sparse.csr_array(sparse.hstack([words * 100, words * 100])),
         "wild cell": wild,
         "scales over 8 decades": sparse.csr_array(counts * np.logspace(-4, 4, 20)),
@@ -358,7 +359,7 @@ def test_badly_scaled_features_have_the_optimum_of_a_reference(name, spec):
     best = reference_values(X, Y, spec, 0.1)
     enough = 1e-2 * Y.sum(axis=0)  # where classes can be separated the objective falls for ever
     for form in (X, X.toarray()):
-        for tol, most in ((1e-4, 1e-2), (1e-5, 1e-3)):
+        for tol, most in ((1e-4, 5e-3), (1e-5, 1e-3)):
             fitted, _ = fit_linear(form, Y, Solver(spec, 0.1, tol=tol, max_iter=500))
             ours = objective_of(fitted, X, Y, spec, 0.1)
             assert ((ours - best) / np.maximum(best, enough)).max() < most
