@@ -1,7 +1,14 @@
 """Training networks by mini-batches, and scoring documents with them."""
 
 from .batches import DocumentDataset, as_tensor, sorted_by_length
-from .scoring import HeadScorer, NetworkScorer, head_scores, network_scores, network_vectors
+from .scoring import (
+    HeadScorer,
+    NetworkScorer,
+    head_scores,
+    network_scores,
+    network_vectors,
+    on_device,
+)
 from .training import (
     Plan,
     SparseTargets,

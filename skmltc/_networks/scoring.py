@@ -35,7 +35,7 @@ def network_scores(network, X, device="cpu", side_inputs=None):
     -------
     array of float32 of shape (n_samples, n_labels)
     """
-    network = network.to(device)
+    network = on_device(network, device)
     rows, logits = [], []
     with torch.no_grad():
         for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
@@ -45,6 +45,17 @@ def network_scores(network, X, device="cpu", side_inputs=None):
             rows.append(chosen)
             logits.append(network(batch)[: len(chosen)].float().cpu().numpy())
     return np.concatenate(logits)[np.argsort(np.concatenate(rows))]
+
+
+def on_device(network, device):
+    """The network on a device; untouched where it is there, since others may score with it.
+
+    Moving a recurrent layer lays out its weights anew, even to where they are.
+    """
+    device, parameter = torch.device(device), next(network.parameters(), None)
+    if parameter is None or parameter.device == torch.empty(0, device=device).device:
+        return network
+    return network.to(device)
 
 
 def _feature_blocks(X):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, block_size
-from .._networks import NetworkScorer, network_vectors
+from .._networks import NetworkScorer, network_vectors, on_device
 from .._products import dense_dot
 from .._targets import count_labels
 from ..decision import label_blocks
@@ -108,7 +108,7 @@ class TransferScorer(NetworkScorer):
     @torch.no_grad()
     def scores(self, encoded, labels=None):
         """Logits (n_samples, n_block) of an array of labels, of all by default."""
-        heads = self.network[1].to(encoded.device)
+        heads = on_device(self.network[1], encoded.device)
         labels = np.arange(len(heads.labels)) if labels is None else labels
         return heads.logits_of(encoded, labels).cpu().numpy()
 

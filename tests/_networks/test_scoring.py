@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import nn
 
 from skmltc._networks.batches import as_tensor
-from skmltc._networks.scoring import HeadScorer, network_scores
+from skmltc._networks.scoring import HeadScorer, network_scores, on_device
 from skmltc.decision import Documents, HeldOut, ScoredPairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
 
@@ -171,3 +171,15 @@ def test_pairs_are_of_the_labels_that_were_trained_on(documents_and_network):
     assert_array_equal(pairs.n_positives, [0, 1, 13, 20])
     some = ScoredPairs.collect(held_out, np.array([False, True, False, True]))
     assert_array_equal(np.unique(some.labels), [1, 3])
+
+
+def test_a_network_that_is_there_is_not_moved(monkeypatch):
+    """Threads may be scoring with it: moving a recurrent layer takes its weights apart."""
+    network = nn.LSTM(2, 3)
+    monkeypatch.setattr(nn.Module, "to", None)
+    assert on_device(network, "cpu") is network
+    assert on_device(nn.Identity(), "cpu") is not None
+
+
+def test_a_network_elsewhere_is_moved():
+    assert on_device(nn.Linear(2, 2), "meta").weight.device.type == "meta"
