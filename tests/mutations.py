@@ -241,8 +241,8 @@ MUTATIONS = [
     Mutation(
         name="decision: labels without a training document are not missed",
         path="skmltc/decision/_pairs.py",
-        text="n_positives = count_labels(truth)",
-        fault="n_positives = count_labels(truth) * np.isin(np.arange(truth.shape[1]), self.labels)",
+        text="np.where(among, n_positives, 0)",
+        fault="np.where(among & (fitted > 0), n_positives, 0)",
         tests="tests/decision/test_pairs.py",
     ),
     Mutation(
@@ -352,8 +352,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: the parts have each other's cut-offs",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="for part, pairs in ((below, similar), (~below, single))",
-        fault="for part, pairs in ((below, single), (~below, similar))",
+        text="for part in (below, ~below)",
+        fault="for part in (~below, below)",
         tests="tests/hybrid_siamese/test_estimator.py::test_cut_offs_are_learned_for_either_part",
     ),
     Mutation(
@@ -617,8 +617,8 @@ MUTATIONS = [
     Mutation(
         name="TripletLoss: the second task counts once",
         path="skmltc/hybrid_siamese/_similarity.py",
-        text="loss + 2 * self.label_loss(logits, truth.to_dense())",
-        fault="loss + self.label_loss(logits, truth.to_dense())",
+        text="loss + 2 * label_loss",
+        fault="loss + label_loss",
         tests=(
             "tests/hybrid_siamese/test_similarity.py"
             "::test_the_loss_is_that_of_similarities_and_twice_that_of_labels"
