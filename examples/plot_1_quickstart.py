@@ -60,8 +60,8 @@ X_test = vectorizer.transform(texts_test)
 # The classifiers
 # ---------------
 #
-# Ours has all its defaults. While it fits, it chooses its weight decay and its cut-offs on
-# documents that it has held out; LinearSVC cuts at 0.
+# Ours has all its defaults. While it fits, it chooses its weight decay, calibrates its scores and
+# learns its cut-offs on documents that it has held out; LinearSVC cuts at 0.
 
 classifiers = {
     "BalancedLossClassifier": BalancedLossClassifier(random_state=0),

@@ -64,8 +64,8 @@ texts_train, texts_test, y_train, y_test = multilabel_train_test_split(texts, y,
 # Train
 # -----
 #
-# The classifier chooses its weight decay and its cut-offs on training documents that it holds out
-# meanwhile.
+# The classifier chooses its weight decay and its cut-offs, and calibrates its probabilities, on
+# training documents that it holds out meanwhile.
 
 model = make_pipeline(
     TfidfVectorizer(sublinear_tf=True, min_df=2), BalancedLossClassifier(random_state=0)

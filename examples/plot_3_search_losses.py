@@ -27,9 +27,8 @@ corpus = make_long_tailed_corpus(n_samples=1200, random_state=0)
 # What is tried
 # -------------
 #
-# The weight decay is a number here, not ``"auto"``, to save time. The cut-offs are learned in every
-# fit: the scores of losses differ in height, and cut at a fixed 0.5 a loss that tolerates negatives
-# predicts far too much.
+# The weight decay is a number here, not ``"auto"``, to save time. Calibration and cut-offs are learned
+# in every fit, since the scores of losses differ in height and in scale.
 
 model = Pipeline(
     [
@@ -65,9 +64,8 @@ search.fit(corpus.data, corpus.target)
 # The table
 # ---------
 #
-# In per cent, with the standard deviation over the folds. With learned cut-offs the losses differ
-# little in F1, compared with that deviation on so few documents; they differ more in PSP@5, which
-# has no cut-off.
+# In per cent, with the standard deviation over the folds. With calibrated scores and learned cut-offs
+# the losses differ little, compared with that deviation on so few documents.
 
 results = search.cv_results_
 table = pd.DataFrame(results["params"]).astype(object).fillna("")

@@ -31,7 +31,7 @@ label_counts = y_train.sum(axis=0)
 # ----------------------------
 #
 # Labels with fewer than ``n_phi`` training documents are scored by similarity: with 0 none is, and
-# "auto" chooses the number with the threshold, on documents held out.
+# "auto" chooses the number on documents held out.
 
 encoder = BagEncoder(hidden_dims=(128,))
 classifiers = {
@@ -44,7 +44,7 @@ learned = classifiers["n_phi = auto"]
 print(f"learned: {learned.n_phi_}; {len(learned.siamese_labels_)} labels by similarity")
 
 # %%
-# F1 and nDCG in per cent. Rare labels gain, frequent ones keep the scores of the single network.
+# F1 and nDCG in per cent. Rare labels gain; frequent ones are scored by the single network in both.
 
 rows = {}
 for name, classifier in classifiers.items():

@@ -26,8 +26,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for
     Multi-label Text Classification with Long-Tailed Class Distribution* (EMNLP 2021), on any
     encoder. On features (TF-IDF, say) the default is a linear model, one per label, solved to
-    convergence; its weight decay and the thresholds of its decisions are learned from the scores of
-    held-out documents.
+    convergence; its weight decay, its calibration and the thresholds of its decisions are learned
+    from the scores of held-out documents.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
-        "auto" leaves it to `calibrate`, which learns what the frequency of a label says, and is 0
-        where that is off.
+        "auto" is 0: calibration learns what the frequency of a label says. A number is for
+        ``calibrate=False``.
     optimizer : {"auto", "lbfgs", "adamw", "adam"}, default="auto"
         "lbfgs" (full batch, to convergence) is for linear models and their default. The others
         work by mini-batches; by default networks have that of the training in force.
@@ -82,15 +82,17 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
-        and a number as `threshold` means what it says. "auto" does so where y is a label
-        indicator matrix.
+        and a number as `threshold` means what it says. Where `threshold` is a rule, it takes no
+        further training. "auto" does so where y is a label indicator matrix, unless the estimator
+        is inside a :class:`~skmltc.decision.MultilabelThresholdClassifierCV`. False leaves scores
+        as they are, as in the papers.
     threshold : float or str, default="frequency"
-        What `predict` cuts at: a probability, or a rule learned from the scores of held-out
-        documents. "frequency": one cut-off for score + tau log(N/n - 1), tau the best for macro-F1
-        within 0.3 points of the best micro-F1, N being all training documents and n those of the
-        label. "tuned": one cut-off, of the best micro-F1. "tuned_low": the lowest within 0.3
-        points of it. "per_group", "per_label": cut-offs of their own, drawn to the common one
-        where positives are few.
+        What `predict` cuts at: a probability (of `predict_proba`), or a rule learned from the
+        (calibrated) scores of held-out documents. "frequency": one cut-off for score +
+        tau log(N/n - 1), tau the best for macro-F1 within 0.3 points of the best micro-F1, N being
+        all training documents and n those of the label. "tuned": one cut-off, of the best
+        micro-F1. "tuned_low": the lowest within 0.3 points of it. "per_group", "per_label":
+        cut-offs of their own, drawn to the common one where positives are few.
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"
@@ -117,9 +119,11 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     head_labels_, tail_labels_ : array of int
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
-        Logit above which a label is predicted; +inf for a label without documents.
+        Value of `decision_function` above which a label is predicted; +inf for a label without
+        documents.
     calibration_ : Calibration
-        From scores to log-odds.
+        From scores to what `decision_function` returns: log-odds. The identity where nothing is
+        calibrated.
     weight_decay_ : float
         Of L-BFGS.
     coef_, intercept_ : array of float32 of shape (n_labels, n_features) and (n_labels,)

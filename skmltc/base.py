@@ -319,7 +319,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def threshold_(self):
-        """The thresholds in force, in logits (n_labels,); +inf for a label without documents."""
+        """The thresholds in force, (n_labels,): values of `decision_function`; +inf is never."""
         return self._decision_in_force().thresholds
 
     def _decision_in_force(self):
@@ -336,7 +336,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     @available_if(_has_logits)
     def decision_function(self, X):
-        """Log-odds of every label, calibrated as `calibrate` says.
+        """Log-odds of every label; the scores as they are where nothing is calibrated.
 
         Parameters
         ----------
@@ -350,10 +350,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return logits.ravel() if self.target_.type == "binary" else logits
 
     def predict_proba(self, X):
-        """Probabilities: the logistic function of the log-odds of `decision_function`.
+        """Probabilities: the logistic function of what `decision_function` returns.
 
-        They can be read as frequencies, since they are calibrated on held-out documents, unless
-        `calibrate` is off or y has one class per document.
+        They can be read as frequencies where they are calibrated on held-out documents, as
+        `calibrate` says.
 
         Parameters
         ----------

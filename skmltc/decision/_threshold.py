@@ -76,8 +76,9 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
     Attributes
     ----------
     estimator_ : classifier
-        Fitted on all documents. An estimator of this package learns no decision and no
-        calibration in here, which nobody would read: by itself its `predict` cuts at 0.5.
+        Fitted on all documents. An estimator of this package learns no decision in here, which
+        nobody would read, and is calibrated with ``calibrate=True`` alone: by itself its `predict`
+        cuts at 0.5, or at the number that is its `threshold`.
     threshold_ : array of shape (n_labels,)
         Cut-offs in the units of the response; +inf for a label without training documents, which
         is never predicted and never counts in the tuning.

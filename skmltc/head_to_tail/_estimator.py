@@ -143,10 +143,12 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
-        and a number as `threshold` means what it says. "auto" does so where y is a label
-        indicator matrix.
+        and a number as `threshold` means what it says. Where `threshold` is a rule, it takes no
+        further training. "auto" does so where y is a label indicator matrix, unless the estimator
+        is inside a :class:`~skmltc.decision.MultilabelThresholdClassifierCV`. False leaves scores
+        as they are, as in the papers.
     threshold : float or str, default="frequency"
-        What `predict` cuts at: a probability, or a rule, as in
+        What `predict` cuts at: a probability (of `predict_proba`), or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
     min_labels : int, default=0
         Give every document its best labels up to this number.
@@ -171,7 +173,11 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     head_labels_, tail_labels_ : array of int
         What was trained, and what was transferred.
     threshold_ : array of shape (n_labels,)
-        Logit above which a label is predicted; +inf for a label without documents.
+        Value of `decision_function` above which a label is predicted; +inf for a label without
+        documents.
+    calibration_ : Calibration
+        From scores to what `decision_function` returns: log-odds. The identity where nothing is
+        calibrated.
     transfer_ : object
         What was learned of the head labels: `matrix` (dim, dim), from a prototype to weights, and
         `calibration`, the slope and intercept that make log-odds of transferred scores.

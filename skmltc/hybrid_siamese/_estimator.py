@@ -115,12 +115,13 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     calibrate : bool or "auto", default="auto"
         Turn scores into log-odds, by a logistic regression of four numbers on held-out documents
         (:class:`~skmltc.decision.Calibration`), so that probabilities can be read as frequencies
-        and a number as `threshold` means what it says. "auto" does so where y is a label
-        indicator matrix.
+        and a number as `threshold` means what it says. Where `threshold` is a rule, it takes no
+        further training. "auto" does so where y is a label indicator matrix, unless the estimator
+        is inside a :class:`~skmltc.decision.MultilabelThresholdClassifierCV`. False leaves scores
+        as they are, as in the papers. Similarities get a slope and an intercept of their own first.
     threshold : float or str, default="frequency"
-        What `predict` cuts at: a probability, or a rule learned from documents held out, for the
-        labels of either network by themselves. The rules are those of
-        :class:`~skmltc.BalancedLossClassifier`.
+        What `predict` cuts at: a probability (of `predict_proba`), or a rule, as in
+        :class:`~skmltc.BalancedLossClassifier`, for the labels of either network by themselves.
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"
@@ -149,7 +150,11 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     siamese_labels_ : array of int
         Labels that are scored by similarity.
     threshold_ : array of shape (n_labels,)
-        Logit above which a label is predicted; +inf for a label without documents.
+        Value of `decision_function` above which a label is predicted; +inf for a label without
+        documents.
+    calibration_ : Calibration
+        From scores to what `decision_function` returns: log-odds. The identity where nothing is
+        calibrated.
     module_, net_, history_, n_iter_ : torch module, skorch net, list of dict, int
         The single network and its epochs.
     scorer_ : object
