@@ -27,8 +27,8 @@ corpus = make_long_tailed_corpus(n_samples=1200, random_state=0)
 # What is tried
 # -------------
 #
-# The weight decay is a number here, not ``"auto"``, to save time. Calibration and cut-offs are learned
-# in every fit, since the scores of losses differ in height and in scale.
+# The weight decay is a number here, not ``"auto"``, to save time. Calibration and cut-offs are
+# learned in every fit, since the scores of losses differ in height and in scale.
 
 model = Pipeline(
     [
@@ -64,8 +64,8 @@ search.fit(corpus.data, corpus.target)
 # The table
 # ---------
 #
-# In per cent, with the standard deviation over the folds. With calibrated scores and learned cut-offs
-# the losses differ little, compared with that deviation on so few documents.
+# In per cent, with the standard deviation over the folds. With calibrated scores and learned
+# cut-offs the losses differ little, compared with that deviation on so few documents.
 
 results = search.cv_results_
 table = pd.DataFrame(results["params"]).astype(object).fillna("")
