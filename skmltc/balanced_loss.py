@@ -213,7 +213,6 @@ class BalancedLossClassifier(BaseLongTailClassifier):
 
     def _train(self, problem, train, given, seed):
         loss = self._spec_of("loss") or self._recommended_loss(problem.target)
-        self._warn_of_shifted_logits(loss, problem.target)
         if self._is_linear(problem.inputs.encoder):
             return self._train_linear(loss, train, given, seed)
         return self._train_network(problem, loss, train, given, seed)
@@ -224,16 +223,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
         return DistributionBalancedLoss()
 
-    def _warn_of_shifted_logits(self, loss, target):
-        """Warn where a number cuts logits that are far from log-odds."""
-        if self._undecided or self._calibrates(target) or isinstance(self.threshold, str):
-            return
-        if target.is_multilabel and hasattr(loss, "kappa"):
-            warn(
-                f"threshold={self.threshold} cuts logits that are no log-odds: the negative "
-                f"tolerance of {loss} moves and stretches them. calibrate=True makes probabilities "
-                "of them; a rule, such as threshold='frequency', or loss='bce' need none."
-            )
+    def _shifts_logits(self):
+        return self.loss == "auto" or super()._shifts_logits()
 
     def _is_linear(self, encoder):
         if self.optimizer == "lbfgs" and not encoder.is_linear:

@@ -183,11 +183,25 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """Calibration and decision, from pairs of held-out documents."""
         calibrates = self._calibrates(target)
         if not calibrates and not self._learns_rule(target):
+            self._warn_of_shifted_logits(target)
             return Calibration.identity(), self._decision(target, None, train)
         if pairs is None or not pairs.is_true.any():
             return self._learn_of_prior(target, train, scorer)
         calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
         return calibration, self._decision(target, calibration.calibrated(pairs), train)
+
+    def _warn_of_shifted_logits(self, target):
+        """Warn where a number cuts logits that are far from log-odds."""
+        if target.is_multilabel and not self._undecided and self._shifts_logits():
+            warn(
+                f"threshold={self.threshold} cuts logits that are no log-odds: the negative "
+                "tolerance of the loss moves and stretches them. calibrate=True makes "
+                "probabilities of them; a rule, such as threshold='frequency', needs none."
+            )
+
+    def _shifts_logits(self):
+        """Whether the loss has negative tolerance."""
+        return hasattr(self._spec_of("loss"), "kappa")
 
     def _learn_of_prior(self, target, train, scorer):
         """Where held-out documents say nothing, as many labels are predicted as there are."""

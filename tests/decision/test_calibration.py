@@ -260,3 +260,10 @@ def test_a_number_without_calibration_is_warned_of_where_the_loss_shifts_logits(
         warnings.simplefilter("error")
         model.set_params(loss="bce").fit(X, Y)
         model.set_params(loss="auto", threshold="tuned").fit(X, Y)
+
+
+def test_other_estimators_warn_of_it_too(data):
+    X, Y, *_ = data
+    model = clone(ESTIMATORS["siamese"]).set_params(n_phi=0, threshold=0.5, calibrate=False)
+    with pytest.warns(UserWarning, match="calibrate=True"):
+        model.set_params(loss="distribution_balanced").fit(X, Y)
