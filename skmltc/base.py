@@ -333,7 +333,11 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def threshold_(self):
-        """The thresholds in force, (n_labels,): values of `decision_function`; +inf is never."""
+        """Values of `decision_function` above which labels are predicted, as an array (n_labels,).
+
+        They are those in force: of a number that stands as `threshold` now, else of the rule that
+        was learned. A label without documents has +inf.
+        """
         return self._decision_in_force().thresholds
 
     def _decision_in_force(self):
