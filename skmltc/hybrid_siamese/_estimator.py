@@ -118,7 +118,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         and a number as `threshold` means what it says. Where `threshold` is a rule, it takes no
         further training. "auto" does so where y is a label indicator matrix, unless the estimator
         is inside a :class:`~skmltc.decision.MultilabelThresholdClassifierCV`. False leaves scores
-        as they are, as in the papers. With it, similarities get a slope and an intercept first.
+        as they are, as in the papers. Similarities that are calibrated get a slope and an
+        intercept first.
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability (of `predict_proba`), or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`, for the labels of either network by themselves.
