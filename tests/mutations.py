@@ -31,6 +31,93 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        name="calibration: a slope may turn a ranking round",
+        path="skmltc/decision/_calibration.py",
+        text="return np.maximum(slopes, MIN_SLOPE).astype(np.float32), offsets",
+        fault="return slopes.astype(np.float32), offsets",
+        tests="tests/decision/test_calibration.py -k turns_round",
+    ),
+    Mutation(
+        name="calibration: weights of pairs are ignored",
+        path="skmltc/decision/_calibration.py",
+        text="learned = cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0})",
+        fault="learned = cls.fit(values, pairs.is_true, None, prior={SCORE: 1.0})",
+        tests="tests/decision/test_calibration.py -k naive_twin",
+    ),
+    Mutation(
+        name="calibration: no ridge",
+        path="skmltc/decision/_calibration.py",
+        text="_RIDGE = 10.0",
+        fault="_RIDGE = 1e-6",
+        tests="tests/decision/test_calibration.py -k few_pairs",
+    ),
+    Mutation(
+        name="calibration: the product is left out",
+        path="skmltc/decision/_calibration.py",
+        text="PRODUCT: pairs.scores * against}",
+        fault="PRODUCT: 0 * against}",
+        tests="tests/decision/test_calibration.py -k drawn_is_found",
+    ),
+    Mutation(
+        name="calibration: a label without documents becomes possible",
+        path="skmltc/decision/_calibration.py",
+        text="        logits[:, ~is_known] = NEVER_LOGIT\n",
+        fault="",
+        tests="tests/decision/test_calibration.py -k without_documents",
+    ),
+    Mutation(
+        name="pairs: those that stand for the rest have no weight",
+        path="skmltc/decision/_pairs.py",
+        text="weights = np.where(is_sample, stands_for[labels], np.float32(1))",
+        fault="weights = np.ones(len(labels), np.float32)",
+        tests="tests/decision/test_pairs.py -k stand",
+    ),
+    Mutation(
+        name="pairs: documents with a label that scores low are lost",
+        path="skmltc/decision/_pairs.py",
+        text="others = self.truth[rows][:, labels].toarray() > 0",
+        fault="others = np.zeros(scores.shape, dtype=bool)",
+        tests="tests/decision/test_pairs.py -k every_document_with",
+    ),
+    Mutation(
+        name="a threshold changes the loss",
+        path="skmltc/balanced_loss.py",
+        text="        if target.is_multilabel:\n            return ClassBalanced",
+        fault=(
+            "        if target.is_multilabel and isinstance(self.threshold, str):\n"
+            "            return ClassBalanced"
+        ),
+        tests="tests/decision/test_calibration.py -k changes_neither",
+    ),
+    Mutation(
+        name="inside a wrapper decisions are calibrated",
+        path="skmltc/base.py",
+        text="wanted = target.is_multilabel and not self._undecided",
+        fault="wanted = target.is_multilabel",
+        tests="tests/decision/test_threshold.py -k four_times",
+    ),
+    Mutation(
+        name="with nothing to learn from the cut-off is 0",
+        path="skmltc/base.py",
+        text="cut_off = prior_cut_off(blocks, train.Y.nnz)",
+        fault="cut_off = 0.0",
+        tests="tests/decision/test_calibration.py -k prior_decides",
+    ),
+    Mutation(
+        name="linear solver: columns that hardly vary are not centred",
+        path="skmltc/_linear/products.py",
+        text="_NEARLY_CONSTANT = 0.9",
+        fault="_NEARLY_CONSTANT = 9.0",
+        tests="tests/_linear/test_solver.py -k badly_scaled",
+    ),
+    Mutation(
+        name="a network is moved to where it is",
+        path="skmltc/_networks/scoring.py",
+        text="parameter is None or parameter.device == torch.empty(0, device=device).device",
+        fault="parameter is None",
+        tests="tests/_networks/test_scoring.py -k is_there",
+    ),
+    Mutation(
         name="a failed refit forgets the former model",
         path="skmltc/base.py",
         text="        self._check_parameters()\n        seed = draw_seed(self.random_state)\n",
