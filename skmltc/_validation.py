@@ -30,17 +30,20 @@ def known_labels():
         _labels_are_known.reset(token)
 
 
+_IN_BETWEEN = {"skmltc", "sklearn", "joblib"}  # whose lines are not the user's
+
+
 def must_be(what, expected, got, remedy=""):
     """Make the package's error: "<what> must be <expected>. Got <got> instead. <remedy>"."""
     return ValueError(f"{what} must be {expected}. Got {got} instead. {remedy}".rstrip())
 
 
 def warn(message, category=UserWarning):
-    """Warn at the user's line: the first one outside this package."""
+    """Warn at the user's line: the first one outside this package and those that call it."""
     if issubclass(category, LabelWarning) and _labels_are_known.get():
         return
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _IN_BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
 from ._networks import HeadScorer, Plan, Trainer, fitted_by
-from ._stages import Trained, decides
+from ._stages import ENOUGH_TO_DECIDE, Trained, decides
 from ._targets import count_labels
 from ._validation import must_be, warn
 from .base import BaseLongTailClassifier
@@ -18,6 +18,8 @@ from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from .model_selection import list_held_out
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
+_OF_BATCHES = ("training", "lr", "max_epochs", "batch_size", "early_stopping", "patience")
+_OF_BATCHES += ("validation_fraction", "callbacks")
 
 
 class BalancedLossClassifier(BaseLongTailClassifier):
@@ -98,8 +100,9 @@ class BalancedLossClassifier(BaseLongTailClassifier):
     device : str, default="auto"
         A torch device; "auto" is CUDA where there is one. Linear models predict on the CPU.
     n_jobs : int, default=None
-        Blocks of labels that are solved at a time, in threads; by default as many as torch has
-        threads, up to eight.
+        Blocks of labels that are solved, or scored, at a time; -1 is one per processor. None is
+        what joblib's context says (``joblib.parallel_config(n_jobs=2)``): threads, unless it
+        says else, and 1 outside of one or on a GPU. Results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of folds, weights and batches. Two fits with the same number are equal.
     verbose : int, default=0
@@ -217,6 +220,15 @@ class BalancedLossClassifier(BaseLongTailClassifier):
             return self._train_linear(loss, train, given, seed)
         return self._train_network(problem, loss, train, given, seed)
 
+    def _idle(self, problem, train, given):
+        if self._is_linear(problem.inputs.encoder):
+            lbfgs = True, "on L-BFGS (optimizer='adamw' trains in mini-batches)", _OF_BATCHES
+            few = f"with fewer than {ENOUGH_TO_DECIDE} labels to decide by"
+            unread = not decides(given), few, ("X_val", "y_val")
+            return [*self._idle_in_decision(problem.target), lbfgs, unread]
+        of_lbfgs = True, "in mini-batches", ("max_iter", "tol")
+        return [*super()._idle(problem, train, given), of_lbfgs]
+
     def _recommended_loss(self, target):
         """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
         if target.is_multilabel:
@@ -230,12 +242,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         if self.optimizer == "lbfgs" and not encoder.is_linear:
             expected = "'adamw', 'adam' or 'auto' for an encoder with layers"
             raise must_be("optimizer", expected, "'lbfgs'")
-        linear = encoder.is_linear and self.optimizer in ("auto", "lbfgs")
-        idle = [name for name in ("lr", "training") if getattr(self, name) != "auto"]
-        if linear and idle:
-            verb = "has" if len(idle) == 1 else "have"
-            warn(f"{' and '.join(idle)} {verb} no effect on L-BFGS; give optimizer='adamw' too.")
-        return linear
+        return encoder.is_linear and self.optimizer in ("auto", "lbfgs")
 
     def _train_linear(self, loss, train, given, seed):
         """Choose the weight decay on held-out documents, then fit on all of them."""

@@ -16,9 +16,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
+from ._networks import Trainer
 from ._ranking import check_k
-from ._stages import Decided, Problem, decides, draw_seed, read_documents
+from ._stages import ENOUGH_TO_DECIDE, Decided, Problem, decides, draw_seed, read_documents
 from ._targets import Target, count_labels, warn_of_empty_labels
 from ._validation import (
     LabelWarning,
@@ -111,6 +113,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         problem = self._learn(X, y, checker)
         train, given = self._read(problem, X, y, X_val, y_val, checker)
         further = {n: self._check_further(problem, v, checker) for n, v in further.items()}
+        changed = self._changed(X_val=X_val, y_val=y_val, **further)
+        warn_of_idle(changed, self._idle(problem, train, given))
         trained = self._train(problem, train, given, seed, **further)
         decided = self._decide(problem, train, trained, self._held_out(train, trained, seed), seed)
         self._set_fitted(checker, problem, train, trained, decided)
@@ -124,6 +128,29 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         self._spec_of("loss"), self._spec_of("encoder")
         if self.training != "auto":
             self.training.check()
+
+    def _changed(self, **arguments):
+        """Names of parameters that are not the defaults, and of arguments of fit that are given."""
+        changed = changed_parameters(self)
+        if "training" in changed:
+            changed += changed_parameters(self.training, "training__")
+        return changed + [name for name, value in arguments.items() if value is not None]
+
+    def _idle(self, problem, train, given):
+        """List what has no effect here: (whether a condition holds, what it is, names)."""
+        trainer = Trainer.of(self, problem.inputs.encoder.training, self._device())
+        factors_left = self.lr != "auto", f"with lr={self.lr}", ["training__lr_factors"]
+        in_training = trainer.idle(len(train), given is not None)
+        few = f"with early_stopping=False and fewer than {ENOUGH_TO_DECIDE} labels to decide by"
+        unread = not self.early_stopping and not decides(given), few, ("X_val", "y_val")
+        return [*self._idle_in_decision(problem.target), factors_left, unread, *in_training]
+
+    def _idle_in_decision(self, target):
+        names = ("threshold", "min_labels")
+        return [
+            (not target.is_multilabel, "where y has one class per document", names),
+            (self._undecided, "inside a classifier that decides", names),
+        ]
 
     def _learn(self, X, y, checker):
         """Learn what X and y are."""

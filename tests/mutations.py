@@ -504,7 +504,7 @@ MUTATIONS = [
         ),
     ),
     Mutation(
-        name="HybridSiamese: multi_task=False is ignored",
+        name="HybridSiamese: multi_task=None is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
         text="plan.loss.build(documents.Y) if self.multi_task else None",
         fault="plan.loss.build(documents.Y)",

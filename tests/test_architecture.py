@@ -27,7 +27,7 @@ FILES = {
 LAYERS = [
     {"_validation", "_products"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
-    | {"_inner"},
+    | {"_inner", "_idle"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages"},

@@ -39,9 +39,9 @@ from skmltc.metrics import f1_by_group, ndcg_at_k, precision_at_k
 
 VARIANTS = {
     "Sing.": {"n_phi": 0},
-    "Naive": {"category_similarity": False, "multi_task": False, "sampling": "pair"},
+    "Naive": {"category_similarity": False, "multi_task": None, "sampling": "pair"},
     "/CSS": {"category_similarity": False, "sampling": "pair"},
-    "/MT": {"multi_task": False},
+    "/MT": {"multi_task": None},
     "Our": {},
     "Our, 1": {"triplets_per_document": 1},
     "Our, auto": {"n_phi": "auto"},

@@ -46,7 +46,7 @@ class Solver(NamedTuple):
     tol : float, default=1e-4
         Relative accuracy of a label's objective.
     n_jobs : int, default=None
-        Blocks of labels at a time; by default as many as torch has threads, up to eight.
+        Blocks of labels at a time; None is what joblib's context says, on a GPU one.
     verbose : int, default=0
     """
 
@@ -75,11 +75,9 @@ class Solver(NamedTuple):
                 print(f"{what}: {n_done} of {n_labels}", flush=True)
 
     def jobs(self):
-        """Blocks of labels at a time."""
+        """Blocks of labels at a time; None leaves it to joblib's context."""
         on_gpu = torch.device(self.device).type == "cuda"
-        if self.n_jobs is not None:
-            return self.n_jobs
-        return 1 if on_gpu else min(torch.get_num_threads(), 8)
+        return 1 if on_gpu and self.n_jobs is None else self.n_jobs
 
 
 _threads = threading.RLock()

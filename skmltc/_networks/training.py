@@ -30,6 +30,7 @@ _CACHE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 _PROBED = 64  # documents that show whether training diverged
 _WORSE, _SMALL_LOSS = 10.0, 0.01
 _FEWEST_STEPS = 200  # where the number of epochs is not given
+_DEFAULT_FRACTION = 0.1  # of estimators
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping needs
 
 _training = threading.RLock()  # torch has one generator
@@ -161,10 +162,7 @@ monitor, keep, bucket
         -------
         fit, unseen : Documents, the second perhaps None
         """
-        n_spared = self.validation_fraction * len(documents)
-        auto = self.early_stopping == "auto"
-        wanted = n_spared >= _FEWEST_TO_STOP if auto else self.early_stopping
-        if given is not None or not wanted:
+        if given is not None or not self._spares(len(documents), self.validation_fraction):
             return documents, given
         try:
             fit, held, _, _ = multilabel_train_test_split(
@@ -174,7 +172,7 @@ monitor, keep, bucket
                 random_state=seed,
             )
         except ValueError as error:  # too many documents are the only ones of a label
-            if auto:
+            if self.early_stopping == "auto":
                 return documents, None
             raise must_be(
                 "validation_fraction",
@@ -183,6 +181,40 @@ monitor, keep, bucket
                 "early_stopping='auto' or False trains on all documents.",
             ) from error
         return documents[fit], documents[held]
+
+    def _spares(self, n_samples, fraction):
+        """Whether a validation part is wanted, if none is given."""
+        wanted = self.early_stopping
+        return fraction * n_samples >= _FEWEST_TO_STOP if wanted == "auto" else wanted
+
+    def idle(self, n_samples, is_given):
+        """List settings that have no effect on a training.
+
+        Parameters
+        ----------
+        n_samples : int
+            Training documents.
+        is_given : bool
+            Whether a validation part is.
+
+        Returns
+        -------
+        list of (bool, str, collection of str)
+            Whether a condition holds; what it is; what has no effect then.
+        """
+        stops = is_given or self._spares(n_samples, self.validation_fraction)
+        stops = bool(self.early_stopping) and bool(stops)
+        most = max(self.validation_fraction, _DEFAULT_FRACTION)
+        never = not stops and not self._spares(n_samples, most)  # by default neither
+        auto = f"with early_stopping='auto' on {n_samples} documents, too few to stop by"
+        why = auto if self.early_stopping == "auto" else "with early_stopping=False"
+        return [
+            (is_given, "where X_val is given", ["validation_fraction"]),
+            (never, why, ["validation_fraction"]),
+            (not stops, why, ["patience", "training__monitor", "training__keep"]),
+            (self.schedule == "plateau", "with schedule='plateau'", ["patience"]),
+            (self.schedule != "plateau", f"with schedule={self.schedule!r}", ["training__plateau"]),
+        ]
 
     def n_epochs(self, n_samples):
         """Epochs that are given or recommended; more where documents, so steps, are few."""

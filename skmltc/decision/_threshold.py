@@ -1,5 +1,6 @@
 """MultilabelThresholdClassifierCV: learned cut-offs for any multi-label classifier."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
 from .._targets import (
     NO_DOCUMENT,
@@ -204,6 +206,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         folds = list_folds(self.cv, X, y, self.random_state, every=False)
         folds = [(train, test) for train, test in folds if Y[train].nnz]
         with without_news_of_labels():
+            warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
             parts = Parallel(n_jobs=self.n_jobs)(
                 delayed(_pairs_of_fold)(
                     _left_undecided(clone(self.estimator)), X, y, Y, train, test, response

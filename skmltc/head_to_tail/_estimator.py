@@ -29,13 +29,7 @@ from .._networks import (
 from .._sampling import draw_documents
 from .._stages import Trained, decides, draw_seed
 from .._targets import count_labels
-from .._validation import (
-    LabelWarning,
-    check_consistent_rows,
-    check_label_matrix,
-    must_be,
-    warn,
-)
+from .._validation import check_consistent_rows, check_label_matrix, must_be
 from ..base import BaseLongTailClassifier
 from ..decision import Documents
 from ..encoders import (
@@ -46,20 +40,15 @@ from ..encoders import (
     head_of,
     split_head,
 )
-from ..labels import log_odds_against, split_head_tail
+from ..labels import log_odds_against
 from ..losses import BinaryCrossEntropyLoss
 from ._heads import JoinedHeads, LabelHeads, TransferScorer, fine_tune_tail, vectors_of_others
-from ._transfer import TRANSFERS, LabelTransfer, PrototypeOptions
+from ._transfer import TRANSFERS, LabelSplit, LabelTransfer, PrototypeOptions
 
 _MIN_HEAD_COUNT = 11  # documents; up to ten make a tail label elsewhere too
+_OF_TAIL = ("n_prototype_documents", "n_prototypes", "transfer", "attention", "n_ensembles")
+_OF_TAIL += ("fine_tune", "calibrate_tail")
 _RELEASED = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0, "warmup": 0.0}
-
-
-class LabelSplit(NamedTuple):
-    """Column numbers of the head and of the tail labels."""
-
-    head: np.ndarray
-    tail: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -320,31 +309,31 @@ class HeadToTailClassifier(BaseLongTailClassifier):
 
     def _split_labels(self, counts, in_fold=False):
         """Step 1: head and tail; labels without documents are tail."""
-        given = self._given_split()
-        name, value = next(iter(given.items()), (None, None))
-        head, _ = split_head_tail(counts, **(given or {"min_head_count": _MIN_HEAD_COUNT}))
-        head = head[counts[head] > 0]
-        if not len(head) and given and not in_fold:
+        name, value = self._given_split()
+        split = LabelSplit.of(counts, **{name or "min_head_count": value})
+        if split is None and name and not in_fold:
             expected = "small enough to leave a head label, to compute the others from"
             raise must_be(name, expected, value)
-        if not len(head):
-            head, _ = split_head_tail(counts, n_tail=len(counts) // 2)
-            head = head[counts[head] > 0]
-        tail = np.setdiff1d(np.arange(len(counts)), head)
-        if given and not counts[tail].any() and not in_fold:
-            warn(
-                f"{name} must make some label tail for anything to be transferred. Got {value} "
-                "instead: all labels are trained jointly.",
-                LabelWarning,
-            )
-        return LabelSplit(head, tail)
+        return split or LabelSplit.of(counts, n_tail=len(counts) // 2)
 
     def _given_split(self):
+        """How head and tail are split: the parameter that is given, None by default; a number."""
         split = {"n_tail": self.n_tail, "min_head_count": self.min_head_count}
-        given = {name: value for name, value in split.items() if value is not None}
+        given = [(name, value) for name, value in split.items() if value is not None]
         if len(given) == 2:
             raise must_be("n_tail and min_head_count", "given one without the other", "both")
-        return given
+        return given[0] if given else (None, _MIN_HEAD_COUNT)
+
+    def _idle(self, problem, train, given):
+        counts, (name, value) = count_labels(train.Y), self._given_split()
+        joint = not counts[self._split_labels(counts).tail].any()
+        unread = self.transfer == "identity" and not self.attention and self.fine_tune != "paper"
+        return [
+            *super()._idle(problem, train, given),
+            (joint and name, f"{name}={value} leaves no tail: all labels are trained jointly.", ()),
+            (joint, "where no label is tail, save on add_labels", _OF_TAIL),
+            (unread, "save by chance with transfer='identity' and no attention", ["n_prototypes"]),
+        ]
 
     def _assemble(self, network, labels, documents, plan, seed):
         """Steps 3 to 8: from the trained head to a scorer of all labels, and what is shown."""

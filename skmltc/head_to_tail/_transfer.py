@@ -15,13 +15,27 @@ from torch import nn
 
 from .._logistic import fit_logistic
 from .._sampling import draw_documents
-from ..labels import NEVER_LOGIT
+from ..labels import NEVER_LOGIT, split_head_tail
 
 _RIDGES = np.logspace(-3, 3, 13)  # against the squared prototypes summed over labels and draws
 _ADAM = {"lr": 0.01, "betas": (0.9, 0.99)}
 _ADAM_PASSES = 8
 _CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000  # enough for two numbers
 _LABEL_FOLDS = 5
+
+
+class LabelSplit(NamedTuple):
+    """Column numbers of the head and of the tail labels."""
+
+    head: np.ndarray
+    tail: np.ndarray
+
+    @classmethod
+    def of(cls, label_counts, n_tail=None, min_head_count=None):
+        """Split as `split_head_tail`, labels without documents to the tail; None without head."""
+        head, _ = split_head_tail(label_counts, n_tail=n_tail, min_head_count=min_head_count)
+        head = head[label_counts[head] > 0]
+        return cls(head, np.setdiff1d(np.arange(len(label_counts)), head)) if len(head) else None
 
 
 def draw_prototypes(vectors, Y, n_documents, n_draws, normalize, random_state):

@@ -36,6 +36,8 @@ from ._similarity import (
 )
 from ._triplets import SAMPLINGS, draw_triplets
 
+_SIAMESE = ("n_triplets", "triplets_per_document", "n_support", "support", "category_similarity")
+_SIAMESE += ("multi_task", "sampling", "representation_activation", "match_priors")
 _N_PHI_OPTIONS = (0, 5, 10, 20, 35, 50, 100, 200)
 _PAPER_N_PHI = 100
 _TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30
@@ -78,9 +80,9 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         Compare with the mean of their vectors, or with each: more than half must be similar.
     category_similarity : bool, default=True
         Let a gate of each label choose what counts for similarity.
-    multi_task : bool or {"labels", "category"}, default=True
-        Train the second network on the labels of the documents too. True is "labels"; "category",
-        as released, takes only the label that a document was drawn for as its label.
+    multi_task : {"labels", "category"} or None, default="labels"
+        Train the second network on the labels of the documents too; "category", as released,
+        takes only the label that a document was drawn for as its label. None leaves this out.
     sampling : {"triplet", "pair"}, default="triplet"
         "triplet": a third are similar, and two documents without a common label make two. "pair":
         half are similar, and they make one.
@@ -189,7 +191,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         "n_support": [Interval(Integral, 1, None, closed="left")],
         "support": [StrOptions({"mean", "vote"})],
         "category_similarity": ["boolean"],
-        "multi_task": ["boolean", StrOptions({"labels", "category"})],
+        "multi_task": [None, StrOptions({"labels", "category"})],
         "sampling": [StrOptions(set(SAMPLINGS))],
         "representation_activation": [StrOptions(set(ACTIVATIONS))],
         "match_priors": ["boolean"],
@@ -206,7 +208,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         n_support=20,
         support="mean",
         category_similarity=True,
-        multi_task=True,
+        multi_task="labels",
         sampling="triplet",
         representation_activation="sigmoid",
         match_priors=True,
@@ -253,6 +255,21 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+
+    def _check_parameters(self):
+        if isinstance(self.multi_task, bool):
+            remedy = "True is 'labels' now, and False is None."
+            raise must_be("multi_task", "None, 'labels' or 'category'", self.multi_task, remedy)
+        if self.calibrate in ("fit", "prior", "none"):
+            remedy = "For 'none' give match_priors=False, for 'fit' calibrate=True."
+            raise must_be("calibrate", "True, False or 'auto'", repr(self.calibrate), remedy)
+        super()._check_parameters()
+
+    def _idle(self, problem, train, given):
+        none = not self._candidates(count_labels(train.Y)).any()
+        why = f"where no label has fewer than n_phi = {max(self._n_phi_options())} documents"
+        why = "with n_phi=0" if self.n_phi == 0 else why
+        return [*super()._idle(problem, train, given), (none, why, _SIAMESE)]
 
     def _train(self, problem, train, given, seed):
         inputs, loss = problem.inputs, self._spec_of("loss") or BinaryCrossEntropyLoss()

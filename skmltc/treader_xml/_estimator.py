@@ -44,6 +44,7 @@ from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest, token
 
 # At the rate for features alone the tanh of the attentions would soon be flat.
 _HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
+_OF_NEIGHBORS, _OF_SEQUENCES = ("n_neighbors", "retrieval", "label_parents"), ("n_heads", "pooling")
 
 
 class Plan(NamedTuple):
@@ -298,6 +299,17 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
             estimator is fitted all the same: that is so where documents were spared to decide by.
         """
         return self._fit(X, y, X_val, y_val, label_tokens=label_tokens)
+
+    def _idle(self, problem, train, given):
+        alone = not self.teacher and problem.inputs.kind == "features"
+        unread = not (self.teacher or self.votes)
+        idle = super()._idle(problem, train, given)
+        return [
+            *([one for one in idle if "X_val" not in one[2]] if self.votes else idle),
+            (not self.teacher, "with teacher=False", ("description_length", "label_tokens")),
+            (unread, "with teacher=False and votes=False", _OF_NEIGHBORS),
+            (alone, "on features with teacher=False: attention sees one vector", _OF_SEQUENCES),
+        ]
 
     def _train(self, problem, train, given, seed, label_tokens):
         inputs, loss = problem.inputs, self._spec_of("loss") or BinaryCrossEntropyLoss()

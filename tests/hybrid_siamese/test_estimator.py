@@ -241,7 +241,7 @@ def test_by_default_there_are_thirty_triplets_per_label_and_at_least_30_000(spli
         assert sum(len(batch.same) for batch in batches) == n_triplets
 
 
-@pytest.mark.parametrize("multi_task", [False, True, "labels", "category"])
+@pytest.mark.parametrize("multi_task", [None, "labels", "category"])
 @pytest.mark.parametrize("loss", ["auto", "weighted_bce", FocalLoss(gamma=1)], ids=str)
 def test_the_loss_is_that_of_the_triplets_and_of_the_second_task(
     multi_task, loss, split, second_stage
@@ -649,6 +649,11 @@ def test_a_label_without_documents_is_never_predicted(split):
         ({"n_triplets": 0}, "'n_triplets' parameter"),
         ({"sampling": "pairs"}, "'sampling' parameter"),
         ({"multi_task": "both"}, "'multi_task' parameter"),
+        ({"multi_task": True}, "multi_task must be None, 'labels' or .* True is 'labels' now"),
+        ({"multi_task": False}, "multi_task must be .* Got False instead. .* False is None"),
+        ({"calibrate": "fit"}, "calibrate must be True, False or 'auto'. .*'fit' calibrate=True"),
+        ({"calibrate": "prior"}, "calibrate must be .* Got 'prior' instead. .* match_priors"),
+        ({"calibrate": "none"}, "Got 'none' instead. For 'none' give match_priors=False"),
         ({"calibrate": "platt"}, "'calibrate' parameter"),
         ({"encoder": "bag"}, "encoder must be one with a hidden layer"),
     ],
@@ -663,9 +668,9 @@ def test_parameters_out_of_range_are_refused(parameters, message, split):
 
 ROWS = {
     "Sing.": {"n_phi": 0},
-    "Naive": {"category_similarity": False, "multi_task": False, "sampling": "pair"},
+    "Naive": {"category_similarity": False, "multi_task": None, "sampling": "pair"},
     "/CSS": {"category_similarity": False, "sampling": "pair"},
-    "/MT": {"multi_task": False},
+    "/MT": {"multi_task": None},
     "Our": {},
     "Our, 1": {"triplets_per_document": 1},
     "Our, auto": {"n_phi": "auto"},
