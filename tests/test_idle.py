@@ -26,7 +26,7 @@ from skmltc.neighbors import CosineNeighbors
 pytestmark = pytest.mark.filterwarnings("ignore::skmltc.labels.LabelWarning")
 
 rng = np.random.RandomState(0)
-N, N_LABELS = 60, 4
+N, N_LABELS = 96, 4
 X = rng.rand(N, 8).astype(np.float32)
 TOKENS = rng.randint(2, 9, size=(N, 5))
 Y = np.eye(N_LABELS, dtype=int)[np.arange(N) % N_LABELS]
@@ -102,7 +102,7 @@ MODES = {
         network,
         (X, Y),
         OF_STOPPING,
-        "with early_stopping='auto' on 60 documents, too few to stop by",
+        "with early_stopping='auto' on 96 documents, too few to stop by",
     ),
     "network, no stopping": (
         partial(network, early_stopping=False),
@@ -134,7 +134,7 @@ MODES = {
         siamese,
         (X, Y),
         OF_STOPPING,
-        "with early_stopping='auto' on 60 documents, too few to stop by",
+        "with early_stopping='auto' on 96 documents, too few to stop by",
     ),
     "head to tail, joint": (joint, (X, Y), OF_TAIL, "where no label is tail, save on add_labels"),
     "head to tail, imprinting": (
@@ -221,6 +221,11 @@ def test_a_fraction_that_decides_whether_documents_are_spared_has_an_effect():
     (said,) = said_by(network(validation_fraction=0.05, patience=2), X_many, Y_many)
     assert said.startswith("patience has no effect") and "validation_fraction" not in said
     assert said_by(network(validation_fraction=0.2, patience=2), X_many, Y_many) == []
+
+
+def test_labels_that_are_tail_in_folds_alone_are_transferred_to():
+    few = np.arange(60)  # fifteen of each label, ten in a fold: eleven make a head label
+    assert said_by(joint(attention=True), X[few], Y[few]) == []
 
 
 @pytest.mark.parametrize(

@@ -324,14 +324,18 @@ class HeadToTailClassifier(BaseLongTailClassifier):
             raise must_be("n_tail and min_head_count", "given one without the other", "both")
         return given[0] if given else (None, _MIN_HEAD_COUNT)
 
+    def _has_no_tail(self, counts):
+        return not counts[self._split_labels(counts, in_fold=True).tail].any()
+
     def _idle(self, problem, train, given):
         counts, (name, value) = count_labels(train.Y), self._given_split()
-        joint = not counts[self._split_labels(counts).tail].any()
+        half = (counts + 1) // 2  # a fold has more of each label
+        joint, always = (self._has_no_tail(known) for known in (counts, half))
         unread = self.transfer == "identity" and not self.attention and self.fine_tune != "paper"
         return [
             *super()._idle(problem, train, given),
             (joint and name, f"{name}={value} leaves no tail: all labels are trained jointly.", ()),
-            (joint, "where no label is tail, save on add_labels", _OF_TAIL),
+            (always, "where no label is tail, save on add_labels", _OF_TAIL),
             (unread, "save by chance with transfer='identity' and no attention", ["n_prototypes"]),
         ]
 
