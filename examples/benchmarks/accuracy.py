@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import parallel_config
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
@@ -125,7 +126,7 @@ def main(arguments=None):
         return compare(*map(read_rows, options.compare))
     torch.set_num_threads(options.threads)
     done, tasks = {key_of(row) for row in read_rows(options.output)}, {}
-    with threadpool_limits(options.threads):
+    with threadpool_limits(options.threads), parallel_config("threading", n_jobs=options.threads):
         for name, kind, estimator, seed in settings(options.tasks):
             if (name, kind, estimator, seed) in done:
                 continue

@@ -29,6 +29,7 @@ import numpy as np
 import scipy
 import sklearn
 import torch
+from joblib import parallel_config
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -271,7 +272,7 @@ def main(arguments=None):
     common = {"dataset": options.data.resolve().name, "threads": options.threads, **bounds}
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", ConvergenceWarning)
-    with threadpool_limits(options.threads):
+    with threadpool_limits(options.threads), parallel_config("threading", n_jobs=options.threads):
         task = load(options.data, **bounds)
         rows = collect(task, options.seeds, common | environment(), options.output)
     sizes = {f"{name} labels": int(mask.sum()) for name, mask in task.groups.items()}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
@@ -75,9 +75,11 @@ class Solver(NamedTuple):
                 print(f"{what}: {n_done} of {n_labels}", flush=True)
 
     def jobs(self):
-        """Blocks of labels at a time; None leaves it to joblib's context."""
+        """Blocks of labels at a time."""
+        if self.n_jobs is not None:
+            return self.n_jobs
         on_gpu = torch.device(self.device).type == "cuda"
-        return 1 if on_gpu and self.n_jobs is None else self.n_jobs
+        return 1 if on_gpu else effective_n_jobs()  # where threads are preferred None would be 1
 
 
 _threads = threading.RLock()

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
+from joblib import Parallel, effective_n_jobs, parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -191,6 +191,28 @@ def fitted_in_parallel(documents, n_jobs):
 @pytest.fixture(scope="module")
 def one_after_the_other(many):
     return fitted_in_parallel(many, 1)
+
+
+def test_without_n_jobs_the_context_of_joblib_says_how_many(many, one_after_the_other, monkeypatch):
+    asked = []
+
+    class Recorded(Parallel):
+        def __call__(self, tasks):
+            asked.append(effective_n_jobs(self.n_jobs))
+            return super().__call__(tasks)
+
+    monkeypatch.setattr("skmltc._linear.models.Parallel", Recorded)
+    for n_jobs, config in ((1, {}), (2, {"n_jobs": 2})):
+        with parallel_config(**config):
+            numbers, pairs = fitted_in_parallel(many, None)
+        assert set(asked) == {n_jobs}
+        asked.clear()
+        for mine, expected in zip(numbers, one_after_the_other[0], strict=True):
+            assert_array_equal(mine, expected)
+        for mine, expected in zip(pairs, one_after_the_other[1], strict=True):
+            assert_same_pairs(mine, expected)
+    assert Solver(None, device="cuda").jobs() == 1  # blocks would wait for each other
+    assert Solver(None, device="cuda", n_jobs=2).jobs() == 2
 
 
 # From Python 3.12 on: other backends have left threads behind.
