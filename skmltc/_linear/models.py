@@ -79,7 +79,7 @@ class Solver(NamedTuple):
         if self.n_jobs is not None:
             return self.n_jobs
         on_gpu = torch.device(self.device).type == "cuda"
-        return 1 if on_gpu else effective_n_jobs()  # where threads are preferred None would be 1
+        return 1 if on_gpu else effective_n_jobs(None)  # Parallel(prefer="threads") forgets it
 
 
 _threads = threading.RLock()
