@@ -1154,6 +1154,48 @@ MUTATIONS = [
         fault="spread = max(float(read.std()), np.finfo(np.float32).tiny)",
         tests="tests/treader_xml/test_network.py",
     ),
+    Mutation(
+        name="idle: nothing is said of parameters without effect",
+        path="skmltc/base.py",
+        text="        warn_of_idle(changed, self._idle(problem, train, given))\n",
+        fault="",
+        tests="tests/test_idle.py -k in_one_warning",
+    ),
+    Mutation(
+        name="idle: what is as by default is named too",
+        path="skmltc/_idle.py",
+        text=" and not _is_same(values[n], defaults[n])]",
+        fault="]",
+        tests="tests/test_idle.py -k has_an_effect_is_not_named",
+    ),
+    Mutation(
+        name="idle: folds say it again",
+        path="skmltc/decision/_threshold.py",
+        text='warnings.filterwarnings("ignore", message=NO_EFFECT)',
+        fault="pass",
+        tests="tests/test_idle.py -k said_once",
+    ),
+    Mutation(
+        name="idle: the line is that of a pipeline",
+        path="skmltc/_validation.py",
+        text='{"skmltc", "sklearn", "joblib"}',
+        fault='{"skmltc"}',
+        tests="tests/test_validation.py -k by_way_of_another_package",
+    ),
+    Mutation(
+        name="idle: a tail in folds alone is none",
+        path="skmltc/head_to_tail/_estimator.py",
+        text="half = (counts + 1) // 2",
+        fault="half = counts",
+        tests="tests/test_idle.py -k tail_in_folds",
+    ),
+    Mutation(
+        name="the linear solver does not ask joblib's context",
+        path="skmltc/_linear/models.py",
+        text="return 1 if on_gpu else effective_n_jobs(None)",
+        fault="return 1",
+        tests="tests/_linear/test_models.py -k context_of_joblib",
+    ),
 ]
 
 
