@@ -1162,7 +1162,7 @@ def interrupted(model, **parameters):
     return clone(model).set_params(**settings | parameters)
 
 
-@pytest.mark.filterwarnings("ignore:n_tail must make some label tail")
+@pytest.mark.filterwarnings("ignore:n_tail=0 leaves no tail")
 @IN_ONE_STAGE
 @pytest.mark.parametrize("given", [False, True])
 def test_an_interrupted_fit_is_usable_if_documents_were_spared(model, given, X, y):
