@@ -42,6 +42,9 @@ class Target:
         column of anything else is one class per document.
         """
         form = form_of(y)
+        if form != "dense" and y.ndim != 2:
+            expected = "a label indicator matrix of zeros and ones, or one class per document"
+            raise must_be("y", expected, f"a sparse array of shape {y.shape}")
         y = y if form != "dense" else _dense_target(y)
         if form != "dense" or _is_indicators(y):
             return cls("multilabel", form, np.arange(y.shape[1]))

@@ -11,7 +11,7 @@ from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
 from ._networks import HeadScorer, Plan, Trainer, fitted_by
 from ._stages import ENOUGH_TO_DECIDE, Trained, decides
 from ._targets import count_labels
-from ._validation import must_be, warn
+from ._validation import must_be
 from .base import BaseLongTailClassifier
 from .labels import NEVER_LOGIT, log_odds_against
 from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss

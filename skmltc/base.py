@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -34,6 +34,7 @@ from .decision import (
     Decision,
     HeldOut,
     ScoredPairs,
+    check_min_labels,
     check_threshold,
     prior_cut_off,
 )
@@ -106,7 +107,15 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._fit(X, y, X_val, y_val)
 
-    def _fit(self, X, y, X_val=None, y_val=None, **further):
+    def _fit(self, *args, **further):
+        try:
+            return self._fit_all(*args, **further)
+        except KeyboardInterrupt as interruption:
+            if interruption.args:
+                raise
+            raise KeyboardInterrupt("The estimator is as it was before.") from None
+
+    def _fit_all(self, X, y, X_val=None, y_val=None, **further):
         self._check_parameters()
         seed = draw_seed(self.random_state)
         checker = copy.copy(self)  # learns the number and names of columns; this one is as it was
@@ -242,7 +251,9 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         blocks = self._score_blocks(scorer, train.X, len(counts))
         cut_off = prior_cut_off(blocks, train.Y.nnz)
         if self._calibrates(target):
-            return Calibration.identity(-cut_off), self._decision(target, None, train)
+            number = 0.5 if isinstance(self.threshold, str) else self.threshold
+            offset = float(logit(number)) - cut_off
+            return Calibration.identity(offset), self._decision(target, None, train)
         return Calibration.identity(), replace(Decision.at(cut_off, counts), rule=self.threshold)
 
     def _decision(self, target, pairs, train):
@@ -250,7 +261,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         counts = count_labels(train.Y)
         if not target.is_multilabel:
             return Decision.best(len(counts))
-        if self._learns_rule(target) and pairs is not None:
+        if self._learns_rule(target) and pairs is not None and not pairs.is_true.all():
             return Decision.learn(self.threshold, pairs, counts, len(train))
         if isinstance(self.threshold, str):  # there was nothing to learn from, or no need
             return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
@@ -325,6 +336,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
                 super().set_params(**{name: self._explicit_spec(name, known)})
         if any(key.startswith("training__") for key in nested) and self.training == "auto":
             raise must_be("training", "a Training, to set its parameters", "'auto'")
+        if any(key.startswith("training__") for key in nested):
+            super().set_params(training=clone(self.training))  # an encoder's own may stand there
         return super().set_params(**nested)
 
     def _explicit_spec(self, name, known):
@@ -372,11 +385,15 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         decision = self.decision_
         check_threshold(self.threshold)
+        check_min_labels(self.min_labels)
         if self.target_.is_multilabel and not isinstance(self.threshold, str):
+            if decision.rule is not None and not self._calibrates(self.target_):
+                self._warn_of_shifted_logits(self.target_)
             decision = Decision.at_probability(self.threshold, self.label_counts_)
         elif self.target_.is_multilabel and self.threshold != decision.rule:
+            known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"
             remedy = "A rule is learned in fit: fit again, or wrap a FrozenEstimator of the model."
-            raise must_be("threshold", f"{decision.rule!r} or a number", self.threshold, remedy)
+            raise must_be("threshold", known, self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels * self.target_.is_multilabel)
 
     @available_if(_has_logits)

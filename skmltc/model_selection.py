@@ -414,6 +414,8 @@ def list_folds(cv, X, y, random_state=None, *, every=True):
         cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
     folds = list(check_cv(cv).split(X, y))
     tests = [test for _, test in folds]
+    if not tests:
+        raise must_be("cv", "a splitter with at least one fold", "none")
     _check_tested(np.bincount(np.concatenate(tests), minlength=n_samples), every)
     return folds
 

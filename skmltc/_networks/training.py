@@ -298,7 +298,7 @@ monitor, keep, bucket
             iterator_valid=Batches,
             train_split=predefined_split(stop_by) if stop_by else None,
             predict_nonlinearity=None,
-            callbacks=self._callbacks(n_epochs * -(-len(dataset) // self.batch_size), stop_by),
+            callbacks=self._callbacks(n_epochs * self._steps_per_epoch(dataset), stop_by),
             device=self.device,
             verbose=max(0, self.verbose - 1),
         )
@@ -309,6 +309,13 @@ monitor, keep, bucket
         check_converged(net, before, probe(net, dataset))
         leave_if_interrupted(net, unseen is None or not unseen.Y.nnz)
         return net
+
+    def _steps_per_epoch(self, dataset):
+        """Steps of an epoch: batches of long texts are cut in several."""
+        batches, order = Batches(dataset, self.batch_size), np.arange(len(dataset))
+        if self.bucket and dataset.lengths is not None:
+            order = batches._bucketed(order)
+        return len(batches._cut(order))
 
     def _optimizer(self, parts, groups, lr):
         """An optimizer of skorch's groups of parameters, each part at its rate."""
@@ -357,7 +364,7 @@ monitor, keep, bucket
             if step < n_warm:
                 return (step + 1) / (n_warm + 1)
             falls = self.schedule == "linear"
-            return max(0.0, 1 - (step - n_warm) / (n_steps - n_warm)) if falls else 1.0
+            return max(0.0, 1 - (step - n_warm) / max(n_steps - n_warm, 1)) if falls else 1.0
 
         return share
 
@@ -372,7 +379,7 @@ def _settings(estimator, recommended):
     settings |= {name: given[name] for name in _REPLACED if given.get(name, "auto") != "auto"}
     if estimator.lr != "auto":
         settings["lr_factors"] = None  # they are factors of the rate that they came with
-        if training is recommended:  # so is its schedule
+        if isinstance(own, str):  # so is its schedule
             settings |= {"schedule": "constant", "warmup": 0.0}
     return settings
 

@@ -53,7 +53,7 @@ class Calibration:
         return cls((SCORE,), np.ones(1), offset)
 
     @classmethod
-    def fit(cls, values, is_true, weights=None, prior=None):
+    def fit(cls, values, is_true, weights=None, prior=None, least=None):
         """Fit by a logistic regression with a ridge of ten pairs' weight.
 
         The ridge is on changes of the weights in standard deviations of the columns, or as they are
@@ -68,6 +68,9 @@ class Calibration:
             How much each pair counts; 1 by default.
         prior : mapping of str to float, default=None
             Weights of columns that the ridge draws towards; 0 for all others, and for the offset.
+        least : mapping of str to float, default=None
+            Of a column that varies by less, this is taken for its standard deviation: what was not
+            seen to vary gets no weight.
 
         Returns
         -------
@@ -78,7 +81,9 @@ class Calibration:
         start = np.array([(prior or {}).get(name, 0.0) for name in values])
         centre = np.average(columns, axis=0, weights=weights)
         spread = np.sqrt(np.average((columns - centre) ** 2, axis=0, weights=weights))
-        spread = np.maximum(spread, np.finfo(np.float32).tiny)
+        resolution = np.finfo(np.float32).eps * np.abs(columns).max(axis=0, initial=0)
+        spread = np.maximum(spread, np.maximum(resolution, np.finfo(np.float32).tiny))
+        spread = np.maximum(spread, [(least or {}).get(name, 0.0) for name in values])
         features = np.column_stack([(columns - centre) / spread, np.ones(len(columns))])
         ridge = _RIDGE * np.append(np.minimum(1, 1 / spread) ** 2, 1)  # of large columns as given
         fitted = fit_logistic(features, is_true, columns @ start, weights, ridge=ridge)
@@ -98,7 +103,9 @@ class Calibration:
         """
         against = pairs.log_odds_against
         values = {SCORE: pairs.scores, AGAINST: against, PRODUCT: pairs.scores * against}
-        learned = cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0})
+        # Labels of other frequencies may come (add_labels): where all are alike nothing is learned.
+        least = {AGAINST: 1.0, PRODUCT: min(1.0, float(np.std(pairs.scores)))}
+        learned = cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0}, least=least)
         typical = np.average(against[pairs.is_true])
         if learned._weight(SCORE) + learned._weight(PRODUCT) * typical < MIN_SLOPE:
             warn(

@@ -249,6 +249,10 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         decision = super()._decision_in_force()
         if not self.target_.is_multilabel:
             return decision
+        check_min_labels(self.min_labels)
+        if self.threshold != decision.rule:
+            remedy = "A rule is learned in fit: fit again."
+            raise must_be("threshold", repr(decision.rule), self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels)
 
     def _score_block(self, X):

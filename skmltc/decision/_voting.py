@@ -146,9 +146,11 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
             raise must_be("estimators", expected, repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
         self._check_responses([member for _, member in self._kept()])
-        weights, n_members = self._member_weights(), len(self.estimators)
+        self._check_weights([member for _, member in self.estimators])
+
+    def _check_weights(self, members):
+        weights, n_members = self._member_weights(len(members)), len(members)
         allowed = np.isfinite(weights) & (weights >= 0)
-        members = [member for _, member in self.estimators]
         if (
             weights.shape != (n_members,)
             or not allowed.all()
@@ -156,6 +158,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         ):
             expected = f"{n_members} numbers, one per estimator, not below 0 and not all 0"
             raise must_be("weights", expected, repr(self.weights))
+        return weights
 
     def _check_responses(self, members):
         """Refuse members without scores; some have theirs only once they are fitted."""
@@ -164,8 +167,8 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
                 expected = f"one with {' or '.join(_METHODS)}"
                 raise must_be(f"estimator {name!r}", expected, repr(member))
 
-    def _member_weights(self):
-        weights = np.ones(len(self.estimators)) if self.weights is None else self.weights
+    def _member_weights(self, n_members):
+        weights = np.ones(n_members) if self.weights is None else self.weights
         return np.asarray(weights, dtype=np.float64)
 
     def decision_function(self, X):
@@ -184,7 +187,8 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         return scores.ravel() if self.target_.type == "binary" else scores
 
     def _score_block(self, X):
-        weights = _of_kept(self._member_weights(), self.named_estimators_.values())
+        members = list(self.named_estimators_.values())
+        weights = _of_kept(self._check_weights(members), members)
         return sum(
             weight * _margins(member, X, self._n_columns)
             for weight, member in zip(weights / weights.sum(), self.estimators_, strict=True)

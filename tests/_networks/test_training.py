@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import warnings
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -834,3 +835,29 @@ def test_to_look_for_divergence_changes_no_weights_and_draws_nothing(problem, ma
     batch = dataset.batch(np.arange(32))  # batch_size
     with torch.no_grad():
         assert probe(net, dataset) == loss(net.module_(batch[0]), batch[1]).item()
+
+
+def test_a_rate_that_falls_does_so_over_the_steps_that_are_made():
+    """A batch of long texts is made in several steps."""
+    tokens = np.random.RandomState(0).randint(2, 50, size=(40, 7000)).astype(np.int32)
+    dataset = DocumentDataset(tokens, sparse.csr_array(np.ones((40, 1), np.float32)))
+    trainer = Trainer.of(BalancedLossClassifier(batch_size=64), Training(), "cpu")
+    assert trainer._steps_per_epoch(dataset) == 2
+
+
+def test_a_warm_up_of_all_steps_is_one():
+    X, y = np.random.RandomState(0).rand(60, 4), np.eye(60, 2, dtype=int)
+    training = Training(warmup=0.9, max_epochs=1)
+    model = BalancedLossClassifier(optimizer="adamw", training=training, batch_size=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert model.fit(X, y).n_iter_ == 1
+
+
+def test_a_recommendation_stays_what_it_is_where_it_is_given():
+    model = BalancedLossClassifier(encoder="cnn", training=TextCNN.training, lr=0.003)
+    assert Trainer.of(model, TextCNN.training, "cpu").schedule == "linear"
+    assert Trainer.of(clone(model), TextCNN.training, "cpu").schedule == "linear"
+    rate = TextCNN.training.lr
+    model.set_params(training__lr=0.5)
+    assert (TextCNN.training.lr, model.training.lr) == (rate, 0.5)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.base import clone
@@ -20,7 +21,7 @@ from skmltc import (
     TReaderXMLClassifier,
 )
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import Calibration, prior_cut_off
+from skmltc.decision import Calibration, MultilabelThresholdClassifierCV, prior_cut_off
 from skmltc.decision._calibration import MIN_SLOPE
 from skmltc.decision._pairs import ScoredPairs
 from skmltc.encoders import BagEncoder
@@ -267,3 +268,60 @@ def test_other_estimators_warn_of_it_too(data):
     model = clone(ESTIMATORS["siamese"]).set_params(n_phi=0, threshold=0.5, calibrate=False)
     with pytest.warns(UserWarning, match="calibrate=True"):
         model.set_params(loss="distribution_balanced").fit(X, Y)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n_labels", [1, 2])
+def test_labels_of_one_frequency_give_no_weight_to_it(seed, n_labels):
+    rng = np.random.RandomState(seed)
+    Y = np.zeros((300, n_labels), int)
+    for label in range(n_labels):
+        Y[rng.permutation(300)[:21], label] = 1
+    X = rng.normal(size=(300, 6))
+    X[:, :n_labels] += 2 * Y
+    model = BalancedLossClassifier(random_state=0, weight_decay=1.0).fit(X, sparse.csr_array(Y))
+    assert np.abs(model.calibration_.weights).max() < 100
+    assert 0.02 < model.predict_proba(X).mean() < 0.2
+
+
+def test_a_label_of_a_frequency_that_was_not_seen_is_not_extrapolated():
+    scores = np.random.RandomState(0).normal(size=2000)
+    against = np.random.RandomState(1).choice([2.0, 2.02], 2000)
+    is_true = np.random.RandomState(2).rand(2000) < expit(2 * scores - 2)
+    learned = Calibration.of_pairs(pairs_of(scores, against, is_true))
+    slopes, offsets = learned.lines(np.array([2.0, 6.0]))
+    assert abs(slopes[1] - slopes[0]) < 2 and abs(offsets[1] - offsets[0]) < 2
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+@pytest.mark.parametrize("n_labels", [1, 3])
+def test_a_label_of_all_documents_is_predicted_for_all(calibrate, n_labels, data):
+    X = data[0][:60]
+    y = sparse.csr_array(np.ones((60, n_labels), int))
+    model = BalancedLossClassifier(random_state=0, calibrate=calibrate).fit(X, y)
+    assert model.predict(X).sum() == 60 * n_labels
+
+
+def test_a_number_lets_as_many_pass_as_are_true_where_only_the_prior_decides(data):
+    X, Y = data[0][:30], np.eye(30, 2, dtype=int)
+    with pytest.warns(LabelWarning, match="No held-out document has a label"):
+        model = BalancedLossClassifier(random_state=0, threshold=0.3).fit(X, Y)
+    assert model.predict(X).sum() <= 4
+
+
+def test_a_number_that_is_set_later_is_warned_of_when_predict_is_called(data):
+    X, Y, X_test, _ = data
+    model = clone(ESTIMATORS["linear"]).set_params(calibrate=False).fit(X, Y)
+    with pytest.warns(UserWarning, match="calibrate=True"):
+        model.set_params(threshold=0.3).predict(X_test)
+
+
+def test_messages_on_thresholds_say_what_can_be_set(data):
+    X, Y, X_test, _ = data
+    model = clone(ESTIMATORS["linear"]).set_params(threshold=0.3).fit(X, Y)
+    with pytest.raises(ValueError, match="threshold must be a number, as in fit. Got frequency"):
+        model.set_params(threshold="frequency").predict(X_test)
+    tuned = MultilabelThresholdClassifierCV(model.set_params(threshold=0.3), random_state=0)
+    tuned.fit(X, Y)
+    with pytest.raises(ValueError, match="threshold must be 'frequency'. Got tuned .* fit again"):
+        tuned.set_params(threshold="tuned").predict(X_test)
