@@ -250,7 +250,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         if not self.target_.is_multilabel:
             return decision
         check_min_labels(self.min_labels)
-        if self.threshold != decision.rule:
+        if decision.rule is not None and self.threshold != decision.rule:
             remedy = "A rule is learned in fit: fit again."
             raise must_be("threshold", repr(decision.rule), self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels)
