@@ -190,7 +190,7 @@ class ScoredPairs:
 
     def micro_f1_curve(self):
         """Cut-offs, highest first, and the micro-F1 of predicting what scores above each."""
-        order = np.argsort(-self.scores, kind="stable")
+        order = np.argsort(-self.scores)
         ranked, found = self.scores[order].astype(np.float64), np.cumsum(self.is_true[order])
         predicted = np.cumsum(self.weights[order], dtype=np.float64)
         f1 = 2 * found / (predicted + self.n_positives.sum())
