@@ -486,7 +486,8 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(problem, make_netw
     assert best_epoch(train(make_network(), loss, documents)) == 4
 
 
-def test_verbose_and_callbacks(problem, make_network, capsys):
+def test_verbose_and_callbacks(problem, make_network, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # of the bar
     documents, unseen = problem
     seen = []
 
