@@ -215,8 +215,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """Whether thresholds are learned from held-out documents."""
         return isinstance(self.threshold, str) and target.is_multilabel and not self._undecided
 
-    def _calibrate_and_cut(self, target, pairs, train, scorer):
-        """Calibration and decision, from pairs of held-out documents."""
+    def _calibrate_and_cut(self, target, pairs, train, scorer, learn=Decision.learn):
+        """Calibration and decision, from pairs of held-out documents; `learn` takes the rule."""
         calibrates = self._calibrates(target)
         if not calibrates and not self._learns_rule(target):
             self._warn_of_shifted_logits(target)
@@ -224,7 +224,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         if pairs is None or not pairs.is_true.any():
             return self._learn_of_prior(target, train, scorer)
         calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
-        return calibration, self._decision(target, calibration.calibrated(pairs), train)
+        return calibration, self._decision(target, calibration.calibrated(pairs), train, learn)
 
     def _warn_of_shifted_logits(self, target):
         """Warn where a number cuts logits that are far from log-odds."""
@@ -256,13 +256,13 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             return Calibration.identity(offset), self._decision(target, None, train)
         return Calibration.identity(), replace(Decision.at(cut_off, counts), rule=self.threshold)
 
-    def _decision(self, target, pairs, train):
+    def _decision(self, target, pairs, train, learn=Decision.learn):
         """The decision by the rule, from calibrated pairs; or at a probability."""
         counts = count_labels(train.Y)
         if not target.is_multilabel:
             return Decision.best(len(counts))
         if self._learns_rule(target) and pairs is not None and not pairs.is_true.all():
-            return Decision.learn(self.threshold, pairs, counts, len(train))
+            return learn(self.threshold, pairs, counts, len(train))
         if isinstance(self.threshold, str):  # there was nothing to learn from, or no need
             return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
         return Decision.at_probability(self.threshold, counts)

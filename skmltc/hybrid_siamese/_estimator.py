@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -373,12 +374,10 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self._warn_of_no_label(n_phi, below)
         scorer = replace(scorer, below=below)
         pairs = _joined(below, single, similar)
-        calibration, decision = self._calibrate_and_cut(target, pairs, train, scorer)
-        if self._learns_rule(target) and pairs is not None and pairs.is_true.any():
-            pairs = calibration.calibrated(pairs)
-            decision = _decision_of_parts(below, self.threshold, pairs, train)
+        learn = partial(_decision_of_parts, below)
+        learned = self._calibrate_and_cut(target, pairs, train, scorer, learn)
         attributes = {"n_phi_": n_phi, "siamese_labels_": np.flatnonzero(below)}
-        return Decided(scorer, calibration, decision, attributes)
+        return Decided(scorer, *learned, attributes)
 
     def _learns_n_phi(self, target):
         return self.n_phi == "auto" and target.is_multilabel
@@ -428,12 +427,12 @@ def _relative(n_phi, single, similar, train):
     counts = count_labels(train.Y)
     below = _below(n_phi, counts)
     pairs = _joined(below, single, similar)
-    decision = _decision_of_parts(below, "frequency", pairs, train)
+    decision = _decision_of_parts(below, "frequency", pairs, counts, len(train))
     return pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))
 
 
-def _decision_of_parts(below, rule, pairs, train):
+def _decision_of_parts(below, rule, pairs, label_counts, n_samples):
     """Cut-offs learned on either part by itself."""
-    learned = count_labels(train.Y), len(train)
-    decisions = [Decision.learn(rule, pairs.select(part), *learned) for part in (below, ~below)]
+    parts = [pairs.select(part) for part in (below, ~below)]
+    decisions = [Decision.learn(rule, part, label_counts, n_samples) for part in parts]
     return Decision.where(below, *decisions)
