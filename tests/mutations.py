@@ -40,8 +40,8 @@ MUTATIONS = [
     Mutation(
         name="calibration: weights of pairs are ignored",
         path="skmltc/decision/_calibration.py",
-        text="learned = cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0}, least=least)",
-        fault="learned = cls.fit(values, pairs.is_true, None, prior={SCORE: 1.0}, least=least)",
+        text="cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0}, least=least)",
+        fault="cls.fit(values, pairs.is_true, None, prior={SCORE: 1.0}, least=least)",
         tests="tests/decision/test_calibration.py -k naive_twin",
     ),
     Mutation(
