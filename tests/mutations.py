@@ -81,7 +81,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="a threshold changes the loss",
-        path="skmltc/balanced_loss.py",
+        path="skmltc/balanced_loss/_estimator.py",
         text="        if target.is_multilabel:\n            return ClassBalanced",
         fault=(
             "        if target.is_multilabel and isinstance(self.threshold, str):\n"
@@ -169,14 +169,14 @@ MUTATIONS = [
         path="skmltc/_networks/training.py",
         text="return replace(self, max_epochs=n_epochs, callbacks=None)",
         fault="return replace(self, max_epochs=n_epochs + 3, callbacks=None)",
-        tests="tests/test_balanced_loss.py -k a_fold_is_trained",
+        tests="tests/balanced_loss/test_estimator.py -k a_fold_is_trained",
     ),
     Mutation(
         name="logit adjustment ignored",
-        path="skmltc/balanced_loss.py",
+        path="skmltc/balanced_loss/_estimator.py",
         text='return 0.0 if self.logit_adjustment == "auto" else float(self.logit_adjustment)',
         fault="return 0.0",
-        tests="tests/test_balanced_loss.py -k logit_adjustment",
+        tests="tests/balanced_loss/test_estimator.py -k logit_adjustment",
     ),
     Mutation(
         name="linear cut-off learned from 50 labels",

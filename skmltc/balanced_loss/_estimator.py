@@ -7,15 +7,15 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
-from ._networks import HeadScorer, Plan, Trainer, fitted_by
-from ._stages import ENOUGH_TO_DECIDE, Trained, decides
-from ._targets import count_labels
-from ._validation import must_be
-from .base import BaseLongTailClassifier
-from .labels import NEVER_LOGIT, log_odds_against
-from .losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
-from .model_selection import list_held_out
+from .._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
+from .._networks import HeadScorer, Plan, Trainer, fitted_by
+from .._stages import ENOUGH_TO_DECIDE, Trained, decides
+from .._targets import count_labels
+from .._validation import must_be
+from ..base import BaseLongTailClassifier
+from ..labels import NEVER_LOGIT, log_odds_against
+from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
+from ..model_selection import list_held_out
 
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _OF_BATCHES = ("training", "lr", "max_epochs", "batch_size", "early_stopping", "patience")
