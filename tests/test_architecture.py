@@ -27,7 +27,7 @@ FILES = {
 LAYERS = [
     {"_validation", "_products"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
-    | {"_inner", "_idle"},
+    | {"_inner", "_idle", "_published"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages"},
@@ -306,7 +306,7 @@ def hidden_parameters(source):
         function.name
         for function in functions(source)
         if function.args.kwarg and not (function.name.startswith("_") and function.name[1] != "_")
-    } - {"set_params"}
+    } - {"set_params", "as_published"}
 
 
 def test_hidden_parameters_are_found():
