@@ -27,8 +27,7 @@ from skmltc.model_selection import multilabel_train_test_split
 #
 # The texts of this file are made up. With a file of your own, start at the next section.
 
-folder = tempfile.TemporaryDirectory()
-path = Path(folder.name) / "documents.csv"
+path = Path(tempfile.mkdtemp()) / "documents.csv"
 
 corpus = make_long_tailed_corpus(random_state=0)
 rows = zip(corpus.data, corpus.target.toarray().astype(bool), strict=True)
@@ -86,11 +85,16 @@ print(long_tail_report(y_test, y_pred, label_counts=y_train.sum(axis=0)))
 # The binarizer turns columns back into names. A document may get no label at all;
 # ``BalancedLossClassifier(min_labels=1)`` gives each one its best at least.
 
+
+def names_of(indicators):
+    return [";".join(sorted(names)) for names in binarizer.inverse_transform(indicators)]
+
+
 pd.DataFrame(
     {
         "text": [text[:30] + " ..." for text in texts_test],
-        "true": [";".join(names) for names in binarizer.inverse_transform(y_test)],
-        "predicted": [";".join(names) for names in binarizer.inverse_transform(y_pred)],
+        "true": names_of(y_test),
+        "predicted": names_of(y_pred),
     }
 ).head(10)
 
@@ -99,7 +103,3 @@ pd.DataFrame(
 
 best = model[-1].predict_topk(model[:-1].transform(texts_test[:1]), k=5)
 pd.Series(best.data, index=binarizer.classes_[best.indices]).sort_values(ascending=False)
-
-# %%
-
-folder.cleanup()

@@ -93,4 +93,5 @@ ax.legend()
 # The best one is fitted on all documents, and predicts from raw texts:
 
 print(search.best_params_)
-print(search.predict(corpus.data[:3]).sum(axis=1))
+for labels in search.predict(corpus.data[:3]):
+    print([corpus.target_names[label] for label in labels.nonzero()[-1]])

@@ -50,7 +50,7 @@ def draw(x, arguments, **settings):
     figure, axes = plt.subplots(1, 2, figsize=(8.5, 4), sharey=True)
     for ax, positive in zip(axes, (True, False), strict=True):
         for i, (name, spec) in enumerate(SPECS.items()):
-            style = ("-", "--")[i // 4]
+            style = "--" if hasattr(spec, "kappa") else "-"  # with tolerance
             ax.plot(x, slopes(spec, *arguments, positive), style, color=f"C{i}", label=name)
         ax.set(yscale="log", title="positives" if positive else "negatives", **settings)
         ax.spines[["top", "right"]].set_visible(False)
