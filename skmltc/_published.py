@@ -23,11 +23,15 @@ class Published(NamedTuple):
         What all rows have, as the released code has it; where none was released, as printed.
     printed : mapping, default={}
         What the printed page has in place of that; names such as ``encoder__hidden_dim`` too.
+    wanted : mapping of str to pair of str, default={}
+        Parameters that no row can set, since they are the caller's: for each what is expected,
+        and how it is given.
     """
 
     rows: Mapping
     released: Mapping
     printed: Mapping = NOTHING
+    wanted: Mapping = NOTHING
 
     def parameters(self, row, as_released):
         """The parameters of a row; a row's own win over those of all rows."""
@@ -36,6 +40,12 @@ class Published(NamedTuple):
             raise must_be("as_released", "True or False", repr(as_released))
         printed = NOTHING if as_released else self.printed
         return copy.deepcopy({**self.released, **printed, **self.rows[row]})
+
+    def check_given(self, changes):
+        """Raise a ValueError where the caller has not given what no row can set."""
+        for name, (expected, remedy) in self.wanted.items():
+            if name not in changes:
+                raise must_be(name, expected, "none", remedy)
 
 
 class AsPublished:
@@ -63,5 +73,6 @@ class AsPublished:
             Not fitted, with every parameter of the row set, so that `get_params` shows them all.
         """
         values = cls._published.parameters(row, as_released)
+        cls._published.check_given(changes)
         nested = {name: values.pop(name) for name in list(values) if "__" in name}
         return cls(**values).set_params(**nested).set_params(**changes)
