@@ -99,6 +99,7 @@ def corpus():
 # What makes each estimator small; nothing here may change what a row is.
 SMALL: dict = {
     "BalancedLossClassifier": {"max_epochs": 1},
+    "TReaderXMLClassifier": {"encoder__embedding_dim": 8, "max_epochs": 1},
 }
 
 

@@ -242,6 +242,7 @@ class ReadingEncoder(nn.Module):
         self.read_teacher = Reading(dim, n_heads, reading) if reading else _identity
         self.interaction = SelfAttention(dim, n_heads, masked=True)
         self.pool = POOLINGS[pooling]
+        self.pools_last = pooling == "max"
         self.bottleneck = nn.Linear(dim, output_dim, bias=False)
 
     def forward(self, batch):
@@ -253,7 +254,9 @@ class ReadingEncoder(nn.Module):
             taught, known = self.teacher(scopes)
             states = torch.cat([self.read_teacher(taught, known), states], dim=1)
             mask = torch.cat([known, mask], dim=1)
-        joint = self.interaction(states, mask)
+        joint = self.interaction(states, mask)  # (batch, length, dim)
+        if self.pools_last:  # as equation 17 has it; for the others, linear, it is the same
+            return self.pool(self.bottleneck(joint), mask)
         return self.bottleneck(self.pool(joint, mask))
 
 

@@ -16,6 +16,7 @@ from scipy.special import expit
 from skmltc._networks import as_tensor
 from skmltc.decision import Documents
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
+from skmltc.losses import BinaryCrossEntropyLoss
 from skmltc.treader_xml._network import (
     POOLINGS,
     READINGS,
@@ -324,8 +325,7 @@ def test_the_whole_of_it_by_hand(reading, pooling):
         text, taught = body.read_text(text, mask), body.read_teacher(taught, known)
     mask = torch.cat([known, mask], dim=1)
     states = attention_in_loops(body.interaction, torch.cat([taught, text], dim=1), mask)
-    pooled = pool_in_loops(pooling, states, mask)
-    expected = pooled @ body.bottleneck.weight.T
+    expected = pool_in_loops(pooling, states @ body.bottleneck.weight.T, mask)
     assert_allclose(body((TEXTS, scope_tensor())), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -588,3 +588,151 @@ def test_the_mixture_of_a_scorer_is_of_its_reading_and_the_votes_of_its_neighbou
     documents = Documents(X, documents.Y)
     assert_allclose(fit_mixture(plain, documents, "cpu"), expected, rtol=1e-4)
     assert fit_mixture(mixed, documents, "cpu") == fit_mixture(plain, documents, "cpu")
+
+
+# ------------------------------------------------------- vectors, computed apart from the package
+
+
+def w(rows, columns, offset):
+    """The rule by which all arrays of the vectors are made."""
+    i, j = np.ogrid[:rows, :columns]
+    return torch.from_numpy(((3 * i + 5 * j + offset) % 7 - 3) / 10)
+
+
+EMBEDDED = torch.tensor([[1, 0, 0.5, -1], [0, 2, -0.5, 1], [1.5, -1, 0, 0.5]], dtype=torch.float64)
+TAUGHT = torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 1, -1]], dtype=torch.float64)
+MASKED = [
+    [-0.1194273, -0.10955847, 0.07485969, -0.08975778],
+    [0.03241245, -0.02175933, -0.00672522, 0.17839694],
+    [-0.07242314, -0.03884708, 0.00156909, 0.09757803],
+]
+UNMASKED = [
+    [-0.06812378, -0.03790365, 0.00100723, 0.10110166],
+    [-0.06454482, -0.0629191, 0.04309738, 0.12284656],
+    [-0.07242314, -0.03884708, 0.00156909, 0.09757803],
+]
+READ = {
+    "mmhsa+residual+mhsa": [
+        [0.0800228, -0.07005819, 0.03014156, 0.04287167],
+        [0.0477506, -0.03669469, -0.06020965, 0.05714737],
+        [0.09006873, -0.09505167, 0.06925962, 0.04744697],
+    ],
+    "mhsa+residual+mmhsa": [
+        [0.02847425, -0.17143656, 0.25231795, 0.12505189],
+        [-0.04344066, -0.01753027, -0.14108571, 0.1161858],
+        [0.09501586, -0.08788545, 0.05148544, 0.04149088],
+    ],
+    "mmhsa+mhsa": [
+        [0.00900093, 0.0069265, -0.00635652, -0.01187775],
+        [0.00900062, 0.00692025, -0.00636318, -0.01186672],
+        [0.00900733, 0.00692251, -0.00637477, -0.0118691],
+    ],
+    "mmhsa+residual": EMBEDDED.numpy() + MASKED,
+    "mhsa+residual": EMBEDDED.numpy() + UNMASKED,
+}
+TEACHER_READ = [
+    [-0.01331978, 0.12159515, 0.02119545, -0.13816627],
+    [-0.00997072, 0.12760614, 0.01844019, -0.14270367],
+]
+JOINT = [
+    [-0.00485356, 0.01250298, -0.01970086, -0.01334721],
+    [-0.004754, 0.01311671, -0.02031104, -0.01370932],
+    [-0.00775091, 0.00898296, -0.00984267, -0.00726362],
+    [-0.0040277, 0.00781969, -0.00696399, -0.00477544],
+    [-0.00768747, 0.00573339, -0.00215484, -0.00219171],
+]
+POOLED = {
+    "mean": ([0.00404089, -0.00096824, -0.0017914], [-0.00036758, 0.00095081]),
+    "last": ([0.00212722, 0.00187896, -0.00224214], [0.00043509, 0.00000184]),
+    "max": ([0.00579002, 0.00187896, -0.00143723], [-0.00053894, 0.00126166]),
+}
+
+
+@torch.no_grad()
+def fill(attention, offset):
+    """Give an attention of dimension 4 the weights of the vectors, as right factors."""
+    query, key, value, out = (w(4, 4, offset + k).T for k in range(4))
+    attention.double().inputs.weight.copy_(torch.cat([query, key, value]))
+    attention.output.weight.copy_(out)
+    return attention.requires_grad_(False)
+
+
+def filled_reading(name, offset):
+    reading = Reading(4, 2, name)
+    for k, layer in enumerate(reading.layers):
+        fill(layer, offset + k)
+    return reading
+
+
+@pytest.mark.parametrize("masked, expected", [(True, MASKED), (False, UNMASKED)])
+def test_vectors_of_attention(masked, expected):
+    layer = fill(SelfAttention(4, 2, masked), 0)
+    found = layer(EMBEDDED[None], all_seen(EMBEDDED[None]))[0]
+    assert_allclose(found, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_vectors_of_readings(name):
+    found = filled_reading(name, 0)(EMBEDDED[None], all_seen(EMBEDDED[None]))[0]
+    assert_allclose(found, READ[name], atol=1e-8)
+
+
+class Given(torch.nn.Module):
+    """A reader of what is given, or a teacher."""
+
+    dim = 4
+
+    def __init__(self, states):
+        super().__init__()
+        self.states = states
+
+    def forward(self, batch):
+        return self.states[None], all_seen(self.states[None])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@torch.no_grad()
+def test_vectors_of_the_whole_network(pooling):
+    """Teacher and text are read, joined, read again, pooled and classified."""
+    settings = {"n_heads": 2, "reading": READINGS[0], "pooling": pooling, "output_dim": 3}
+    body = ReadingEncoder(Given(EMBEDDED), None, **settings)
+    body.teacher = Given(TAUGHT)
+    body.read_text, body.read_teacher = (filled_reading(READINGS[0], k) for k in (0, 2))
+    fill(body.interaction, 4)
+    body.bottleneck.double().weight.copy_(w(4, 3, 2).T)
+    network = ReadingNetwork(body, 2, votes=False)
+    network.head.double().weight.copy_(w(3, 2, 1).T)
+    network.head.bias.zero_()
+    seen = []
+    for module in (body.read_teacher, body.interaction, body):
+        module.register_forward_hook(lambda module, inputs, out: seen.append(out[0]))
+    logits = network((None, None))
+    vector, expected = POOLED[pooling]
+    for found, value in zip(seen, (TEACHER_READ, JOINT, vector), strict=True):
+        assert_allclose(found, value, atol=1e-8)
+    assert_allclose(logits[0], expected, atol=1e-8)
+
+
+def test_vectors_of_the_teacher():
+    """A mean by position, over the labels that have a word there."""
+    torch.manual_seed(0)
+    reader = TokenReader(WordEmbedding(embedding_dim=4, embeddings="random").build(12)).eval()
+    reader.encoder.embedding.weight.data = w(12, 4, 1).float()
+    descriptions = np.array([[2, 3, 4, 0], [5, 0, 0, 0], [6, 7, 8, 9]])
+    states, known = Teacher(reader, descriptions)(scope_tensor(np.ones((1, 3))))
+    expected = [
+        [-0.06666667, -0.03333333, 0, 0.03333333],
+        [-0.1, 0.05, 0.2, 0],
+        [0.2, 0, -0.2, -0.05],
+        [-0.3, 0.2, 0, -0.2],
+    ]
+    assert known.all()
+    assert_allclose(states[0].detach(), expected, atol=1e-7)
+
+
+def test_the_vector_of_the_loss_is_of_logits():
+    """Equation 19; a softmax before would make it 2.03677698."""
+    logits, targets = torch.tensor([[1.2, -0.3, 0.4]]).double(), torch.tensor([[1.0, 0, 0]])
+    loss = BinaryCrossEntropyLoss().build(sparse.csr_array([[1, 0, 0]]))
+    assert loss(logits, targets).item() == pytest.approx(0.57688432, abs=1e-8)
+    assert 3 * loss(logits, targets).item() == pytest.approx(1.73065296, abs=1e-7)

@@ -317,3 +317,19 @@ def test_without_neighbours_nothing_is_looked_up():
     retriever, training_scopes = fit(X, Y, flat(4), 0)
     assert retriever.scopes(X).shape == training_scopes.shape == (4, 4)
     assert retriever.scopes(X).nnz == training_scopes.nnz == 0
+
+
+def test_vectors_of_retrieval():
+    """Equations 1 and 2: cosines of mean word vectors; a negative one makes no neighbour."""
+    i, j = np.ogrid[:8, :3]
+    table = (((3 * i + 5 * j + 2) % 7 - 3) / 10).astype(np.float32)
+    X = np.array([[2, 3, 0], [3, 3, 4], [5, 6, 7], [2, 7, 0]])
+    vectors = MeanEmbedding(table).transform(X)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert_allclose(unit @ unit[0], [1, 0.71239561, -1, -0.23570226], atol=1e-6)
+    documents = Documents(X, sparse.csr_array(np.eye(4)))
+    retriever, scopes = ScopeRetriever.fit(
+        MeanEmbedding(table), CosineNeighbors(device="cpu"), 3, documents, flat(4)
+    )
+    assert scopes.toarray()[0].nonzero()[0].tolist() == [1]
+    assert retriever.scopes(X).toarray()[0].nonzero()[0].tolist() == [0, 1]
