@@ -5,7 +5,14 @@ matrix; `data` is a list of texts, or a sparse matrix of features from :func:`lo
 """
 
 from ._generate import make_long_tailed_corpus
-from ._readers import load_jsonl, load_xmc
+from ._readers import load_jsonl, load_texts
 from ._reuters import fetch_reuters21578
+from ._xmc import load_xmc
 
-__all__ = ["fetch_reuters21578", "load_jsonl", "load_xmc", "make_long_tailed_corpus"]
+__all__ = [
+    "fetch_reuters21578",
+    "load_jsonl",
+    "load_texts",
+    "load_xmc",
+    "make_long_tailed_corpus",
+]

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from .._validation import check_number, must_be
-from ._readers import indicator
+from ._files import indicator
 
 # The words of a made-up label: its own, its theme's, and everyday ones it is fond of.
 N_OWN_WORDS, N_THEME_WORDS, N_FOND_WORDS, N_EVERYDAY_WORDS = 12, 6, 6, 4000

@@ -12,7 +12,8 @@ from pathlib import Path
 from sklearn.datasets import get_data_home
 
 from .._validation import check_choice
-from ._readers import SUBSETS, load_jsonl
+from ._files import SUBSETS
+from ._readers import load_jsonl
 
 REUTERS_URL = "https://kdd.ics.uci.edu/databases/reuters21578/reuters21578.tar.gz"
 REUTERS_SHA256 = "3bae43c9b14e387f76a61b6d82bf98a4fb5d3ef99ef7e7075ff2ccbcf59f9d30"

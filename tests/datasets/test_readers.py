@@ -1,15 +1,16 @@
-"""The readers of file formats, on files written here and on the real data."""
+"""The readers of labelled texts, on files written here and on the real data."""
 
 import gzip
 import json
 
-import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmltc.datasets import load_jsonl, load_xmc
-from skmltc.datasets._readers import indicator, open_bytes, read_jsonl, read_pairs
+from skmltc import TReaderXMLClassifier
+from skmltc.datasets import load_jsonl, load_texts
+from skmltc.datasets._readers import read_jsonl
+from skmltc.text import TokenSequenceVectorizer
 
 # --------------------------------------------------------------------------- JSON lines
 
@@ -134,7 +135,7 @@ def test_a_broken_line_of_a_table_is_named(folder):
 
 def test_missing_parts_and_files(tmp_path):
     write_jsonl(tmp_path / "train.jsonl", TRAIN)
-    with pytest.raises(FileNotFoundError, match="a folder with test.jsonl.gz or test.jsonl"):
+    with pytest.raises(FileNotFoundError, match="a folder with test.jsonl or tst.json"):
         load_jsonl(tmp_path, subset="all")
     with pytest.raises(FileNotFoundError):
         load_jsonl(tmp_path / "nothing.jsonl")
@@ -155,93 +156,197 @@ def test_real_data(real_data):
     assert len(classes.label_names) == 1723
 
 
-# ------------------------------------------------------------ the extreme classification format
-
-XMC = "4 5 3\n0,2 1:0.5 4:2e-1\n 0:1 3:-2\n1\n2 4:1\n"
+# ------------------------------------------------------------------------ parents of the labels
 
 
-@pytest.mark.parametrize("end", [".txt", ".txt.gz"])
-def test_xmc(tmp_path, end):
-    path = tmp_path / f"train{end}"
-    path.write_bytes(gzip.compress(XMC.encode()) if end.endswith("gz") else XMC.encode())
-    tiny = load_xmc(str(path))
-    assert isinstance(tiny.data, sparse.csr_array) and isinstance(tiny.target, sparse.csr_array)
-    assert tiny.data.dtype == np.float32 and tiny.data.indices.dtype == np.int32
-    expected = [[0, 0.5, 0, 0, 0.2], [1, 0, 0, -2, 0], [0] * 5, [0, 0, 0, 0, 1]]
-    assert_array_equal(tiny.data.toarray(), np.array(expected, dtype=np.float32))
-    assert tiny.target.toarray().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+def test_parents_that_are_no_labels_are_rows_after_the_labels(folder):
+    (folder / "hierarchy.tsv").write_text("rice\tgrain\nmilk\tdrink\nbeer\tdrink\n")
+    (folder / "label_names.tsv").write_text("rice\tReis\ndrink\tGetränk\n", encoding="utf-8")
+    train = load_jsonl(folder)
+    assert train.target_names == ["milk", "rice"]
+    assert train.other_parents == ["grain", "drink"]
+    assert train.label_parents.tolist() == [3, 2, -1, -1]
+    assert train.label_names == ["milk", "Reis", "grain", "Getränk"]
 
 
-def test_xmc_without_the_blank_of_a_document_without_labels(tmp_path):
-    path = tmp_path / "train.txt"
-    path.write_text("2 3 2\r\n0:1 2:3\r\n1 0:1\r\n\r\n")
-    assert load_xmc(path).data.toarray().tolist() == [[1, 0, 3], [1, 0, 0]]
-    assert load_xmc(path).target.toarray().tolist() == [[0, 0], [0, 1]]
+def test_a_label_with_several_parents_of_which_one_is_no_label(folder):
+    (folder / "hierarchy.tsv").write_text("rice\tmilk\nrice\tgrain\n")
+    train = load_jsonl(folder)
+    assert train.label_parents.toarray().tolist() == [[0, 0, 0], [1, 0, 1], [0, 0, 0]]
+    assert train.other_parents == ["grain"]
 
 
-def test_xmc_of_several_blocks_against_a_loop(tmp_path):
-    rng = np.random.default_rng(0)
-    X = sparse.random_array((25_000, 30), density=0.1, format="csr", rng=rng, dtype=np.float32)
-    Y = sparse.random_array((25_000, 7), density=0.2, format="csr", rng=rng)
-    lines = ["25000 30 7"]
-    for row in range(25_000):
-        labels = Y.indices[Y.indptr[row] : Y.indptr[row + 1]]
-        places = range(X.indptr[row], X.indptr[row + 1])
-        pairs = " ".join(f"{X.indices[i]}:{X.data[i]:.9g}" for i in places)
-        lines.append(f"{','.join(map(str, labels))} {pairs}")
-    path = tmp_path / "train.txt"
-    path.write_text("\n".join(lines))
-    loaded = load_xmc(path)
-    assert abs(loaded.data - X).max() == 0
-    assert abs(loaded.target - (Y > 0)).max() == 0
-    lines[20_000] = "0,1 3:x"
-    path.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match="Line 20001 of .*train.txt must be .* Got '0,1 3:x'"):
-        load_xmc(path)
+def test_a_classifier_takes_the_parents_that_are_no_labels(tmp_path):
+    """All documents of labels 0 and 1 have the parent of these in the scope of their neighbours."""
+    records = [{"text": f"w{i % 4} x{i % 4} y", "labels": [f"L{i % 4}"]} for i in range(40)]
+    write_jsonl(tmp_path / "train.jsonl", records)
+    (tmp_path / "hierarchy.tsv").write_text("L0\tTOP\nL1\tTOP\nL2\tL3\n")
+    train = load_jsonl(tmp_path)
+    words = TokenSequenceVectorizer(max_length=4)
+    X = words.fit_transform(train.data)
+    model = TReaderXMLClassifier.as_published(
+        "6", label_parents=train.label_parents, encoder__embedding_dim=8, max_epochs=1
+    )
+    model.fit(X, train.target, label_tokens=words.transform([*train.target_names, "w0"]))
+    sets = model.scorer_.retriever.label_sets.toarray()
+    assert sets.shape[1] == 5 and model.predict(X).shape == (40, 4)
+    assert_array_equal(sets[:, 4], sets[:, :2].any(axis=1))
+
+
+# ------------------------------------------------------------------------------- named fields
+
+RAW = [
+    {"uid": "B1", "title": "Tea", "content": "green", "target_ind": [2, 0], "target_rel": [1, 1]},
+    {"uid": "B2", "title": "Pot", "content": "", "target_ind": [], "target_rel": []},
+    {"uid": "B3", "title": "", "content": "cup", "target_ind": [0], "target_rel": [1]},
+]
+NAMED = {"text": ("title", "content"), "labels": "target_ind", "ids": "uid"}
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_the_raw_texts_of_the_repository(tmp_path, end):
+    write_jsonl(tmp_path / f"trn.json{end}", RAW)
+    write_jsonl(tmp_path / f"tst.json{end}", RAW[:1])
+    titles = [{"uid": f"L{i}", "title": title} for i, title in enumerate(["Drinks", "Pots", "Tea"])]
+    write_jsonl(tmp_path / f"lbl.json{end}", titles)
+    train = load_jsonl(tmp_path, **NAMED)
+    assert train.data == ["Tea\ngreen", "Pot", "cup"] and train.ids == ["B1", "B2", "B3"]
+    assert train.target.toarray().tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0]]
+    assert train.target_names == ["L0", "L1", "L2"]
+    assert train.label_names == ["Drinks", "Pots", "Tea"]
+    test = load_jsonl(tmp_path, subset="test", **NAMED)
+    assert test.target.toarray().tolist() == [[1, 0, 1]]
+    assert load_jsonl(tmp_path, **NAMED | {"text": "title"}).data == ["Tea", "Pot", ""]
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["3 0:1", "-1 0:1", "a 0:1", "0,,1 0:1", "0 5:1", "0 -1:1", "0 1:2:3 4", "0 1", "0 1:",
-     "0 :1", "0 1:nan", "0 1:inf", "0.5 1:1", "0 1.5:1", "0 1:\xff"],
-)  # fmt: skip
-def test_a_broken_line_of_xmc_is_named(tmp_path, line):
-    path = tmp_path / "train.txt"
-    path.write_text(f"2 5 3\n0 0:1\n{line}\n", encoding="latin-1")
-    with pytest.raises(ValueError, match="Line 3 of .*train.txt must be 'label,label feature"):
-        load_xmc(path)
+    "content, names",
+    [
+        ("Drinks\nPots\nTea\n", ["Drinks", "Pots", "Tea"]),
+        ("Drinks\nPots\nPots\n\n", ["0", "1", "2"]),
+        ('{"title": "Drinks"}\n{"title": "Pots"}\n{"title": "Tea"}', ["Drinks", "Pots", "Tea"]),
+        ('{"title": "a", "uid": 7}\n{"title": "a", "uid": 8}\n{"title": "b", "uid": 9}', "789"),
+    ],
+)
+def test_forms_of_a_label_file(tmp_path, content, names):
+    path = write_jsonl(tmp_path / "mine.json", RAW)
+    (tmp_path / "labels.txt").write_text(content)
+    mine = load_jsonl(path, label_file=tmp_path / "labels.txt", **NAMED)
+    assert mine.target_names == list(names)
+    assert mine.target.toarray().tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0]]
+    assert len(mine.label_names) == 3
 
 
-@pytest.mark.parametrize("header", ["", "0,1 1:2", "3 4", "0 3 4", "a b c"])
-def test_a_broken_header_is_named(tmp_path, header):
-    (tmp_path / "train.txt").write_text(f"{header}\n0 1:1\n")
-    with pytest.raises(ValueError, match="Line 1 of .* must be 'n_samples n_features n_labels'"):
-        load_xmc(tmp_path / "train.txt")
+def test_labels_by_name_beside_a_label_file(tmp_path):
+    path = write_jsonl(tmp_path / "mine.jsonl", [{"text": "a", "labels": ["Tea"]}])
+    (tmp_path / "labels.txt").write_text("Drinks\nTea\n")
+    mine = load_jsonl(path, label_file=str(tmp_path / "labels.txt"))
+    assert mine.target.toarray().tolist() == [[0, 1]]
 
 
-@pytest.mark.parametrize(("n_samples", "found"), [(1, 2), (3, 2)])
-def test_a_wrong_number_of_documents(tmp_path, n_samples, found):
-    (tmp_path / "train.txt").write_text(f"{n_samples} 2 2\n0 1:1\n0 1:1\n")
-    message = f"must be a file of {n_samples} documents, as line 1 says. Got {found} instead"
+@pytest.mark.parametrize("numbers", [[3], [-1], [0, True], [0.0], [0, "L1"]])
+def test_a_row_number_that_is_none_of_the_labels_is_named(tmp_path, numbers):
+    write_jsonl(tmp_path / "mine.json", [RAW[0], RAW[0] | {"target_ind": numbers}])
+    (tmp_path / "labels.txt").write_text("Drinks\nPots\nTea\n")
+    message = 'Line 2 of .*mine.json must be .* or of row numbers below 3. Got .*"B1"'
     with pytest.raises(ValueError, match=message):
-        load_xmc(tmp_path / "train.txt")
+        load_jsonl(tmp_path / "mine.json", label_file=tmp_path / "labels.txt", **NAMED)
 
 
-# ------------------------------------------------------------------------------ their parts
+def test_row_numbers_want_a_label_file(tmp_path):
+    path = write_jsonl(tmp_path / "mine.json", RAW)
+    with pytest.raises(ValueError, match="Line 1 of .* Row numbers of labels need a label_file"):
+        load_jsonl(path, **NAMED)
 
 
-def test_indicator_counts_repeated_places_once():
-    matrix = indicator([0, 0, 1], [2, 2, 0], (2, 3))
-    assert matrix.toarray().tolist() == [[0, 0, 1], [1, 0, 0]]
+@pytest.mark.parametrize("line", ["", "  ", '{"uid": "x"}', '{"title": 3}', '{"title": "x"'])
+def test_a_broken_line_of_a_label_file_is_named(tmp_path, line):
+    path = write_jsonl(tmp_path / "mine.json", RAW)
+    (tmp_path / "labels.txt").write_text(f"Drinks\n{line}\nTea\n")
+    with pytest.raises(ValueError, match="Line 2 of .*labels.txt must be (a|the) name"):
+        load_jsonl(path, label_file=tmp_path / "labels.txt", **NAMED)
 
 
-def test_open_bytes_reads_compressed_and_plain_files(tmp_path):
-    plain, compressed = tmp_path / "a.txt", tmp_path / "a.txt.gz"
-    plain.write_bytes(b"words")
-    compressed.write_bytes(gzip.compress(b"words"))
-    for path in (plain, compressed):
-        with open_bytes(path) as stream:
-            assert stream.read() == b"words"
+def test_articles_of_one_array(tmp_path):
+    """BioASQ's file: an object per line, commas behind them, and brackets around all."""
+    articles = [
+        {"pmid": "1", "title": "Mice.", "abstractText": "On mice.", "meshMajor": ["Mice", "Rats"]},
+        {"pmid": "2", "title": None, "abstractText": "On rats.", "meshMajor": ["Rats"]},
+    ]
+    path = tmp_path / "allMeSH.json"
+    lines = ",\n".join(json.dumps(article) for article in articles)
+    fields = {"text": ("title", "abstractText"), "labels": "meshMajor", "ids": "pmid"}
+    for opening, closing in (('{"articles":[', "]}"), ('{ "articles" : [', "] }"), ("[", "]")):
+        path.write_text(f"{opening}\n{lines}\n{closing}\n")
+        mesh = load_jsonl(path, **fields)
+        assert mesh.data == ["Mice.\nOn mice.", "On rats."] and mesh.ids == ["1", "2"]
+        assert mesh.target_names == ["Mice", "Rats"]
+        assert mesh.target.toarray().tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("line", ["]}", "[", '{"text": "b", "labels": []},'])
+def test_brackets_and_commas_are_those_of_an_array_alone(tmp_path, line):
+    path = tmp_path / "train.jsonl"
+    path.write_text(f'{{"text": "a", "labels": []}}\n{line}\n')
+    with pytest.raises(ValueError, match="Line 2 of .* must be a JSON object"):
+        load_jsonl(path)
+
+
+def test_a_document_without_a_named_field_is_named(tmp_path):
+    path = write_jsonl(tmp_path / "mine.jsonl", [{"title": "a", "tags": ["x"]}])
+    message = 'must be a JSON object with "title" and "body", strings, and "tags", a list of str'
+    with pytest.raises(ValueError, match=message):
+        load_jsonl(path, text=["title", "body"], labels="tags")
+    assert load_jsonl(path, text="title", labels="tags").ids == ["1"]
+
+
+@pytest.mark.parametrize("fields", [{"text": ()}, {"text": 3}, {"labels": None}, {"ids": 0}])
+def test_keys_are_strings(folder, fields):
+    with pytest.raises((ValueError, TypeError), match="must be a key|not iterable"):
+        load_jsonl(folder, **fields)
+
+
+# -------------------------------------------------------------------------- two parallel files
+
+
+def write_texts(folder, texts, labels):
+    (folder / "texts.txt").write_bytes("\n".join(texts).encode() + b"\n")
+    (folder / "labels.txt.gz").write_bytes(gzip.compress("\n".join(labels).encode() + b"\n"))
+    return folder / "texts.txt", folder / "labels.txt.gz"
+
+
+def test_texts_and_labels_in_two_files(tmp_path):
+    files = write_texts(tmp_path, ["Über\x0bn", "", "c\u2028d"], ["b a", "", " a  c_d\t"])
+    both = load_texts(*files)
+    assert both.data == ["Über\x0bn", "", "c\u2028d"]  # line feeds alone end a text
+    assert both.target_names == ["a", "b", "c_d"]
+    assert both.target.toarray().tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_texts_with_the_labels_of_the_training_part(tmp_path):
+    files = write_texts(tmp_path, ["one", "two"], ["b a", "c"])
+    (tmp_path / "names.txt").write_text("c\nb\n")
+    for names in (["c", "b"], tmp_path / "names.txt", str(tmp_path / "names.txt")):
+        with pytest.warns(UserWarning, match="1 labels, 1 assignments .*first: a.; 0 documents"):
+            both = load_texts(*files, names)
+        assert both.target_names == ["c", "b"]
+        assert both.target.toarray().tolist() == [[0, 1], [1, 0]]
+
+
+def test_two_files_of_other_lengths(tmp_path):
+    files = write_texts(tmp_path, ["one", "two"], ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"labels.txt.gz must be a file of 2 lines, as .*Got 3"):
+        load_texts(*files)
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "texts.txt").write_bytes(b"one\ntw\xff\n")
+    (tmp_path / "labels.txt").write_bytes(b"a\nb\n")
+    with pytest.raises(ValueError, match="Line 2 of .*texts.txt must be text in UTF-8"):
+        load_texts(tmp_path / "texts.txt", tmp_path / "labels.txt")
+
+
+# -------------------------------------------------------------------------------- their parts
 
 
 def test_read_jsonl_skips_blank_lines_and_numbers_documents_without_an_id(tmp_path):
@@ -256,12 +361,3 @@ def test_read_jsonl_names_a_broken_line(tmp_path, line):
     path.write_text('{"text": "a", "labels": []}\n' + line)
     with pytest.raises(ValueError, match="Line 2 of .* must be a JSON object"):
         list(read_jsonl(path))
-
-
-def test_read_pairs(tmp_path):
-    path = tmp_path / "pairs.tsv"
-    path.write_text("a\tb c\n\nd\te\n")
-    assert read_pairs(path) == [("a", "b c"), ("d", "e")]
-    path.write_text("a\tb\nno tab\n")
-    with pytest.raises(ValueError, match="Line 2 of .* must be two strings with a TAB"):
-        read_pairs(path)
