@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from itertools import pairwise
 from numbers import Integral
@@ -141,9 +142,9 @@ def _given_rows(split):
             raise must_be("split", "a pair (path, column)", repr(split))
         _check_column(split[1])
         return Path(split[0]), split[1]
-    if not isinstance(split, Integral):
+    if isinstance(split, str | os.PathLike):
         return Path(split), 0
-    if split != 0:
+    if split is not None and (isinstance(split, bool) or split != 0):
         remedy = "Give the file of row numbers: split=(path, column)."
         raise must_be("split", "a path or a pair (path, column) for a single file", split, remedy)
     return None

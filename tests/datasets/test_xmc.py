@@ -57,7 +57,8 @@ def test_xmc_of_several_blocks_against_a_loop(tmp_path):
 @pytest.mark.parametrize(
     "line",
     ["3 0:1", "-1 0:1", "a 0:1", "0,,1 0:1", "0 5:1", "0 -1:1", "0 1:2:3 4", "0 1", "0 1:",
-     "0 :1", "0 1:nan", "0 1:inf", "0.5 1:1", "0 1.5:1", "0 1:\xff"],
+     "0 :1", "0 1:nan", "0 1:inf", "0.5 1:1", "0 1.5:1", "0 1:\xff",
+     "0 18446744073709551617:1"],
 )  # fmt: skip
 def test_a_broken_line_of_xmc_is_named(tmp_path, line):
     path = tmp_path / "train.txt"
@@ -129,7 +130,8 @@ def test_any_bytes_are_read_as_by_a_loop_or_refused(pieces, well_formed):
 @pytest.mark.parametrize(
     "value",
     ["0", "7", "0.1", "00.50", "123456.789", "0.000001", "3.4028234", "123456789012345678",
-     "0.12345678901234567", "12345678901234567.5", "1234567890.1234567890", "1e-7", "-2.5", "+.5"],
+     "0.12345678901234567", "12345678901234567.5", "1234567890.1234567890", "1e-7", "-2.5", "+.5",
+     "1234567890123456789012", "0.1234567890123456789012"],
 )  # fmt: skip
 def test_values_are_the_nearest_of_single_precision(tmp_path, value):
     path = tmp_path / "train.txt"
@@ -197,6 +199,7 @@ def test_a_split_of_a_folder(whole):
 def test_rows_of_a_file(whole):
     file, rows = whole / "tiny_data.txt", whole / "tiny_trSplit.txt"
     assert first_column(load_xmc(file)) == [1, 2, 3, 4, 5]
+    assert first_column(load_xmc(file, split=None)) == [1, 2, 3, 4, 5]
     assert first_column(load_xmc(file, split=str(rows))) == [5, 1, 3]
     assert first_column(load_xmc(file, split=(rows, 1), subset="test")) == [1, 2, 4]
 
@@ -232,7 +235,7 @@ def test_a_folder_takes_the_number_of_a_split(whole, split):
         load_xmc(whole, split=split)
 
 
-@pytest.mark.parametrize("split", [1, ("rows.txt",), ("rows.txt", -1)])
+@pytest.mark.parametrize("split", [1, 0.5, False, ("rows.txt",), ("rows.txt", -1)])
 def test_a_file_takes_a_file_of_rows(whole, split):
     with pytest.raises(ValueError, match="split must be (a p|the number)"):
         load_xmc(whole / "tiny_data.txt", split=split)
