@@ -108,13 +108,13 @@ class ConvolutionalEncoder(TokenEncoder):
 class RecurrentEncoder(TokenEncoder):
     """A bidirectional LSTM, attention over its states, and a linear map, perhaps normalised."""
 
-    def __init__(self, table, hidden_dim, output_dim, unit_norm, embedding_dropout, dropout):
+    def __init__(self, table, hidden_dim, output_dim, unit_norm, embedding_dropout, dropout, bias):
         super().__init__(table, 1, embedding_dropout)
         self.forwards = nn.LSTM(table.shape[1], hidden_dim, batch_first=True)
         self.backwards = nn.LSTM(table.shape[1], hidden_dim, batch_first=True)
         self.attention = nn.Linear(2 * hidden_dim, 1, bias=False)
         self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Linear(2 * hidden_dim, output_dim)
+        self.projection = nn.Linear(2 * hidden_dim, output_dim, bias=bias)
         self.unit_norm = unit_norm
         self.token_dim, self.output_dim = 2 * hidden_dim, output_dim
 

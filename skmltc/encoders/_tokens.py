@@ -186,6 +186,9 @@ class BiLSTMAttention(_TokenEncoderSpec):
         On the word vectors.
     dropout : float, default=0.0
         On the states that attention averages.
+    bias : bool, default=True
+        Whether the linear map has a bias, as in the released code; the paper prints none. A bias of
+        the attention would change nothing: it cancels in the softmax.
 
     Examples
     --------
@@ -215,6 +218,7 @@ class BiLSTMAttention(_TokenEncoderSpec):
         embeddings="svd",
         embedding_dropout=0.1,
         dropout=0.0,
+        bias=True,
     ):
         self.hidden_dim = hidden_dim
         self.output_dim = output_dim
@@ -224,6 +228,7 @@ class BiLSTMAttention(_TokenEncoderSpec):
         self.embeddings = embeddings
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
+        self.bias = bias
 
     @property
     def head_scale(self):
@@ -252,6 +257,8 @@ class BiLSTMAttention(_TokenEncoderSpec):
         _check_dropouts(self, "embedding_dropout", "dropout")
         if not isinstance(self.scale_init, Real) or not self.scale_init > 0:
             raise must_be("scale_init", "a positive number", repr(self.scale_init))
+        if not isinstance(self.bias, bool):
+            raise must_be("bias", "True or False", repr(self.bias))
         self._check_table()
         return RecurrentEncoder(
             self._table(n_inputs, token_ids),
@@ -260,6 +267,7 @@ class BiLSTMAttention(_TokenEncoderSpec):
             self.normalize,
             self.embedding_dropout,
             self.dropout,
+            self.bias,
         )
 
 

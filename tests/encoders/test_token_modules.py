@@ -19,6 +19,9 @@ SPECS = {
     "bilstm, free norm": BiLSTMAttention(
         hidden_dim=5, output_dim=7, embedding_dim=6, normalize=False
     ),
+    "bilstm, as printed": BiLSTMAttention(
+        hidden_dim=5, output_dim=7, embedding_dim=6, normalize=False, bias=False
+    ),
     "embedding": WordEmbedding(embedding_dim=7),
 }
 TEXTS = [[4], [2, 1], [3, 9, 9, 4, 5, 6, 7], [5] * 11, list(range(2, 20))]
@@ -85,7 +88,8 @@ def attention_in_loops(module, text):
     pooled = sum(
         weight / sum(weights) * state for weight, state in zip(weights, states, strict=True)
     )
-    out = module.projection.weight.double() @ pooled + module.projection.bias.double()
+    bias = module.projection.bias
+    out = module.projection.weight.double() @ pooled + (0.0 if bias is None else bias.double())
     return out / math.sqrt((out**2).sum()) if module.unit_norm else out
 
 

@@ -77,6 +77,7 @@ def test_wrong_parameters_of_token_encoders(spec, parameters, message):
         (TextCNN(n_filters=0), "n_filters must be a positive integer. Got 0 instead"),
         (BiLSTMAttention(output_dim=-1), "output_dim must be a positive integer. Got -1"),
         (BiLSTMAttention(scale_init=0), "scale_init must be a positive number. Got 0 instead"),
+        (BiLSTMAttention(bias="no"), "bias must be True or False. Got 'no' instead"),
     ],
 )
 def test_wrong_parameters_of_one_token_encoder(spec, message):
@@ -91,7 +92,8 @@ def test_the_networks_have_the_sizes_of_the_papers():
     assert cnn.projection.weight.shape == (1024, 384)
     assert cnn.embedding_dropout.p == 26 / 256 and cnn.dropout.p == 0.3
     assert lstm.forwards.hidden_size == lstm.backwards.hidden_size == 150
-    assert lstm.projection.weight.shape == (128, 300)
+    assert lstm.projection.weight.shape == (128, 300) and lstm.projection.bias.shape == (128,)
+    assert BiLSTMAttention(bias=False).build(10).projection.bias is None
 
 
 def test_token_encoders_are_specs():
