@@ -44,5 +44,7 @@ def changed_parameters(spec, prefix=""):
 
 
 def _is_same(value, default):
+    if isinstance(value, tuple) and isinstance(default, tuple):  # a clone has one of its own
+        return len(value) == len(default) and all(map(_is_same, value, default))
     comparable = isinstance(value, str | Real | np.bool_)
     return value is default or (comparable and bool(value == default))
