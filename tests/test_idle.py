@@ -256,12 +256,16 @@ def test_descriptions_without_a_teacher_are_named():
 
 
 def test_a_fit_without_tail_says_so_and_what_is_in_vain():
-    with pytest.warns(UserWarning, match="^n_tail=0 leaves no tail: all labels are trained j"):
-        HeadToTailClassifier(**SHORT, n_tail=0).fit(X, Y)
-    (said,) = said_by(HeadToTailClassifier(**SHORT, n_tail=0, attention=True), X, Y)
+    without = partial(HeadToTailClassifier, **SHORT, min_head_count=1)
+    with pytest.warns(UserWarning, match="^min_head_count=1 leaves no tail: all labels are t"):
+        without().fit(X, Y)
+    (said,) = said_by(without(attention=True), X, Y)
     assert said.endswith(
         "jointly. attention has no effect where no label is tail, save on add_labels."
     )
+    assert said_by(HeadToTailClassifier(**SHORT, n_tail=0), X, Y) == []
+    (said,) = said_by(HeadToTailClassifier(**SHORT, n_tail=0, attention=True), X, Y)
+    assert said == "attention has no effect where no label is tail, save on add_labels."
 
 
 @pytest.mark.parametrize(
@@ -300,6 +304,8 @@ def test_parameters_are_changed_that_differ_from_the_constructors_defaults():
     arrays = TReaderXMLClassifier(label_parents=np.zeros(3), callbacks=[])
     assert changed_parameters(arrays) == ["label_parents", "callbacks"]
     assert changed_parameters(Training(lr=1), "training__") == ["training__lr"]
+    assert changed_parameters(clone(Training(plateau=(0.1, 5, 3)))) == ["plateau"]
+    assert changed_parameters(Training(betas=(0.9,))) == ["betas"]
 
 
 def test_sentences_name_what_was_changed_by_the_first_reason_that_holds():

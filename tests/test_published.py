@@ -100,6 +100,7 @@ def corpus():
 SMALL: dict = {
     "BalancedLossClassifier": {"max_epochs": 1},
     "TReaderXMLClassifier": {"encoder__embedding_dim": 8, "max_epochs": 1},
+    "HeadToTailClassifier": {"encoder__hidden_dim": 4, "training__max_epochs": 2},
 }
 
 

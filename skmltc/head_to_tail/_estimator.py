@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -17,48 +16,39 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._inputs import Inputs
-from .._networks import (
-    DocumentDataset,
-    SparseTargets,
-    Trainer,
-    fitted_by,
-    leave_if_interrupted,
-    network_scores,
-    seeded_torch,
-)
-from .._sampling import draw_documents
+from .._networks import Trainer, fitted_by, leave_if_interrupted, network_scores, seeded_torch
 from .._stages import Trained, decides, draw_seed
 from .._targets import count_labels
 from .._validation import check_consistent_rows, check_label_matrix, must_be
 from ..base import BaseLongTailClassifier
-from ..decision import Documents
-from ..encoders import (
-    BagEncoder,
-    BiLSTMAttention,
-    ScaledLinear,
-    UnitEncoder,
-    head_of,
-    split_head,
-)
+from ..encoders import BagEncoder, BiLSTMAttention, UnitEncoder, head_of
 from ..labels import log_odds_against
 from ..losses import BinaryCrossEntropyLoss
-from ._heads import JoinedHeads, LabelHeads, TransferScorer, fine_tune_tail, vectors_of_others
-from ._transfer import TRANSFERS, LabelSplit, LabelTransfer, PrototypeOptions
+from ._adam import AdamTransfer
+from ._heads import (
+    JoinedHeads,
+    LabelHeads,
+    Start,
+    TransferScorer,
+    fine_tune_tail,
+    vectors_of_others,
+)
+from ._published import HTTN
+from ._transfer import MIXED_BIASES, TRANSFERS, LabelSplit, LabelTransfer, PrototypeOptions
+from ._tuning import draw_for_tail, tune_as_released
 
 _MIN_HEAD_COUNT = 11  # documents; up to ten make a tail label elsewhere too
 _OF_TAIL = ("n_prototype_documents", "n_prototypes", "transfer", "attention", "n_ensembles")
 _OF_TAIL += ("fine_tune", "calibrate_tail")
-_RELEASED = {"max_epochs": 2, "batch_size": 45, "lr": 1e-4, "weight_decay": 0.0, "warmup": 0.0}
 
 
 class Plan(NamedTuple):
-    """What training once more needs; with the trained network and its labels."""
+    """What training once more needs, and what the first training has made its classifiers of."""
 
     inputs: Inputs
     loss: object
     trainer: Trainer
-    labels: LabelSplit
-    network: nn.Module
+    start: Start | None = None
 
 
 class HeadToTailClassifier(BaseLongTailClassifier):
@@ -81,10 +71,11 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         Documents that a prototype averages (t); all of them where a label has fewer.
     n_prototypes : int, default=30
         Prototypes of each head label (S).
-    transfer : {"identity", "ridge", "adam"}, default="identity"
+    transfer : {"identity", "ridge", "adam"} or AdamTransfer, default="identity"
         How the matrix is learned: not at all, so that prototypes are weights (imprinting); by
         least squares with the penalty that predicts best the weights of labels left out; or by
-        some steps of Adam, as the released code does. Prototypes do better once fine-tuned.
+        some steps of Adam, as the released code does, which are those of an
+        :class:`~skmltc.head_to_tail.AdamTransfer`. Prototypes do better once fine-tuned.
     attention : bool or float, default=False
         Move tail prototypes half-way to the head prototypes that they are like. A number is the
         temperature of this attention; True is 1, the paper's, which sees little difference
@@ -94,8 +85,10 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         averaged (G): 30 is the paper's EHTTN.
     fine_tune : {"tail", "paper"} or None, default="tail"
         "tail" adjusts the weights of tail labels on all training documents, pulled towards what
-        was transferred. "paper" trains the whole network for two short epochs on documents drawn
-        for the tail. None leaves transferred weights as they are.
+        was transferred. "paper" trains the whole network, as released: two epochs of cross-entropy
+        at 0.0001, 45 documents per step, with the optimiser, betas and clipping of `training`, on
+        `n_prototypes` times `n_prototype_documents` documents of each tail label. None leaves
+        transferred weights as they are.
     calibrate_tail : bool, default=True
         Give tail labels a slope and a bias that make log-odds of transferred scores. They are
         learned on head labels treated as if they were rare. Without it one cut-off does not suit
@@ -103,6 +96,9 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     normalize : bool, default=True
         Give documents' vectors and prototypes the norm 1, and the head one learned scale, as the
         released code does. The paper has neither.
+    train_unlabelled : bool, default=True
+        Let documents without any label train the head too: they have none of its labels. False
+        leaves them out, as in the paper, where each document of the head has one.
     encoder : "auto", str or encoder spec, default="auto"
         From documents to vectors. "auto" is ``BagEncoder(hidden_dims=(128,))`` on features, and
         :class:`~skmltc.encoders.BiLSTMAttention` on tokens, the paper's.
@@ -194,6 +190,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
     (300, 10)
     """
 
+    _published = HTTN
     _default_encoders = {"features": BagEncoder(hidden_dims=(128,)), "tokens": BiLSTMAttention()}
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
@@ -201,12 +198,13 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         "min_head_count": [None, Interval(Integral, 0, None, closed="left")],
         "n_prototype_documents": [Interval(Integral, 1, None, closed="left")],
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
-        "transfer": [StrOptions(set(TRANSFERS))],
+        "transfer": [StrOptions(set(TRANSFERS)), AdamTransfer],
         "attention": ["boolean", Interval(Real, 0, None, closed="neither")],
         "n_ensembles": [Interval(Integral, 1, None, closed="left")],
         "fine_tune": [None, StrOptions({"tail", "paper"})],
         "calibrate_tail": ["boolean"],
         "normalize": ["boolean"],
+        "train_unlabelled": ["boolean"],
     }
 
     def __init__(
@@ -222,6 +220,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         fine_tune="tail",
         calibrate_tail=True,
         normalize=True,
+        train_unlabelled=True,
         encoder="auto",
         loss="auto",
         training="auto",
@@ -250,6 +249,7 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         self.fine_tune = fine_tune
         self.calibrate_tail = calibrate_tail
         self.normalize = normalize
+        self.train_unlabelled = train_unlabelled
         self.encoder = encoder
         self.loss = loss
         self.training = training
@@ -268,35 +268,84 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         self.verbose = verbose
         self.callbacks = callbacks
 
+    @classmethod
+    def as_published(cls, row, *, as_released=True, **changes):
+        """Make a row of the paper's tables: Xiao et al., AAAI 2021, doi 10.1609/aaai.v35i16.17660.
+
+        It wants token ids, 500 per document, and word vectors of 300 numbers: the paper's are
+        GloVe, as ``encoder__embeddings=WordVectors.load(path)``; without them they start at random.
+        `n_tail` is that of the data set: 18 or 9 of the 54 labels of AAPD, 28 or 14 of the 103 of
+        RCV1, 1238 or 768 of the 3714 of EUR-Lex. By default labels with up to ten documents are
+        tail.
+
+        Parameters
+        ----------
+        row : str
+            "Joint" trains all labels together; "Imprinting" takes prototypes as classifiers. "H" is
+            HTTN, "H-F" without fine-tuning, "H-F-A" without attention too. "EH", of 30 members, is
+            the ensemble with both, as printed; "EH-F-A" is the one of the released script, with
+            neither. On EUR-Lex `n_prototype_documents` and `n_ensembles` are 1.
+        as_released : bool, default=True
+            True takes the released code: unit vectors with a learned scale, and ten times the rate
+            for what follows the attention. False takes the page: neither, 300 states per direction
+            and no bias in the encoder's last map.
+        **changes : dict
+            Parameters that shall be others, as for `set_params`.
+
+        Returns
+        -------
+        HeadToTailClassifier
+            Not fitted, with every parameter of the row set.
+
+        Notes
+        -----
+        It differs from the released code where that has faults: the LSTM starts at zeros, not at
+        random; padding is masked; attention over S sets of prototypes divides by S; batches are
+        drawn, and the last one counts. Validation takes a tenth of the documents (the paper 1,000:
+        ``validation_fraction=1000 / len(X)``), and its micro-F1 the best cut-off of the epoch, not
+        0.5. The members of "EH" share encoder and head in fine-tuning, and each has its own loss.
+        W is approached as released, though the page says that it is minimised (section 3.4).
+        """
+        return super().as_published(row, as_released=as_released, **changes)
+
     def _train(self, problem, train, given, seed):
         loss = self._spec_of("loss") or BinaryCrossEntropyLoss()
         inputs = replace(problem.inputs, encoder=self._encoder(problem.inputs.encoder))
         trainer = Trainer.of(self, inputs.encoder.training, self._device())
         fit, unseen = trainer.split(train, given, seed)
         labels = self._split_labels(count_labels(train.Y))  # 1
-        stop_by = (unseen and _head_documents(unseen, labels)) or None
-        net = trainer.train_encoder(inputs, loss, _head_documents(fit, labels), seed, stop_by)  # 2
+        stop_by = (unseen and labels.of_head(unseen, self.train_unlabelled)) or None
+        head = labels.of_head(fit, self.train_unlabelled)
+        net = trainer.train_encoder(inputs, loss, head, seed, stop_by)  # 2
         leave_if_interrupted(net, more_follows=len(labels.tail) > 0)
-        plan = Plan(inputs, loss, trainer.as_before(net), labels, net.module_)
         # Documents that decide stay unseen; those that only stopped the training do not.
         documents = fit if net.interrupted_ or decides(unseen) else train
-        scorer, attributes = self._assemble(net.module_, labels, documents, plan, seed)  # 3 to 8
+        vectors, start = self._transfer_all(net.module_, labels, documents, seed)  # 3 to 6
+        plan = Plan(inputs, loss, trainer.as_before(net), start)
+        scorer, attributes = self._assemble(start, vectors, documents, plan, seed)  # 7, 8
         return Trained(scorer, plan, documents.Y, unseen, **fitted_by(net, **attributes))
 
     def _retrain(self, documents, plan, seed):
         labels = self._split_labels(count_labels(documents.Y), in_fold=True)
-        head = _head_documents(documents, labels)
+        head = labels.of_head(documents, self.train_unlabelled)
         net = plan.trainer.train_encoder(plan.inputs, plan.loss, head, seed)
-        return self._assemble(net.module_, labels, documents, plan, seed)[0]
+        vectors, start = self._transfer_all(net.module_, labels, documents, seed)
+        return self._assemble(start, vectors, documents, plan, seed)[0]
 
     def _decide(self, problem, train, trained, held_out, seed):
-        """Decide, then assemble once more with the documents that decided."""
+        """Decide, then adjust the tail on the documents that decided too; nothing else changes."""
         decided = super()._decide(problem, train, trained, held_out, seed)
-        if trained.fitted_Y.shape == train.Y.shape:
+        if self.fine_tune != "tail" or trained.fitted_Y.shape == train.Y.shape:
             return decided
-        plan = trained.plan
-        scorer, attributes = self._assemble(plan.network, plan.labels, train, plan, seed)
+        start = trained.plan.start
+        vectors = network_scores(start.network[:-1], train.X, self._device())
+        scorer, attributes = self._assemble(start, vectors, train, trained.plan, seed)
         return decided._replace(scorer=scorer, attributes=attributes)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if isinstance(self.transfer, AdamTransfer):
+            self.transfer.check()
 
     def _encoder(self, encoder):
         """The encoder with vectors of norm 1, or without, as `normalize` says."""
@@ -332,62 +381,56 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         half = (counts + 1) // 2  # a fold has more of each label
         joint, always = (self._has_no_tail(known) for known in (counts, half))
         unread = self.transfer == "identity" and not self.attention and self.fine_tune != "paper"
+        alone = f"{name}={value} leaves no tail: all labels are trained jointly."
         return [
             *super()._idle(problem, train, given),
-            (joint and name, f"{name}={value} leaves no tail: all labels are trained jointly.", ()),
+            (joint and name and value, alone, ()),
+            (not joint and self._mixes_biases(problem.target), MIXED_BIASES, ()),
             (always, "where no label is tail, save on add_labels", _OF_TAIL),
             (unread, "save by chance with transfer='identity' and no attention", ["n_prototypes"]),
         ]
 
-    def _assemble(self, network, labels, documents, plan, seed):
-        """Steps 3 to 8: from the trained head to a scorer of all labels, and what is shown."""
-        random_state, device, Y = check_random_state(seed), self._device(), documents.Y
-        encoder, weights = split_head(copy.deepcopy(network))
-        vectors = network_scores(encoder, documents.X, device)
+    def _mixes_biases(self, target):
+        """Whether head labels have biases, those of the tail none, and nothing makes up for it."""
+        has_bias = self.training == "auto" or self.training.head_bias
+        helped = self.calibrate_tail or self.fine_tune == "tail" or self._undecided
+        return has_bias and not (helped or self._calibrates(target) or self._learns_rule(target))
+
+    def _transfer_all(self, network, labels, documents, seed):
+        """Steps 3 to 6: vectors of the documents, and what the trained head says of the tail."""
+        random_state, Y = check_random_state(seed), documents.Y
+        vectors = network_scores(network[:-1], documents.X, self._device())
+        t, temperature = self.n_prototype_documents, float(self.attention) or None
+        options = PrototypeOptions(self.transfer, temperature, t, self.normalize)
+        how = options, self.n_prototypes, random_state, self.calibrate_tail
         with seeded_torch(seed):
-            transfer = self._learn_transfer(head_of(network), vectors, Y, labels.head, random_state)
-            parts = [LabelHeads(labels.head, weights.detach()[None].cpu())]
-            if len(labels.tail):  # 5, 6
-                Y_tail, n_samples = Y[:, labels.tail], len(documents)
-                tail = self._transfer(transfer, vectors, Y_tail, n_samples, random_state)
-                if self.fine_tune == "tail":
-                    tail += fine_tune_tail(vectors, Y, plan.loss, labels.tail, tail, device)  # 7
-                parts.append(LabelHeads(labels.tail, torch.from_numpy(tail)))
-            assembled = nn.Sequential(encoder, JoinedHeads(parts)).eval()  # 8
-            if self.fine_tune == "paper":
-                self._fine_tune_as_released(assembled, documents, labels, plan, random_state)  # 7
+            head = head_of(network)
+            transfer = LabelTransfer.of_head(head, vectors, Y, labels.head, *how)  # 3, 4
+        Y_tail, n_samples = Y[:, labels.tail], len(documents)
+        tail = self._transfer(transfer, vectors, Y_tail, n_samples, random_state)  # 5, 6
+        return vectors, Start(network, labels, transfer, tail)
+
+    def _assemble(self, start, vectors, documents, plan, seed):
+        """Steps 7 and 8: from what was transferred to a scorer of all labels, and what is shown."""
+        labels, change = start.labels, 0.0
+        if self.fine_tune == "tail" and len(labels.tail):  # 7
+            how = plan.loss, labels.tail, start.tail, self._device()
+            change = fine_tune_tail(vectors, documents.Y, *how)
+        network, transfer = start.joined(change), start.transfer  # 8
+        if self.fine_tune == "paper":  # 7, after 8
+            how = self.n_prototype_documents, self.n_prototypes, seed
+            drawn = draw_for_tail(documents, labels.tail, *how)
+            network, scale = tune_as_released(network, start, drawn, plan.trainer, seed)
+            transfer = replace(transfer, scale=scale)
         kept = vectors if self.fine_tune == "tail" else None
         shown = {"head_labels_": labels.head, "tail_labels_": labels.tail}
         shown |= {"transfer_": transfer, "training_vectors_": kept}
-        return TransferScorer(assembled), shown
-
-    def _learn_transfer(self, head, vectors, Y, head_labels, random_state):
-        """Steps 3 and 4: prototypes of the head labels, and what maps them to their weights."""
-        against = log_odds_against(count_labels(Y), len(vectors))[head_labels]
-        Y = Y[:, head_labels]
-        t, temperature = self.n_prototype_documents, float(self.attention) or None
-        options = PrototypeOptions(self.transfer, temperature, t, self.normalize)
-        prototypes = options.draw(vectors, Y, self.n_prototypes, random_state)
-        weights = head.weight.detach().cpu().numpy()
-        scale = float(head.scale.detach()) if isinstance(head, ScaledLinear) else 1.0
-        transfer = LabelTransfer.fit(prototypes, weights, scale, options)
-        seen = vectors, Y, against, random_state
-        return transfer.calibrated(*seen) if self.calibrate_tail else transfer
+        return TransferScorer(network), shown
 
     def _transfer(self, transfer, vectors, Y, n_samples, random_state):
         """Steps 5 and 6: heads of labels from their prototypes, one for each member."""
         prototypes = transfer.options.draw(vectors, Y, self.n_ensembles, random_state)
         return transfer.heads(prototypes, log_odds_against(count_labels(Y), n_samples))
-
-    def _fine_tune_as_released(self, network, documents, labels, plan, random_state):
-        """Step 7, as released: two epochs of the whole network on documents drawn for the tail."""
-        by_label, t = documents.Y[:, labels.tail].T.tocsr(), self.n_prototype_documents
-        draws = [draw_documents(by_label, t, random_state) for _ in range(self.n_prototypes)]
-        drawn = documents[np.concatenate([draw.indices for draw in draws])]
-        if len(drawn):
-            trainer = replace(plan.trainer, **_RELEASED, schedule="constant", lr_factors=None)
-            loss = SparseTargets(plan.loss.build(drawn.Y))
-            trainer.train(network, loss, DocumentDataset(drawn.X, drawn.Y))
 
     def add_labels(self, X, Y_new):
         """Learn new labels from a few documents; the others keep their scores, to the last bit.
@@ -449,10 +492,3 @@ class HeadToTailClassifier(BaseLongTailClassifier):
         loss, labels = self._spec_of("loss") or BinaryCrossEntropyLoss(), np.arange(Y.shape[1])
         vectors = np.vstack([vectors, others])
         return heads + fine_tune_tail(vectors, Y.tocsr(), loss, labels, heads, device)
-
-
-def _head_documents(documents, labels):
-    """Documents without those of tail labels alone, and the columns of the head labels."""
-    Y_head = documents.Y[:, labels.head]
-    rows = np.flatnonzero((np.diff(Y_head.indptr) > 0) | (np.diff(documents.Y.indptr) == 0))
-    return Documents(documents.X[rows], Y_head[rows])

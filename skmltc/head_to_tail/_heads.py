@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from .._networks import NetworkScorer, network_vectors, on_device
 from .._products import dense_dot
 from .._targets import count_labels
 from ..decision import label_blocks
+from ..encoders import split_head
+from ._transfer import LabelSplit, LabelTransfer
 
 _L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
 _WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
@@ -40,8 +44,12 @@ class LabelHeads(nn.Module):
 
     def forward(self, vectors):
         """Logits (batch, n_labels) of documents."""
+        return logit_of_mean_probability(self.of_members(vectors))
+
+    def of_members(self, vectors):
+        """Logits (n_members, batch, n_labels) of documents, member by member."""
         batches = vectors.expand(len(self.weight), *vectors.shape)
-        return logit_of_mean_probability(torch.baddbmm(self.bias, batches, self.weight))
+        return torch.baddbmm(self.bias, batches, self.weight)
 
     def logits_of(self, vectors, chosen):
         """Logits (batch, n_chosen) of some labels, whichever others are asked for."""
@@ -87,6 +95,33 @@ class JoinedHeads(nn.Module):
             _, at, chosen = np.intersect1d(labels, part.labels, return_indices=True)
             logits[:, at] = part.logits_of(vectors, chosen)
         return logits
+
+
+class Start(NamedTuple):
+    """What the trained head and the transfer leave.
+
+    Parameters
+    ----------
+    network : nn.Sequential
+        The encoder, and the head of the head labels.
+    labels : LabelSplit
+    transfer : LabelTransfer
+    tail : array of float32 of shape (n_members, dim + 1, n_tail)
+        The heads of the tail labels; their biases last.
+    """
+
+    network: nn.Sequential
+    labels: LabelSplit
+    transfer: LabelTransfer
+    tail: np.ndarray
+
+    def joined(self, change=0.0):
+        """A network of all labels in evaluation mode; the heads of the tail change by so much."""
+        encoder, weights = split_head(copy.deepcopy(self.network))
+        parts = [LabelHeads(self.labels.head, weights.detach()[None].cpu())]
+        if len(self.labels.tail):
+            parts.append(LabelHeads(self.labels.tail, torch.from_numpy(self.tail + change)))
+        return nn.Sequential(encoder, JoinedHeads(parts)).eval()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,23 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.special import softmax
-from torch import nn
 
 from .._logistic import fit_logistic
 from .._sampling import draw_documents
-from ..labels import NEVER_LOGIT, split_head_tail
+from .._targets import count_labels
+from ..decision import Documents
+from ..encoders import ScaledLinear
+from ..labels import NEVER_LOGIT, log_odds_against, split_head_tail
+from ._adam import AdamTransfer
 
 _RIDGES = np.logspace(-3, 3, 13)  # against the squared prototypes summed over labels and draws
-_ADAM = {"lr": 0.01, "betas": (0.9, 0.99)}
-_ADAM_PASSES = 8
 _CALIBRATION_LABELS, _CALIBRATION_DOCUMENTS = 100, 5000  # enough for two numbers
 _LABEL_FOLDS = 5
+MIXED_BIASES = (
+    "Head labels have biases and transferred ones have none, so one cut-off does not suit both: "
+    "give calibrate_tail=True, a rule as threshold, or training=Training(head_bias=False)."
+)
 
 
 class LabelSplit(NamedTuple):
@@ -36,6 +40,14 @@ class LabelSplit(NamedTuple):
         head, _ = split_head_tail(label_counts, n_tail=n_tail, min_head_count=min_head_count)
         head = head[label_counts[head] > 0]
         return cls(head, np.setdiff1d(np.arange(len(label_counts)), head)) if len(head) else None
+
+    def of_head(self, documents, with_unlabelled):
+        """Documents with a head label, perhaps those without any, and the columns of the head."""
+        Y_head = documents.Y[:, self.head]
+        trains = np.diff(Y_head.indptr) > 0
+        if with_unlabelled:
+            trains |= np.diff(documents.Y.indptr) == 0
+        return Documents(documents.X[trains], Y_head[trains])
 
 
 def draw_prototypes(vectors, Y, n_documents, n_draws, normalize, random_state):
@@ -160,31 +172,6 @@ def left_out_errors(prototypes, weights, ridges):
         yield np.linalg.solve(np.eye(len(prototypes)) - own, errors)
 
 
-def adam_transfer(prototypes, weights):
-    """Approach the least squares of equation 7 as the released code does: Adam, stopped early.
-
-    Eight passes with a step for each draw, all labels per batch: not the optimum.
-
-    Parameters
-    ----------
-    prototypes : array of shape (n_draws, n_labels, dim)
-    weights : array of shape (n_labels, dim)
-
-    Returns
-    -------
-    array of shape (dim, dim)
-    """
-    dim = prototypes.shape[-1]
-    transfer, targets = nn.Linear(dim, dim, bias=False), torch.as_tensor(weights)
-    optimizer = torch.optim.Adam(transfer.parameters(), **_ADAM)
-    for _ in range(_ADAM_PASSES):
-        for batch in torch.as_tensor(prototypes):
-            optimizer.zero_grad()
-            nn.functional.mse_loss(transfer(batch), targets).backward()
-            optimizer.step()
-    return transfer.weight.detach().numpy().astype(np.float64)
-
-
 def identity_transfer(prototypes, weights):
     """Take a prototype as the classifier: weight imprinting.
 
@@ -195,7 +182,11 @@ def identity_transfer(prototypes, weights):
     return np.eye(prototypes.shape[-1])
 
 
-TRANSFERS = {"ridge": ridge_transfer, "adam": adam_transfer, "identity": identity_transfer}
+TRANSFERS = {
+    "ridge": ridge_transfer,
+    "adam": AdamTransfer().solve,
+    "identity": identity_transfer,
+}
 
 
 def attend(tail, head, temperature=1.0):
@@ -276,7 +267,7 @@ class PrototypeOptions(NamedTuple):
 
     Parameters
     ----------
-    transfer : {"ridge", "adam", "identity"}
+    transfer : {"ridge", "adam", "identity"} or AdamTransfer
     temperature : float or None
         Of attention; None for none.
     n_documents : int
@@ -287,7 +278,7 @@ class PrototypeOptions(NamedTuple):
         Of `ridge_transfer`.
     """
 
-    transfer: str
+    transfer: str | AdamTransfer
     temperature: float | None
     n_documents: int
     normalize: bool
@@ -299,6 +290,8 @@ class PrototypeOptions(NamedTuple):
 
     def solve(self, prototypes, weights):
         """The matrix from prototypes to weights."""
+        if isinstance(self.transfer, AdamTransfer):
+            return self.transfer.solve(prototypes, weights)
         further = {} if self.ridge is None else {"ridge": self.ridge}
         return TRANSFERS[self.transfer](prototypes, weights, **further)
 
@@ -327,6 +320,16 @@ class LabelTransfer:
     options: PrototypeOptions
     matrix: np.ndarray
     calibration: TailCalibration = TailCalibration()
+
+    @classmethod
+    def of_head(cls, head, vectors, Y, labels, options, n_draws, random_state, calibrates):
+        """Learn it from a trained head (steps 3 and 4); its labels are some of the columns of Y."""
+        against, Y = log_odds_against(count_labels(Y), len(vectors))[labels], Y[:, labels]
+        prototypes = options.draw(vectors, Y, n_draws, random_state)
+        weights = head.weight.detach().cpu().numpy()
+        scale = float(head.scale.detach()) if isinstance(head, ScaledLinear) else 1.0
+        transfer = cls.fit(prototypes, weights, scale, options)
+        return transfer.calibrated(vectors, Y, against, random_state) if calibrates else transfer
 
     @classmethod
     def fit(cls, prototypes, weights, scale, options):

@@ -18,23 +18,24 @@ from skmltc import HeadToTailClassifier
 from skmltc._networks import Trainer, network_scores
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.encoders import BagEncoder, BiLSTMAttention
+from skmltc.encoders import BagEncoder, BiLSTMAttention, Training
 from skmltc.head_to_tail import _estimator as head_to_tail
 from skmltc.head_to_tail._heads import fine_tune_tail
 from skmltc.head_to_tail._transfer import (
+    AdamTransfer,
     LabelTransfer,
-    adam_transfer,
     attend,
     best_ridge,
     draw_prototypes,
     ridge_transfer,
 )
 from skmltc.losses import BinaryCrossEntropyLoss
-from skmltc.model_selection import list_held_out
+from skmltc.model_selection import list_held_out, multilabel_train_test_split
 from skmltc.text import TokenSequenceVectorizer
 
 N_FIT, N_TAIL = 450, 6
 ALL_DOCUMENTS = {"n_prototype_documents": 1000}  # nothing is left to chance
+AS_THEY_ARE = pytest.mark.filterwarnings("ignore:Head labels have biases and transferred ones")
 
 
 def model(**parameters):
@@ -118,10 +119,11 @@ def test_without_head_there_is_nothing_to_learn_from(split_by, split):
 def test_without_tail_it_is_joint_training(split):
     X, Y, *_ = split
     with pytest.warns(
-        UserWarning, match="^n_tail=0 leaves no tail: all labels are trained jointly"
+        UserWarning, match="^min_head_count=1 leaves no tail: all labels are trained jointly"
     ):
-        joint = model(n_tail=0).fit(X, Y)
-    assert len(joint.tail_labels_) == 0
+        by_count = model(n_tail=None, min_head_count=1).fit(X, Y)
+    joint = model(n_tail=0).fit(X, Y)  # is what it says
+    assert len(joint.tail_labels_) == len(by_count.tail_labels_) == 0
     assert_allclose(joint.decision_function(X), head_scores(joint, X), atol=1e-4)
 
 
@@ -153,24 +155,31 @@ def test_head_scores_are_those_of_the_first_stage(parameters, split):
     assert_allclose(scores, head_scores(fitted, X_test), atol=1e-4)
 
 
-def test_documents_of_the_tail_alone_are_left_to_the_tail(split, monkeypatch):
+@pytest.mark.parametrize("train_unlabelled", [True, False])
+def test_documents_of_the_tail_alone_are_left_to_the_tail(train_unlabelled, split, monkeypatch):
+    """And those without any label, where it is wanted, out of the head's training altogether."""
     X, Y, *_ = split
     trained, train_encoder = [], Trainer.train_encoder
 
     def spy(self, inputs, loss, documents, seed, stop_by=None):
-        trained.append(documents)
+        trained.append((documents, stop_by))
         return train_encoder(self, inputs, loss, documents, seed, stop_by)
 
     monkeypatch.setattr(Trainer, "train_encoder", spy)
-    fitted = model(n_tail=15).fit(X, Y)
-    (documents,) = trained
-    has_head = Y[:, fitted.head_labels_].sum(axis=1) > 0
-    rows = np.flatnonzero(has_head | (Y.sum(axis=1) == 0))
-    assert len(rows) < N_FIT
-    assert_array_equal(documents.Y.toarray(), Y[rows][:, fitted.head_labels_].toarray())
-    assert_allclose(documents.X.toarray(), X[rows].toarray(), rtol=1e-6)
+    Y = Y.toarray()
+    Y[::10] = 0
+    Y, given = sparse.csr_array(Y[:300]), (X[300:], sparse.csr_array(Y[300:]))
+    fitted = model(n_tail=15, train_unlabelled=train_unlabelled).fit(X[:300], Y, *given)
+    ((documents, stop_by),) = trained
+    for part, features, labels in [(documents, X[:300], Y), (stop_by, *given)]:
+        has_head, n_labels = labels[:, fitted.head_labels_].sum(axis=1) > 0, labels.sum(axis=1)
+        assert (n_labels == 0).any() and (~has_head & (n_labels > 0)).any()
+        rows = np.flatnonzero(has_head | ((n_labels == 0) & train_unlabelled))
+        assert_array_equal(part.Y.toarray(), labels[rows][:, fitted.head_labels_].toarray())
+        assert_allclose(part.X.toarray(), features[rows].toarray(), rtol=1e-6)
 
 
+@AS_THEY_ARE
 @pytest.mark.parametrize("attention", [False, 0.2, True])
 @pytest.mark.parametrize("transfer", ["identity", "ridge"])
 def test_transfer_by_hand(transfer, attention, split):
@@ -207,7 +216,11 @@ def test_the_matrix_is_learned_from_the_prototypes_of_the_head(transfer, split):
     assert_array_equal(learned.prototypes, prototypes)
     assert_array_equal(learned.weights, fitted.net_.module_[1].weight.detach())
     torch.manual_seed(3)
-    matrices = {"identity": lambda *_: np.eye(16), "ridge": ridge_transfer, "adam": adam_transfer}
+    matrices = {
+        "identity": lambda *_: np.eye(16),
+        "ridge": ridge_transfer,
+        "adam": AdamTransfer().solve,
+    }
     assert_array_equal(learned.matrix, matrices[transfer](prototypes, learned.weights))
 
 
@@ -248,6 +261,51 @@ def test_ensembles_average_probabilities(split):
     assert_allclose(probabilities, expit(members).mean(axis=0), atol=1e-5)
 
 
+# --------------------------------------------------------------------------------- biases
+
+UNHELPED = {"calibrate_tail": False, "fine_tune": None}
+WITHOUT_BIAS = Training(head_bias=False, max_epochs=6)
+
+
+@pytest.mark.parametrize("fine_tune", ["paper", None])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_without_biases_there_is_none_in_any_label(normalize, fine_tune, split):
+    X, Y, X_test, _ = split
+    settings = UNHELPED | {"fine_tune": fine_tune, "normalize": normalize}
+    fitted = model(training=WITHOUT_BIAS, **settings).fit(X, Y)
+    assert not fitted.net_.module_[1].bias.any()
+    assert [part.bias.any().item() for part in fitted.module_[1].parts] == [False, False]
+    encoder, heads = fitted.module_
+    vectors = torch.from_numpy(network_scores(encoder, X_test))
+    weights = torch.cat([part.weight[0] for part in heads.parts], dim=1).detach()
+    expected = (vectors @ weights)[:, np.argsort(heads.labels)]
+    assert_allclose(fitted.decision_function(X_test), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("fine_tune", ["paper", None])
+def test_biases_of_the_head_beside_none_of_the_tail_are_warned_of(fine_tune, split):
+    X, Y, *_ = split
+    with pytest.warns(UserWarning, match="^Head labels have biases and transferred ones have none"):
+        model(**UNHELPED | {"fine_tune": fine_tune}).fit(X, Y)
+    with pytest.warns(UserWarning, match="^Head labels have biases"):
+        model(training=Training(max_epochs=2), **UNHELPED).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "help_given",
+    [
+        {"training": WITHOUT_BIAS},
+        {"calibrate_tail": True},
+        {"fine_tune": "tail"},
+        {"calibrate": True},
+        {"threshold": "tuned"},
+    ],
+)
+def test_nothing_is_said_of_biases_where_something_makes_up_for_them(help_given, split):
+    X, Y, *_ = split
+    model(**UNHELPED | help_given).fit(X, Y)  # a warning would be an error
+
+
 # ----------------------------------------------------------------------------- fine-tuning
 
 
@@ -256,6 +314,7 @@ def same_parameters(one, other):
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@AS_THEY_ARE
 @pytest.mark.parametrize("fine_tune", ["tail", "paper", None])
 def test_only_the_papers_tuning_changes_the_encoder_and_none_the_first_stage(fine_tune, split):
     X, Y, *_ = split
@@ -301,18 +360,44 @@ def test_the_papers_tuning_step_by_step(split):
     assert 3 < len(rows) <= 45  # a single batch, so that the order does not matter
     X = torch.tensor(X[rows].toarray(), dtype=torch.float32)
     Y = torch.tensor(Y[rows].toarray(), dtype=torch.float32)
-    network = copy.deepcopy(start.module_)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    encoder, heads = copy.deepcopy(start.module_)
+    scale = copy.deepcopy(start.net_.module_[1].scale)
+    with torch.no_grad():
+        for part in heads.parts:
+            part.weight /= scale
+    learned = [*encoder.parameters(), *heads.parameters(), scale]
+    optimizer = torch.optim.Adam(learned, lr=1e-4)
     for _ in range(2):
         optimizer.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(network(X), Y).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        logits = heads(scale * encoder(X))
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, Y).backward()
+        torch.nn.utils.clip_grad_norm_(learned, 5.0)
         optimizer.step()
-    by_hand, fitted = network(X).detach().numpy(), tuned.decision_function(X.numpy())
+    by_hand, fitted = heads(scale * encoder(X)).detach(), tuned.decision_function(X.numpy())
     before = start.decision_function(X.numpy())
-    moved = np.abs(by_hand - before).max(axis=0)
-    assert (moved > 1e-4).all()
-    assert (np.abs(fitted - by_hand).max(axis=0) < 0.01 * moved).all()
+    moved = np.abs(by_hand.numpy() - before).max(axis=0)
+    assert (moved > 1e-3).all()
+    assert (np.abs(fitted - by_hand.numpy()).max(axis=0) < 0.01 * moved).all()
+    assert_allclose(tuned.transfer_.scale, scale.item(), atol=1e-5)
+    assert abs(tuned.transfer_.scale - start.transfer_.scale) > 1e-4
+
+
+@pytest.mark.parametrize("further", [{}, {"threshold": "tuned_low"}])
+def test_the_network_is_tuned_once(further, split, monkeypatch):
+    """With documents that decide, and with nothing to decide."""
+    X, Y, *_ = split
+    runs, adam = [], torch.optim.AdamW
+
+    class Counted(adam):
+        def __init__(self, groups, lr, **settings):
+            runs.append(lr)
+            super().__init__(groups, lr=lr, **settings)
+
+    model(max_epochs=1).fit(X, Y)  # loads what torch loads with an optimizer
+    monkeypatch.setattr(torch.optim, "AdamW", Counted)
+    stopping = {"early_stopping": True, "validation_fraction": 0.75}
+    model(fine_tune="paper", lr=0.01, **stopping, **further).fit(X, Y)
+    assert runs == [0.01, 1e-4]
 
 
 def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monkeypatch):
@@ -332,6 +417,7 @@ def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monke
     assert len(np.unique(drawn.reshape(30, -1), axis=0)) > 1  # drawn anew each time
     assert (trainer.lr, trainer.weight_decay, trainer.schedule) == (1e-4, 0, "constant")
     assert (trainer.max_epochs, trainer.batch_size, trainer.lr_factors) == (2, 45, None)
+    assert (trainer.optimizer, trainer.betas, trainer.clip) == ("adamw", (0.9, 0.999), 5.0)
 
 
 # ------------------------------------------------------------------------------ calibration
@@ -345,6 +431,7 @@ def thinned(Y, labels, n=4):
     return sparse.csr_array(Y)
 
 
+@AS_THEY_ARE
 def test_calibrated_scores_are_log_odds(split, default):
     """slope u + intercept - log(N / n - 1), where u are the scores as they were transferred."""
     X, Y, X_test, _ = split
@@ -412,6 +499,32 @@ def test_held_out_documents_help_the_tail_in_the_end(split, assembled):
     assert_array_equal(fitted.label_counts_, Y.sum(axis=0))
 
 
+@pytest.mark.parametrize("fine_tune", ["tail", "paper", None])
+def test_one_draw_of_prototypes_serves_the_cut_offs_and_the_model(fine_tune, split, assembled):
+    """Of the documents that do not decide; only the tail is adjusted to the others in the end."""
+    X, Y, *_ = split
+    settings = {"early_stopping": True, "validation_fraction": 0.75, "fine_tune": fine_tune}
+    learned, cut = (model(threshold=t, **settings).fit(X, Y) for t in ("tuned_low", 0.5))
+    assert_array_equal(learned.transfer_.prototypes, cut.transfer_.prototypes)
+    assert_array_equal(learned.decision_function(X), cut.decision_function(X))
+    first, *further = assembled[: len(assembled) // 2]
+    assert 100 < first < 125 and further == ([N_FIT] if fine_tune == "tail" else [])
+    vectors = network_scores(learned.net_.module_[0], X)
+    train, unseen = learned_split(learned, X, Y)
+    prototypes = draw_prototypes(
+        vectors[train], Y[train][:, learned.head_labels_], 5, 30, True, np.random.RandomState(0)
+    )
+    assert_allclose(learned.transfer_.prototypes, prototypes, atol=1e-6)
+
+
+def learned_split(fitted, X, Y):
+    """Rows that were trained on, and rows that stopped it."""
+    train, unseen, *_ = multilabel_train_test_split(
+        np.arange(N_FIT), Y, test_size=fitted.validation_fraction, random_state=0
+    )
+    return train, unseen
+
+
 def test_documents_given_to_decide_are_never_trained_on(split, assembled):
     X, Y, *_ = split
     rows = few_documents(Y, range(20), n=4)
@@ -463,13 +576,13 @@ def test_training_again_splits_head_and_tail_by_its_own_documents(split):
     estimator = model(threshold="frequency", fine_tune=None)
     train, trained = trained_by_stages(estimator, X, Y)
     counts = Y.sum(axis=0)
-    rare, frequent = trained.plan.labels.tail[0], np.argmax(np.where(counts < 60, counts, 0))
+    rare, frequent = trained.plan.start.labels.tail[0], np.argmax(np.where(counts < 60, counts, 0))
     has_rare, has_frequent = Y[:, [rare]].toarray().ravel(), Y[:, [frequent]].toarray().ravel()
     rows = np.flatnonzero((has_rare > 0) | (has_frequent == 0) | (np.arange(N_FIT) < 60))
     own = Y[rows].sum(axis=0)
     order = np.lexsort((np.arange(20), -own))
     head, tail = np.sort(order[:14]), np.sort(order[14:])
-    assert frequent in trained.plan.labels.head and frequent in tail
+    assert frequent in trained.plan.start.labels.head and frequent in tail
 
     heads = estimator._retrain(train[rows], trained.plan, 0).network[1]
     assert_array_equal(heads.parts[0].labels, head)

@@ -17,7 +17,6 @@ from skmltc.head_to_tail._transfer import (
     LabelTransfer,
     PrototypeOptions,
     TailCalibration,
-    adam_transfer,
     attend,
     attention,
     best_ridge,
@@ -137,36 +136,6 @@ def test_the_ridge_is_small_for_a_linear_map_and_large_for_noise(rng):
     assert_allclose(
         ridge_transfer(prototypes, weights), ridge_transfer(prototypes, weights, chosen)
     )
-
-
-def test_adam_takes_eight_passes_with_a_step_for_each_draw(rng):
-    prototypes = rng.randn(3, 6, 4).astype(np.float32)
-    weights = rng.randn(6, 4).astype(np.float32)
-    torch.manual_seed(0)
-    matrix = torch.nn.Linear(4, 4, bias=False).weight.detach().numpy().astype(np.float64)
-    mean, mean_square, n_steps = np.zeros((4, 4)), np.zeros((4, 4)), 0
-    for _ in range(8):
-        for draw in prototypes:
-            gradient = np.zeros((4, 4))
-            for p, m in zip(draw, weights, strict=True):
-                gradient += 2 * np.outer(matrix @ p - m, p) / 24  # of the mean over 6 x 4 squares
-            n_steps += 1
-            mean = 0.9 * mean + 0.1 * gradient
-            mean_square = 0.99 * mean_square + 0.01 * gradient**2
-            deviation = np.sqrt(mean_square / (1 - 0.99**n_steps))
-            matrix -= 0.01 * mean / (1 - 0.9**n_steps) / (deviation + 1e-8)
-    torch.manual_seed(0)
-    assert_allclose(adam_transfer(prototypes, weights), matrix, atol=1e-5)
-
-
-def test_adam_falls_towards_the_closed_form_and_stops_early(rng):
-    prototypes = rng.randn(30, 6, 3).astype(np.float32)
-    weights = rng.randn(6, 3).astype(np.float32)
-    torch.manual_seed(0)
-    matrix = adam_transfer(prototypes, weights)
-    best = squared_error(ridge_transfer(prototypes, weights, 0.0), prototypes, weights)
-    assert best <= squared_error(matrix, prototypes, weights) < 1.2 * best
-    assert squared_error(np.eye(3), prototypes, weights) > 1.2 * best
 
 
 def test_the_identity_is_imprinting():
