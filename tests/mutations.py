@@ -995,7 +995,7 @@ MUTATIONS = [
         name="HTTN: folds have the head and tail of all documents",
         path="skmltc/head_to_tail/_estimator.py",
         text="labels = self._split_labels(count_labels(documents.Y), in_fold=True)",
-        fault="labels = plan.labels",
+        fault="labels = plan.start.labels",
         tests="tests/head_to_tail/test_estimator.py",
     ),
     Mutation(

@@ -38,6 +38,7 @@ from threadpoolctl import threadpool_limits
 from skmltc import HeadToTailClassifier
 from skmltc._networks import HeadScorer, network_scores
 from skmltc._validation import LabelWarning
+from skmltc.head_to_tail._heads import Start
 from skmltc.losses import ClassBalancedNegativeTolerantLoss
 from skmltc.metrics import f1_by_group
 
@@ -66,8 +67,11 @@ KEYS = ("dataset", "seed", "row", *COMMON)
 class HeadAlone(HeadToTailClassifier):
     """The first two steps: labels are split, and the head is trained."""
 
-    def _assemble(self, network, labels, documents, plan, seed):
-        return HeadScorer(network), {"documents_": documents}
+    def _transfer_all(self, network, labels, documents, seed):
+        return None, Start(network, labels, None, None)
+
+    def _assemble(self, start, vectors, documents, plan, seed):
+        return HeadScorer(start.network), {"documents_": documents}
 
 
 class SharedHead(HeadToTailClassifier):
@@ -80,11 +84,13 @@ class SharedHead(HeadToTailClassifier):
         key = seed, repr(self.loss), self.weight_decay, repr(self._given_split()), train.X.shape
         once = partial(alone._train, problem, train, given, seed)
         head, seconds, saved = self.trained(key, once)
-        attributes, plan = dict(head.attributes), head.plan
+        attributes, (network, labels, *_) = dict(head.attributes), head.plan.start
         documents = attributes.pop("documents_")
-        scorer, shown = self._assemble(plan.network, plan.labels, documents, plan, seed)
+        vectors, start = self._transfer_all(network, labels, documents, seed)
+        plan = head.plan._replace(start=start)
+        scorer, shown = self._assemble(start, vectors, documents, plan, seed)
         attributes |= shown | {"head_seconds_": seconds, "saved_seconds_": saved}
-        return head._replace(scorer=scorer, attributes=attributes)
+        return head._replace(scorer=scorer, plan=plan, attributes=attributes)
 
 
 def measure(task, model):

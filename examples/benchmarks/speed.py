@@ -38,7 +38,7 @@ from skmltc._networks import DocumentDataset, HeadScorer
 from skmltc._networks.batches import Batches
 from skmltc.datasets import load_jsonl
 from skmltc.encoders import BiLSTMAttention, TextCNN, build_network
-from skmltc.head_to_tail._estimator import _head_documents
+from skmltc.head_to_tail._heads import Start
 from skmltc.losses import BinaryCrossEntropyLoss
 from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer
@@ -166,8 +166,12 @@ def against_padding(X, Y, spec, plain, batch_size):
 class HeadAlone(HeadToTailClassifier):
     """The first two steps: labels are split, and the head is trained."""
 
-    def _assemble(self, network, labels, documents, plan, seed):
-        return HeadScorer(network), {"of_head_": _head_documents(documents, labels)}
+    def _transfer_all(self, network, labels, documents, seed):
+        return None, Start(network, labels, None, None)
+
+    def _assemble(self, start, vectors, documents, plan, seed):
+        of_head = start.labels.of_head(documents, self.train_unlabelled)
+        return HeadScorer(start.network), {"of_head_": of_head}
 
 
 def head(X, Y, make_bare):
