@@ -11,6 +11,8 @@ from torch.nn.functional import normalize, pad, relu
 
 from ._kernels import ByteDropout, WindowMaximum
 
+HIDDEN_ACTIVATIONS = {"identity": nn.Identity, "relu": nn.ReLU}
+
 
 def padded_length(longest):
     """Columns of a batch by its longest text: multiples of 8, at most a quarter more than needed.
@@ -70,15 +72,25 @@ class EmbeddingEncoder(TokenEncoder):
 
 
 class ConvolutionalEncoder(TokenEncoder):
-    """Convolutions of several widths, their maxima over the text, and a linear map."""
+    """Convolutions of several widths, their maxima over the text, and a hidden layer."""
 
-    def __init__(self, table, filter_sizes, n_filters, hidden_dim, embedding_dropout, dropout):
+    def __init__(
+        self,
+        table,
+        filter_sizes,
+        n_filters,
+        hidden_dim,
+        hidden_activation,
+        embedding_dropout,
+        dropout,
+    ):
         super().__init__(table, max(filter_sizes), embedding_dropout)
         dim = table.shape[1]
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, n_filters, w) for w in filter_sizes)
         self.dropout = nn.Dropout(dropout)
         self.token_dim = n_filters * len(filter_sizes)
         self.projection = nn.Linear(self.token_dim, hidden_dim)
+        self.activation = HIDDEN_ACTIVATIONS[hidden_activation]()
         self.output_dim = hidden_dim
 
     def forward(self, token_ids):
@@ -91,7 +103,7 @@ class ConvolutionalEncoder(TokenEncoder):
             ]
             pooled = relu(torch.cat(maxima, dim=1))  # (batch, all filters)
             out = self.projection(self.dropout(pooled))  # (batch, output_dim)
-        return out.float()
+        return self.activation(out.float())
 
     def encode_tokens(self, token_ids):
         """Filters on the words from each position on, (batch, length, all filters), and mask."""

@@ -4,9 +4,14 @@ from numbers import Real
 
 import torch
 
-from .._validation import must_be
+from .._validation import check_choice, must_be
 from ._encoder import Encoder, _check_dropouts, _check_sizes, _check_widths
-from ._token_modules import ConvolutionalEncoder, EmbeddingEncoder, RecurrentEncoder
+from ._token_modules import (
+    HIDDEN_ACTIVATIONS,
+    ConvolutionalEncoder,
+    EmbeddingEncoder,
+    RecurrentEncoder,
+)
 from ._training import Training
 from ._word_vectors import learn_vectors
 
@@ -90,6 +95,8 @@ class TextCNN(_TokenEncoderSpec):
         ``TokenSequenceVectorizer(vocabulary=embeddings)``.
     hidden_dim : int, default=1024
         Length of a document's vector, a linear map of the pooled filters.
+    hidden_activation : {"identity", "relu"}, default="identity"
+        Of that vector. The released code has none; Table 5 of the paper can be read as "relu".
     embedding_dropout : float, default=0.1
         On the word vectors; the paper's is 0.25.
     dropout : float, default=0.3
@@ -116,6 +123,7 @@ class TextCNN(_TokenEncoderSpec):
         embedding_dim=100,
         embeddings="svd",
         hidden_dim=1024,
+        hidden_activation="identity",
         embedding_dropout=0.1,
         dropout=0.3,
     ):
@@ -124,6 +132,7 @@ class TextCNN(_TokenEncoderSpec):
         self.embedding_dim = embedding_dim
         self.embeddings = embeddings
         self.hidden_dim = hidden_dim
+        self.hidden_activation = hidden_activation
         self.embedding_dropout = embedding_dropout
         self.dropout = dropout
 
@@ -149,6 +158,7 @@ class TextCNN(_TokenEncoderSpec):
         if not self.filter_sizes:
             raise must_be("filter_sizes", "a tuple of positive integers, one at least", "none")
         _check_sizes(self, "n_filters", "hidden_dim")
+        check_choice("hidden_activation", self.hidden_activation, HIDDEN_ACTIVATIONS)
         _check_dropouts(self, "embedding_dropout", "dropout")
         self._check_table()
         return ConvolutionalEncoder(
@@ -156,6 +166,7 @@ class TextCNN(_TokenEncoderSpec):
             tuple(self.filter_sizes),
             self.n_filters,
             self.hidden_dim,
+            self.hidden_activation,
             self.embedding_dropout,
             self.dropout,
         )

@@ -9,12 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from skmltc.encoders import BiLSTMAttention, TextCNN, WordEmbedding
 from skmltc.encoders._token_modules import padded_length, turned_round
 
 SPECS = {
     "cnn": TextCNN(filter_sizes=(2, 3, 5), n_filters=4, embedding_dim=6, hidden_dim=7),
+    "cnn, relu": TextCNN(
+        filter_sizes=(2, 3), n_filters=4, embedding_dim=6, hidden_dim=7, hidden_activation="relu"
+    ),
     "bilstm": BiLSTMAttention(hidden_dim=5, output_dim=7, embedding_dim=6),
     "bilstm, free norm": BiLSTMAttention(
         hidden_dim=5, output_dim=7, embedding_dim=6, normalize=False
@@ -62,7 +66,8 @@ def convolutions_in_loops(module, text):
                     value = value + (weight[:, offset].double() * vectors[start + offset]).sum()
                 best = max(best, value.item())
             pooled.append(max(best, 0.0))
-    return module.projection.double()(torch.tensor(pooled, dtype=torch.float64))
+    out = module.projection.double()(torch.tensor(pooled, dtype=torch.float64))
+    return out.clamp(min=0) if isinstance(module.activation, torch.nn.ReLU) else out
 
 
 def lstm_in_loops(lstm, vectors):
@@ -99,12 +104,23 @@ def mean_in_loops(module, text):
 
 @pytest.mark.parametrize("name", SPECS)
 def test_documents_equal_loops(name):
-    loop = {"cnn": convolutions_in_loops, "embedding": mean_in_loops}.get(name, attention_in_loops)
+    loops = dict.fromkeys(["cnn", "cnn, relu"], convolutions_in_loops)
+    loop = {**loops, "embedding": mean_in_loops}.get(name, attention_in_loops)
     out = build(SPECS[name])(in_batch(TEXTS))
     module = build(SPECS[name])
     assert out.shape == (5, module.output_dim) == (5, 7) and out.dtype == torch.float32
     for row, text in enumerate(TEXTS):
         assert_allclose(out[row], loop(module, text), atol=2e-6)
+
+
+def test_a_hidden_activation_is_of_the_documents_vectors():
+    plain, active = (
+        build(SPECS["cnn"]),
+        build(clone(SPECS["cnn"]).set_params(hidden_activation="relu")),
+    )
+    vectors = plain(in_batch(TEXTS))
+    assert (vectors < 0).any()
+    assert torch.equal(active(in_batch(TEXTS)), vectors.clamp(min=0))
 
 
 def test_states_of_the_convolutions_are_the_windows_from_each_position_on():

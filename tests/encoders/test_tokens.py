@@ -74,6 +74,7 @@ def test_wrong_parameters_of_token_encoders(spec, parameters, message):
     [
         (TextCNN(filter_sizes=()), "filter_sizes must be a tuple of positive integers, one at"),
         (TextCNN(filter_sizes=(2, 0)), r"filter_sizes must be .* integers. Got \(2, 0\) instead"),
+        (TextCNN(hidden_activation="tanh"), "hidden_activation must be one of 'identity', 'relu'"),
         (TextCNN(n_filters=0), "n_filters must be a positive integer. Got 0 instead"),
         (BiLSTMAttention(output_dim=-1), "output_dim must be a positive integer. Got -1"),
         (BiLSTMAttention(scale_init=0), "scale_init must be a positive number. Got 0 instead"),
