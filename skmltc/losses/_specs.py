@@ -154,11 +154,18 @@ class BinaryCrossEntropyLoss(_LossSpec):
     """
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WeightedBinaryCrossEntropyLoss(_LossSpec):
     """Cross-entropy times log(N / n - 1) of the label, on positives and negatives alike (WCE).
 
-    Yang et al. 2020, Table 1. A label on more than half of the documents would weigh less than
-    nothing; it weighs 0, with a warning.
+    Yang et al. 2020, Table 1, where a label on more than half of the documents weighs less than
+    nothing. A label without documents has the weight of one with a document.
+
+    Parameters
+    ----------
+    clip : bool, default=True
+        Let such a label weigh 0. False is as printed: the worse its answers, the lower the loss.
+        Either warns of such labels, which are not learned.
 
     Examples
     --------
@@ -169,16 +176,26 @@ class WeightedBinaryCrossEntropyLoss(_LossSpec):
     tensor([0.0000, 1.3863, 4.5951])
     """
 
+    clip: bool = True
+
+    def _check(self):
+        if not isinstance(self.clip, bool | np.bool_):
+            raise must_be(f"clip of {type(self).__name__}", "True or False", repr(self.clip))
+        super()._check()
+
     def _parts(self, statistics):
-        frequent = np.flatnonzero(statistics.log_odds_against < 0)
+        weights = statistics.log_odds_against
+        frequent = np.flatnonzero(weights < 0)
         if len(frequent):
+            weight = "no weight" if self.clip else "a weight below 0"
             warn(
-                "weighted_bce gives no weight to labels on more than half of the documents and "
+                f"weighted_bce gives {weight} to labels on more than half of the documents and "
                 f"does not learn them: {len(frequent)} labels, columns {frequent[:5].tolist()} "
                 "first. Every other loss learns them.",
                 LabelWarning,
             )
-        return {"weighting": LabelWeights(_float32(np.maximum(statistics.log_odds_against, 0)))}
+        weights = np.maximum(weights, 0) if self.clip else weights
+        return {"weighting": LabelWeights(_float32(weights))}
 
 
 class FocalLoss(_Focusing):

@@ -45,6 +45,7 @@ NINE = [
     DistributionBalancedLoss(mu=0.9),
 ]
 OTHER_SETTINGS = [
+    WeightedBinaryCrossEntropyLoss(clip=False),
     FocalLoss(gamma=1),
     FocalLoss(gamma=0.5),
     ClassBalancedLoss(class_beta=0.99, gamma=1.5),
@@ -53,7 +54,7 @@ OTHER_SETTINGS = [
     ClassBalancedNegativeTolerantLoss(class_beta=0.5, kappa=1, neg_scale=5, gamma=3),
     DistributionBalancedLoss(alpha=0, beta=50, mu=0.05, kappa=0.2, neg_scale=7, gamma=1),
 ]
-NOT_ALL_WEIGHED = pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
+NOT_ALL_WEIGHED = pytest.mark.filterwarnings("ignore:weighted_bce gives")
 every_loss = pytest.mark.parametrize("spec", NINE, ids=list(LOSSES))
 UNHURRIED = settings(deadline=None, max_examples=50)
 LABELS = hnp.arrays(
@@ -69,7 +70,8 @@ def loop_weight(spec, label, document, counts, n_samples):
     """Weigh one cell: a label's column and a document's row of targets from 0 to 1."""
     counts = [max(n, 1) for n in counts]
     if isinstance(spec, WeightedBinaryCrossEntropyLoss):
-        return max(math.log((n_samples - counts[label]) / counts[label]), 0)
+        weight = math.log((n_samples - counts[label]) / counts[label])
+        return max(weight, 0) if spec.clip else weight
     if hasattr(spec, "class_beta"):
         return (1 - spec.class_beta) / (1 - spec.class_beta ** counts[label])
     if hasattr(spec, "mu"):
@@ -218,6 +220,7 @@ class TestVectors:
             (BinaryCrossEntropyLoss(), 3.17008566),
             (FocalLoss(gamma=1), 2.38365932),
             (WeightedBinaryCrossEntropyLoss(), 11.28880915),  # the negative weight clamped at 0
+            (WeightedBinaryCrossEntropyLoss(clip=False), 11.14418990),  # as printed
         ],
     )
     @NOT_ALL_WEIGHED
@@ -545,6 +548,7 @@ class TestSpecs:
             (RebalancedFocalLoss(mu="mean"), r"mu .* Got 'mean' instead\. 'auto' reads it off"),
             (RebalancedFocalLoss(mu=-math.inf), r"mu of RebalancedFocalLoss .* Got -inf instead"),
             (NegativeTolerantFocalLoss(kappa=-1), r"kappa of NegativeTolerant.* Got -1 instead"),
+            (WeightedBinaryCrossEntropyLoss(clip=1), "clip of Wei.* True or False. Got 1 instead"),
             (DistributionBalancedLoss(neg_scale=0), r"neg_scale .* in \[0\.01, 100\)\. Got 0 in"),
         ],
     )
@@ -555,6 +559,11 @@ class TestSpecs:
     def test_labels_that_are_no_indicators(self):
         with pytest.raises(ValueError, match="zeros and ones. Got a value of 2 instead"):
             FocalLoss().build([[0, 2], [1, 0]])
+
+    def test_weighted_bce_as_printed_says_which_labels_weigh_less_than_nothing(self):
+        with pytest.warns(UserWarning, match=r"a weight below 0 to .* 1 labels, columns \[1\]"):
+            loss = WeightedBinaryCrossEntropyLoss(clip=False).build(LabelStatistics([50, 80], 100))
+        assert loss.weighting.weights.tolist() == pytest.approx([0, -math.log(4)])
 
     def test_weighted_bce_says_which_labels_it_leaves_out(self):
         with pytest.warns(UserWarning, match=r"2 labels, columns \[0, 2\]"):
