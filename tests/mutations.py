@@ -506,8 +506,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: multi_task=None is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="plan.loss.build(documents.Y) if self.multi_task else None",
-        fault="plan.loss.build(documents.Y)",
+        text='loss.build(documents.Y, reduction="none") if self.multi_task else None',
+        fault='loss.build(documents.Y, reduction="none")',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
@@ -516,8 +516,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: multi_task='category' is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text='drawn_labels = self.multi_task == "category"',
-        fault="drawn_labels = False",
+        text="multi_task = self.multi_task if has_labels else None",
+        fault='multi_task = self.multi_task and "labels" if has_labels else None',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
@@ -526,8 +526,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: sampling is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="sampling=self.sampling,",
-        fault='sampling="triplet",',
+        text='"sampling": self.sampling,',
+        fault='"sampling": "triplet",',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_a_third_of_the_triplets_are_similar_and_of_pairs_half"
@@ -536,8 +536,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: triplets_per_document is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="per_document=self.triplets_per_document,",
-        fault="per_document=8,",
+        text='"per_document": self.triplets_per_document}',
+        fault='"per_document": 8}',
         tests="tests/hybrid_siamese/test_estimator.py::test_a_document_is_in_so_many_triplets",
     ),
     Mutation(
@@ -563,8 +563,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: representation_activation is ignored",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="activation = self.representation_activation",
-        fault='activation = "sigmoid"',
+        text="n_labels, activation = documents.Y.shape[1], self.representation_activation",
+        fault='n_labels, activation = documents.Y.shape[1], "sigmoid"',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_vectors_are_activated_before_they_are_compared"
@@ -573,8 +573,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: triplets have no seed",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="random_state=check_random_state(seed),",
-        fault="random_state=check_random_state(None),",
+        text='"random_state": check_random_state(seed)}',
+        fault='"random_state": check_random_state(None)}',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_a_fold_is_trained_as_its_documents_would_be_alone"
@@ -593,8 +593,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: the second task counts labels on half of the documents",
         path="skmltc/hybrid_siamese/_estimator.py",
-        text="plan.loss.build(documents.Y) if self.multi_task else None",
-        fault="plan.loss.build(documents.Y[::2]) if self.multi_task else None",
+        text='loss.build(documents.Y, reduction="none") if self.multi_task else None',
+        fault='loss.build(documents.Y[::2], reduction="none") if self.multi_task else None',
         tests="tests/hybrid_siamese/test_estimator.py::test_a_fold_counts_its_own_documents",
     ),
     Mutation(
@@ -704,11 +704,34 @@ MUTATIONS = [
     Mutation(
         name="TripletLoss: the second task counts once",
         path="skmltc/hybrid_siamese/_similarity.py",
-        text="loss + 2 * label_loss",
-        fault="loss + label_loss",
+        text="of_documents[first].mean() + of_documents[second].mean()",
+        fault="of_documents[first].mean()",
+        tests="tests/hybrid_siamese/test_similarity.py::test_the_loss_is_a_mean_over_triplets",
+    ),
+    Mutation(
+        name="TripletLoss: the second task is a mean over documents",
+        path="skmltc/hybrid_siamese/_similarity.py",
+        text="of_documents[first].mean() + of_documents[second].mean()",
+        fault="2 * of_documents.mean()",
+        tests="tests/hybrid_siamese/test_similarity.py::test_the_loss_is_a_mean_over_triplets",
+    ),
+    Mutation(
+        name="HybridSiamese: supports are of the fitted part",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="if trained.fitted_Y.shape[0] == len(train) or not candidates.any():",
+        fault="if True:",
         tests=(
-            "tests/hybrid_siamese/test_similarity.py"
-            "::test_the_loss_is_that_of_similarities_and_twice_that_of_labels"
+            "tests/hybrid_siamese/test_estimator.py::test_supports_are_of_all_training_documents"
+        ),
+    ),
+    Mutation(
+        name="HybridSiamese: as many triplets to stop by as to train on",
+        path="skmltc/hybrid_siamese/_estimator.py",
+        text="dataset = self._draw_triplets(unseen, n_triplets, seed, has_labels=False)",
+        fault="dataset = self._draw_triplets(unseen, 4 * n_triplets, seed, has_labels=False)",
+        tests=(
+            "tests/hybrid_siamese/test_estimator.py"
+            "::test_several_epochs_stop_by_triplets_of_the_held_out_part"
         ),
     ),
     Mutation(
@@ -744,8 +767,8 @@ MUTATIONS = [
     Mutation(
         name="benchmark of HybridSiamese: the second network sees the stopping documents",
         path="examples/benchmarks/hybrid_siamese.py",
-        text="fit, _ = trained.plan.trainer.split(train, given, seed)",
-        fault="fit = train",
+        text="fit, unseen = trained.plan.single.trainer.split(train, given, seed)",
+        fault="fit, unseen = train, None",
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_rows_of_the_benchmark_share_the_single_network"

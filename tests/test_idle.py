@@ -64,7 +64,9 @@ OF_SIMILARITY = {
     "support": "vote",
     "category_similarity": False,
     "multi_task": None,
+    "multi_task_weight": 2.0,
     "sampling": "pair",
+    "siamese_epochs": 2,
     "representation_activation": "relu",
     "match_priors": False,
 }
@@ -130,6 +132,24 @@ MODES = {
         OF_SIMILARITY,
         "where no label has fewer than n_phi = 15 documents",
     ),
+    "siamese, labels without documents": (
+        partial(HybridSiameseClassifier, **SHORT, siamese_labels=[]),
+        (X, Y),
+        OF_SIMILARITY,
+        "where no label with a document is in siamese_labels",
+    ),
+    "siamese, given labels": (
+        partial(HybridSiameseClassifier, **SHORT, siamese_labels=[0, 1], n_triplets=30),
+        (X, Y),
+        {"n_phi": 5},
+        "where siamese_labels is given",
+    ),
+    "siamese, one task": (
+        partial(siamese, multi_task=None),
+        (X, Y),
+        {"multi_task_weight": 2.0},
+        "with multi_task=None",
+    ),
     "siamese, few documents": (
         siamese,
         (X, Y),
@@ -193,6 +213,8 @@ def test_all_of_them_are_in_one_warning_each_once(mode):
         (partial(network, training=ON_PLATEAU), (X, CLASSES)),
         (siamese, (X, Y)),
         (siamese_off, (X, Y)),
+        (partial(siamese, multi_task_weight=2.0, siamese_epochs=2), (X, Y)),
+        (partial(HybridSiameseClassifier, **SHORT, siamese_labels=[0], n_triplets=30), (X, Y)),
         (head_to_tail, (X, Y)),
         (partial(head_to_tail, n_prototypes=3, attention=True), (X, Y)),
         (joint, (X, Y)),

@@ -89,10 +89,10 @@ class SharedSingle(HybridSiameseClassifier):
         key = seed, repr(self.loss), repr(problem.inputs.encoder), train.X.shape
         once = partial(alone._train, problem, train, given, seed)
         trained, seconds, saved = self.trained(key, once)
-        fit, _ = trained.plan.trainer.split(train, given, seed)
-        scorer = self._scorer(trained.scorer.network, fit, trained.plan, seed)
-        timing = {"single_seconds_": seconds, "saved_seconds_": saved}
-        return trained._replace(scorer=scorer, attributes={**trained.attributes, **timing})
+        fit, unseen = trained.plan.single.trainer.split(train, given, seed)
+        scorer, plan = self._scorer(trained.scorer.network, fit, trained.plan, seed, unseen)
+        shown = {"single_seconds_": seconds, "saved_seconds_": saved} | trained.attributes
+        return trained._replace(scorer=scorer, plan=plan, attributes=shown)
 
 
 def model_of(encoder, n_phi, variant, loss, seed):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -20,7 +21,7 @@ from .._networks import (
 )
 from .._stages import Decided, Trained
 from .._targets import count_labels
-from .._validation import LabelWarning, must_be, warn
+from .._validation import LabelWarning, check_columns, must_be, warn
 from ..base import BaseLongTailClassifier
 from ..decision import Decision, ScoredPairs, select_for_tail
 from ..encoders import LR_PARTS, BagEncoder, TextCNN
@@ -28,6 +29,7 @@ from ..losses import BinaryCrossEntropyLoss
 from ._similarity import (
     ACTIVATIONS,
     HybridScorer,
+    IndependentTriplets,
     SiameseNetwork,
     SimilarityScorer,
     TripletDocuments,
@@ -35,14 +37,30 @@ from ._similarity import (
     platt_scaling,
     support_vectors,
 )
-from ._triplets import SAMPLINGS, draw_triplets
+from ._triplets import SAMPLINGS, draw_independent_triplets, draw_triplets
 
 _SIAMESE = ("n_triplets", "triplets_per_document", "n_support", "support", "category_similarity")
-_SIAMESE += ("multi_task", "sampling", "representation_activation", "match_priors")
+_SIAMESE += ("multi_task", "multi_task_weight", "sampling", "siamese_epochs")
+_SIAMESE += ("representation_activation", "match_priors")
 _N_PHI_OPTIONS = (0, 5, 10, 20, 35, 50, 100, 200)
 _PAPER_N_PHI = 100
 _TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30
+_VALIDATION_SHARE = 4  # so many triplets to train on for one to stop by
 _COPIED_LR_FACTOR = 0.3  # of what begins trained; the similarity is new
+
+
+class HybridPlan(NamedTuple):
+    """What training both networks once more, on other documents, needs.
+
+    Parameters
+    ----------
+    single : Plan
+    second : Trainer
+        Of the second network; one that was stopped early has the number of its epochs.
+    """
+
+    single: Plan
+    second: Trainer
 
 
 class HybridSiameseClassifier(BaseLongTailClassifier):
@@ -70,11 +88,14 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         alone. "auto" chooses on held-out documents, by the criterion of the rule "frequency"; the
         paper's is 100, which "auto" is where y has one class per document.
     n_triplets : int or "auto", default="auto"
-        Triplets of two documents and a label to train on, each used once. "auto" is 30 per label,
-        30,000 at least.
-    triplets_per_document : int, default=8
-        Triplets in a batch for each of its documents, which are encoded once. With 1 they are
-        nearly the paper's independent pairs, at several times the cost.
+        Triplets of two documents and a label to train on. "auto" is 30 per label, 30,000 at
+        least.
+    triplets_per_document : int or None, default=8
+        Triplets in a batch for each of its documents, which are encoded once; documents without
+        labels stand on the dissimilar side. None draws each pair by itself, with two documents of
+        its own, as in the paper, at many times the cost: a batch then has `batch_size` triplets,
+        and documents without labels stand in none. A label with one document is in no similar
+        triplet either way.
     n_support : int, default=20
         Documents of a label, drawn once, that a new document is compared with; the paper's is 5.
     support : {"mean", "vote"}, default="mean"
@@ -82,11 +103,22 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     category_similarity : bool, default=True
         Let a gate of each label choose what counts for similarity.
     multi_task : {"labels", "category"} or None, default="labels"
-        Train the second network on the labels of the documents too; "category", as released,
-        takes only the label that a document was drawn for as its label. None leaves this out.
+        Train the second network on the labels of both documents of each triplet too; "category",
+        as released, takes only the label that a document was drawn for as its label. None leaves
+        this out.
+    multi_task_weight : float, default=1.0
+        Factor of the losses of these labels, a mean over labels for each document, beside that of
+        the similarity.
     sampling : {"triplet", "pair"}, default="triplet"
         "triplet": a third are similar, and two documents without a common label make two. "pair":
         half are similar, and they make one.
+    siamese_epochs : int, default=1
+        Passes over the triplets, which stay the same. With more than one and a validation part,
+        the second network stops by the loss of similarities of triplets drawn from that part, a
+        quarter as many, with `patience`, and keeps the best weights.
+    siamese_labels : array of int or of bool, default=None
+        The labels to score by similarity, as column numbers or a mask, in place of those below
+        `n_phi`.
     representation_activation : {"sigmoid", "relu", "identity"}, default="sigmoid"
         Of the vectors before they are compared.
     match_priors : bool, default=True
@@ -96,7 +128,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     training : "auto" or Training, default="auto"
         How both networks are trained: a :class:`~skmltc.encoders.Training`. "auto" is what the
         encoder recommends, but in the second network what begins as a copy learns at 0.3 of that
-        rate, if `lr` is not given either.
+        rate, if `lr` is not given either. Its `monitor` and number of epochs are those of the
+        single network.
     lr : float or "auto", default="auto"
         Learning rate: one for all parameters, and constant unless a `training` that is given says
         else. "auto" is that of the training in force, with its schedule and its factors.
@@ -107,10 +140,12 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         is given, else the one that the encoder recommends, and where documents are few as many as
         make 200 steps.
     batch_size : int, default=64
-        Documents per step.
+        Documents per step; in the second network about so many, or, where
+        ``triplets_per_document=None``, triplets.
     early_stopping : bool or "auto", default="auto"
         Stop the single network when the loss on a validation part no longer falls, and keep the
-        best weights. "auto" does so where that part has a hundred documents at least.
+        best weights; the second one too if it has several epochs. "auto" does so where that part
+        has a hundred documents at least. Supports and priors are of all training documents.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5
@@ -149,8 +184,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         Training documents of each label.
     head_labels_, tail_labels_ : array of int
         Labels with more than 50 and with up to 10 training documents.
-    n_phi_ : int
-        The merge point that was used.
+    n_phi_ : int or None
+        The merge point that was used; None where `siamese_labels` is given.
     siamese_labels_ : array of int
         Labels that are scored by similarity.
     threshold_ : array of shape (n_labels,)
@@ -188,12 +223,15 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         **BaseLongTailClassifier._parameter_constraints,
         "n_phi": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "n_triplets": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "triplets_per_document": [Interval(Integral, 1, None, closed="left")],
+        "triplets_per_document": [None, Interval(Integral, 1, None, closed="left")],
         "n_support": [Interval(Integral, 1, None, closed="left")],
         "support": [StrOptions({"mean", "vote"})],
         "category_similarity": ["boolean"],
         "multi_task": [None, StrOptions({"labels", "category"})],
+        "multi_task_weight": [Interval(Real, 0, None, closed="neither")],
         "sampling": [StrOptions(set(SAMPLINGS))],
+        "siamese_epochs": [Interval(Integral, 1, None, closed="left")],
+        "siamese_labels": "no_validation",  # `check_columns` says what they must be
         "representation_activation": [StrOptions(set(ACTIVATIONS))],
         "match_priors": ["boolean"],
     }
@@ -210,7 +248,10 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         support="mean",
         category_similarity=True,
         multi_task="labels",
+        multi_task_weight=1.0,
         sampling="triplet",
+        siamese_epochs=1,
+        siamese_labels=None,
         representation_activation="sigmoid",
         match_priors=True,
         training="auto",
@@ -238,7 +279,10 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.support = support
         self.category_similarity = category_similarity
         self.multi_task = multi_task
+        self.multi_task_weight = multi_task_weight
         self.sampling = sampling
+        self.siamese_epochs = siamese_epochs
+        self.siamese_labels = siamese_labels
         self.representation_activation = representation_activation
         self.match_priors = match_priors
         self.training = training
@@ -270,7 +314,14 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         none = not self._candidates(count_labels(train.Y)).any()
         why = f"where no label has fewer than n_phi = {max(self._n_phi_options())} documents"
         why = "with n_phi=0" if self.n_phi == 0 else why
-        return [*super()._idle(problem, train, given), (none, why, _SIAMESE)]
+        is_given = self.siamese_labels is not None
+        why = "where no label with a document is in siamese_labels" if is_given else why
+        return [
+            *super()._idle(problem, train, given),
+            (is_given, "where siamese_labels is given", ["n_phi"]),
+            (none, why, _SIAMESE),
+            (not self.multi_task, "with multi_task=None", ["multi_task_weight"]),
+        ]
 
     def _train(self, problem, train, given, seed):
         inputs, loss = problem.inputs, self._spec_of("loss") or BinaryCrossEntropyLoss()
@@ -281,84 +332,115 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
         leave_if_interrupted(net, more_follows=self._candidates(count_labels(fit.Y)).any())
         # 2. to 5. The Siamese network that begins as the single one.
-        plan = Plan(inputs, loss, trainer.as_before(net))
-        scorer = self._scorer(net.module_, fit, plan, seed)
+        plan = HybridPlan(Plan(inputs, loss, trainer.as_before(net)), self._second_trainer(trainer))
+        scorer, plan = self._scorer(net.module_, fit, plan, seed, unseen)
         return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
     def _retrain(self, documents, plan, seed):
-        net = plan.trainer.train_encoder(plan.inputs, plan.loss, documents, seed)
-        return self._scorer(net.module_, documents, plan, seed)
+        single = plan.single
+        net = single.trainer.train_encoder(single.inputs, single.loss, documents, seed)
+        return self._scorer(net.module_, documents, plan, seed)[0]
 
     def _check_encoder(self, encoder):
         if encoder.is_linear:
             remedy = "BagEncoder(hidden_dims=(256,)), say, has vectors of documents to compare."
             raise must_be("encoder", "one with a hidden layer", repr(encoder), remedy)
 
-    def _scorer(self, single, documents, plan, seed):
-        """Steps 2 to 5: the single network, and the Siamese one that is trained from it."""
-        head, n_labels = HeadScorer(single), documents.Y.shape[1]
+    def _scorer(self, single, documents, plan, seed, unseen=None):
+        """Steps 2 to 5: the single network, and the Siamese one that is trained from it.
+
+        With the plan to train them as long again.
+        """
         candidates = self._candidates(count_labels(documents.Y))
         if not candidates.any():
-            return HybridScorer(head, None, candidates)
-        # 3. Triplets of two documents and a label.
-        batches = self._draw_triplets(documents.Y, seed)
+            return HybridScorer(HeadScorer(single), None, candidates), plan
+        n_labels, activation = documents.Y.shape[1], self.representation_activation
         with seeded_torch(seed):
             # 2. Its weights begin as those of the single network.
-            activation = self.representation_activation
             network = SiameseNetwork(single, n_labels, self.category_similarity, activation)
-            # 4. Both tasks: whether documents are similar, and what their labels are.
-            if batches:
-                self._train_siamese(network, documents, batches, plan)
-        # 5. Each label is represented by a few of its documents.
-        device = self._device()
-        settings = self.n_support, self.support, check_random_state(seed), device
-        supports = support_vectors(network, documents.X, documents.Y, *settings)
-        similar = SimilarityScorer(network, supports, np.zeros(n_labels, np.float32))
-        if self.match_priors:
-            similar = similar.matching_priors(documents, candidates, device)
-        return HybridScorer(head, similar, candidates)
+            # 3. Triplets of two documents and a label. 4. Both tasks.
+            plan = self._train_siamese(network, documents, plan, seed, unseen)
+        similar = self._compared(network, documents, candidates, seed)  # 5
+        return HybridScorer(HeadScorer(single), similar, candidates), plan
 
-    def _draw_triplets(self, Y, seed):
-        enough = max(_TRIPLETS, _TRIPLETS_PER_LABEL * Y.shape[1])
-        return draw_triplets(
-            Y,
-            enough if self.n_triplets == "auto" else self.n_triplets,
-            batch_size=self.batch_size,
-            per_document=self.triplets_per_document,
-            sampling=self.sampling,
-            random_state=check_random_state(seed),
-        )
-
-    def _train_siamese(self, network, documents, batches, plan):
-        """One pass over the triplets."""
-        label_loss = plan.loss.build(documents.Y) if self.multi_task else None
-        drawn_labels = self.multi_task == "category"
-        self._second_trainer(plan.trainer).train(
+    def _train_siamese(self, network, documents, plan, seed, unseen):
+        """Whether documents are similar, and what their labels are, are learned together."""
+        dataset = self._draw_triplets(documents, self._n_triplets(documents.Y), seed)
+        if not len(dataset):
+            return plan
+        loss = plan.single.loss
+        label_loss = loss.build(documents.Y, reduction="none") if self.multi_task else None
+        net = plan.second.train(
             network,
-            TripletLoss(network.similarity, label_loss),
-            TripletDocuments(documents.X, documents.Y, batches, drawn_labels=drawn_labels),
+            TripletLoss(network.similarity, label_loss, self.multi_task_weight),
+            dataset,
+            self._draw_to_stop_by(unseen, self._n_triplets(documents.Y), seed),
             parts=network.parts(),
         )
+        leave_if_interrupted(net)
+        return plan._replace(second=plan.second.as_before(net))
+
+    def _n_triplets(self, Y):
+        enough = max(_TRIPLETS, _TRIPLETS_PER_LABEL * Y.shape[1])
+        return enough if self.n_triplets == "auto" else self.n_triplets
+
+    def _draw_triplets(self, documents, n_triplets, seed, has_labels=True):
+        """A data set of triplets, with the labels of their documents if these are wanted."""
+        how = {"sampling": self.sampling, "random_state": check_random_state(seed)}
+        multi_task = self.multi_task if has_labels else None
+        if self.triplets_per_document is None:
+            triplets = draw_independent_triplets(documents.Y, n_triplets, **how)
+            return IndependentTriplets(documents.X, documents.Y, triplets, multi_task)
+        shared = {"batch_size": self.batch_size, "per_document": self.triplets_per_document}
+        triplets = draw_triplets(documents.Y, n_triplets, **shared, **how)
+        return TripletDocuments(documents.X, documents.Y, triplets, multi_task)
+
+    def _draw_to_stop_by(self, unseen, n_triplets, seed):
+        """Triplets of held-out documents, a quarter as many; None where they decide nothing."""
+        if unseen is None or self.siamese_epochs == 1:
+            return None
+        n_triplets = -(-n_triplets // _VALIDATION_SHARE)
+        dataset = self._draw_triplets(unseen, n_triplets, seed, has_labels=False)
+        return dataset if len(set(dataset.same.tolist())) == 2 else None
 
     def _second_trainer(self, trainer):
         """What begins as a copy learns at 0.3 of a rate that is recommended."""
-        once = replace(trainer.for_epochs(1), batch_size=1)
+        n_each = self.batch_size if self.triplets_per_document is None else 1
+        second = trainer.for_epochs(self.siamese_epochs)
+        second = replace(second, batch_size=n_each, monitor="loss")
         if self.training != "auto" or self.lr != "auto":
-            return once
+            return second
         factors = {part: (trainer.lr_factors or {}).get(part, 1.0) for part in LR_PARTS}
         slower = {part: _COPIED_LR_FACTOR * factor for part, factor in factors.items()}
-        return replace(once, lr_factors=slower)
+        return replace(second, lr_factors=slower)
+
+    def _compared(self, network, documents, candidates, seed):
+        """Step 5: each label is represented by a few of its documents."""
+        device = self._device()
+        settings = self.n_support, self.support, check_random_state(seed), device
+        supports = support_vectors(network, documents.X, documents.Y, *settings)
+        similar = SimilarityScorer(network, supports, np.zeros(len(supports), np.float32))
+        if self.match_priors:
+            similar = similar.matching_priors(documents, candidates, device)
+        return similar
 
     def _n_phi_options(self):
         return _N_PHI_OPTIONS if self.n_phi == "auto" else [self.n_phi]
 
     def _candidates(self, label_counts):
         """Labels that may be scored by similarity."""
-        return _below(max(self._n_phi_options()), label_counts)
+        return self._below(max(self._n_phi_options()), label_counts)
+
+    def _below(self, n_phi, label_counts):
+        """Labels with a document that are given, or else have fewer than n_phi."""
+        if self.siamese_labels is None:
+            return _below(n_phi, label_counts)
+        given = check_columns("siamese_labels", self.siamese_labels, len(label_counts))
+        return (label_counts > 0) & np.isin(np.arange(len(label_counts)), given)
 
     def _decide(self, problem, train, trained, held_out, seed):
         """Step 6: the labels with fewer than n_phi documents go to the Siamese network."""
-        counts, scorer, target = count_labels(train.Y), trained.scorer, problem.target
+        counts, target = count_labels(train.Y), problem.target
         candidates, single, similar = self._candidates(counts), None, None
         if self._calibrates(target) or self._learns_rule(target) or self._learns_n_phi(target):
             single, similar = self._pairs_of_parts(held_out, candidates)
@@ -367,10 +449,11 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
             slope, intercept = np.float32(platt_scaling(similar))
             scaled = replace(similar, scores=slope * similar.scores + intercept)
         n_phi = self._choose_n_phi(single, scaled, train)
+        scorer = self._with_all_documents(trained, train, candidates, seed)
         if similar is not None and self._calibrates(target):
             similar = scaled
             scorer = replace(scorer, similar=scorer.similar.calibrated(slope, intercept))
-        below = _below(n_phi, counts)
+        below = self._below(n_phi, counts)
         self._warn_of_no_label(n_phi, below)
         scorer = replace(scorer, below=below)
         pairs = _joined(below, single, similar)
@@ -379,8 +462,16 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         attributes = {"n_phi_": n_phi, "siamese_labels_": np.flatnonzero(below)}
         return Decided(scorer, *learned, attributes)
 
+    def _with_all_documents(self, trained, train, candidates, seed):
+        """The scorer with supports and priors of all documents, those to stop by among them."""
+        scorer = trained.scorer
+        if trained.fitted_Y.shape[0] == len(train) or not candidates.any():
+            return scorer
+        network = scorer.similar.network
+        return replace(scorer, similar=self._compared(network, train, candidates, seed))
+
     def _learns_n_phi(self, target):
-        return self.n_phi == "auto" and target.is_multilabel
+        return self.n_phi == "auto" and self.siamese_labels is None and target.is_multilabel
 
     def _pairs_of_parts(self, held_out, candidates):
         """Pairs scored by the single network and by similarity, each None where there are none."""
@@ -394,6 +485,8 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
 
     def _choose_n_phi(self, single, similar, train):
         """The merge point, by the criterion of the rule "frequency", whatever the threshold is."""
+        if self.siamese_labels is not None:
+            return None
         if self.n_phi != "auto":
             return self.n_phi
         if similar is None:

@@ -120,62 +120,112 @@ class SiameseNetwork(nn.Sequential):
 
 
 class TripletLoss(nn.Module):
-    """Cross-entropy of the similarities, and the loss of a single network twice.
+    """Cross-entropy of the similarities, and the loss of a single network for either document.
 
     Parameters
     ----------
     similarity : Similarity
     label_loss : BalancedLoss or None
-        None leaves the second part out.
+        Built with ``reduction="none"``. None leaves the second part out.
+    weight : float, default=1.0
+        Of the second part.
     """
 
-    def __init__(self, similarity, label_loss):
+    def __init__(self, similarity, label_loss, weight=1.0):
         super().__init__()
-        self.similarity, self.label_loss = similarity, label_loss
+        self.similarity, self.label_loss, self.weight = similarity, label_loss, weight
 
     def forward(self, outputs, targets):
-        """Mean over triplets, and over the documents and labels of a batch."""
+        """Mean over triplets; where targets have no labels, of the similarities alone."""
         vectors, logits = outputs
-        first, second, labels, same, truth = targets
+        first, second, labels, same, *truth = targets
         similarities = self.similarity(vectors[first], vectors[second], labels)
         loss = binary_cross_entropy_with_logits(similarities, same)
-        if self.label_loss is None:
+        if self.label_loss is None or not truth:
             return loss
-        label_loss = self.label_loss.of_indicators(logits, truth.to_dense())
-        return loss + 2 * label_loss  # of either document
+        cells = self.label_loss.of_indicators(logits, truth[0].to_dense())
+        of_documents = cells.sum(dim=1) / cells.shape[1]  # mean over labels
+        of_either = of_documents[first].mean() + of_documents[second].mean()
+        return loss + self.weight * of_either
 
 
 class TripletDocuments(torch.utils.data.Dataset):
-    """Batches of triplets as a data set; each is an element.
+    """Batches of triplets that share documents, as a data set; each batch is an element.
 
     Parameters
     ----------
     X : CSR matrix or array of shape (n_samples, n_inputs)
     Y : csr_array of shape (n_samples, n_labels)
-    batches : list of Triplets
-    drawn_labels : bool
-        Let a document's truth be the one label that it was drawn for, instead of all its own.
+    triplets : list of Triplets
+    multi_task : {"labels", "category"} or None
+        What is true of a document: all its labels, or the one that it was drawn for. With None
+        the targets have no labels.
     """
 
     lengths = None  # a batch is put together already
 
-    def __init__(self, X, Y, batches, drawn_labels=False):
-        self.documents = DocumentDataset(X, Y)
-        self.batches, self.drawn_labels = batches, drawn_labels
+    def __init__(self, X, Y, triplets, multi_task):
+        self.documents, self.Y = DocumentDataset(X, Y), Y
+        self.triplets, self.multi_task = triplets, multi_task
 
     def __len__(self):
-        return len(self.batches)
+        return len(self.triplets)
+
+    @property
+    def same(self):
+        """Whether the documents of each triplet are similar."""
+        return np.concatenate([batch.same for batch in self.triplets] or [np.empty(0, bool)])
 
     def batch(self, rows):
         """Documents of a batch, and its triplets with the documents' labels."""
-        (row,) = rows
-        triplets = self.batches[row]
+        triplets = self._batch_of(rows)
         inputs, truth = self.documents.batch(triplets.documents)
-        if self.drawn_labels:
+        if self.multi_task == "category":
             truth = _one_hot(triplets.labels, truth.shape[1])
         labels = triplets.labels[triplets.second]
         arrays = triplets.first, triplets.second, labels, triplets.same.astype(np.float32)
-        return inputs, (*map(torch.from_numpy, arrays), truth)
+        return inputs, (*map(torch.from_numpy, arrays), *([truth] if self.multi_task else []))
+
+    def _batch_of(self, rows):
+        (row,) = rows
+        return self.triplets[row]
+
+
+class IndependentTriplets(TripletDocuments):
+    """Triplets of two documents of their own, as a data set; each triplet is an element.
+
+    Parameters
+    ----------
+    X, Y, multi_task
+        As of `TripletDocuments`.
+    triplets : Triplets
+
+    Attributes
+    ----------
+    lengths : array of int of shape (n_triplets,) or None
+        Tokens of both documents, filled up to the longer one; None for features.
+    """
+
+    def __init__(self, X, Y, triplets, multi_task):
+        super().__init__(X, Y, triplets, multi_task)
+        self.lengths = self._lengths()
+
+    def _lengths(self):
+        if self.documents.lengths is None:
+            return None
+        lengths = self.documents.lengths[self.triplets.documents]
+        return 2 * np.maximum(lengths[self.triplets.first], lengths[self.triplets.second])
+
+    def __len__(self):
+        return len(self.same)
+
+    @property
+    def same(self):
+        """Whether the documents of each triplet are similar."""
+        return self.triplets.same
+
+    def _batch_of(self, rows):
+        return self.triplets.with_documents_of_their_own(rows)
 
 
 def _one_hot(labels, n_labels):

@@ -47,6 +47,41 @@ class Triplets(NamedTuple):
     second: np.ndarray
     same: np.ndarray
 
+    def with_documents_of_their_own(self, rows):
+        """Some of the triplets, as a batch that has two documents for each of them."""
+        places = np.concatenate([self.first[rows], self.second[rows]])
+        first = np.arange(len(rows))
+        documents, labels = self.documents[places], self.labels[places]
+        return Triplets(documents, labels, first, first + len(rows), self.same[rows])
+
+
+def draw_independent_triplets(Y, n_triplets, *, sampling, random_state):
+    """Draw triplets of pairs each of which is drawn by itself.
+
+    A pair is drawn for a label, or for two, and then a document of each label, all of its
+    documents being equally likely. The labels take turns, so that all of them appear equally
+    often. Documents without any label stand in no pair.
+
+    Parameters
+    ----------
+    Y, n_triplets, sampling, random_state
+        As of `draw_triplets`.
+
+    Returns
+    -------
+    Triplets
+        Its documents are those of each label, all of them; it has no triplet where there are no
+        pairs.
+    """
+    unit, n_dissimilar = SAMPLINGS[sampling]
+    n_units = -(-n_triplets // unit)
+    lists = DocumentsByLabel(Y, random_state)
+    labels = lists.labels[lists.labels < lists.n_labels]
+    if not len(labels):
+        return Triplets(*np.empty((4, 0), dtype=np.int64), np.empty(0, dtype=bool))
+    wanted = n_units, n_units
+    return _draw_batch(lists, labels, lists.n_samples, wanted, n_dissimilar, by_label=True)[0]
+
 
 def draw_triplets(Y, n_triplets, *, batch_size, per_document, sampling, random_state):
     """Draw batches of triplets whose documents stand in several triplets each.
@@ -64,8 +99,8 @@ def draw_triplets(Y, n_triplets, *, batch_size, per_document, sampling, random_s
     batch_size : int
         Documents per batch, about.
     per_document : int
-        Triplets per batch for each of its documents; with 1 there are two documents per label, each
-        in one similar and one dissimilar pair.
+        Triplets per batch for each of its documents; with 1 there are two documents per label, in
+        one similar and one dissimilar pair each on average.
     sampling : {"triplet", "pair"}
         "triplet": a third are similar. "pair": half are, and a dissimilar pair gives one.
     random_state : RandomState
@@ -139,12 +174,12 @@ class DocumentsByLabel:
         return self.keys[place] == wanted
 
 
-def _draw_batch(lists, groups, group_size, wanted, n_dissimilar):
+def _draw_batch(lists, groups, group_size, wanted, n_dissimilar, by_label=False):
     """One batch with the wanted numbers of similar and of dissimilar pairs, as far as it can."""
     documents, label_of = lists.members(groups, group_size)
     labels, sizes = groups[label_of], np.bincount(label_of)
     first, second = _similar_pairs(sizes, groups < lists.n_labels, wanted[0], lists.random_state)
-    left, right = _dissimilar_pairs(lists, documents, labels, label_of, sizes, wanted[1])
+    left, right = _dissimilar_pairs(lists, documents, labels, sizes, wanted[1], by_label)
     n_drawn = len(first), len(left)
     for a, b in [(left, right), (right, left)][:n_dissimilar]:
         unlabelled = labels[b] == lists.n_labels  # can only be the first document
@@ -165,8 +200,11 @@ def _similar_pairs(sizes, is_label, n_pairs, random_state):
     return start[group] + a, start[group] + b
 
 
-def _dissimilar_pairs(lists, documents, labels, label_of, sizes, n_pairs):
-    """Places of two documents neither of which has the label of the other."""
+def _dissimilar_pairs(lists, documents, labels, sizes, n_pairs, by_label):
+    """Places of two documents neither of which has the label of the other.
+
+    The second is any document of the batch, or, `by_label`, one of any label.
+    """
     random_state, start = lists.random_state, np.cumsum(sizes) - sizes
     group = _evenly(np.arange(len(sizes)), n_pairs, random_state)
     pairs = np.empty((2, n_pairs), dtype=np.int64)
@@ -175,7 +213,11 @@ def _dissimilar_pairs(lists, documents, labels, label_of, sizes, n_pairs):
         if attempt > _ATTEMPTS // 2:
             group = random_state.randint(len(sizes), size=n_pairs)
         left = start[group[pending]] + random_state.randint(sizes[group[pending]])
-        right = random_state.randint(len(documents), size=len(pending))
+        if by_label:
+            other = random_state.randint(len(sizes), size=len(pending))
+            right = start[other] + random_state.randint(sizes[other])
+        else:
+            right = random_state.randint(len(documents), size=len(pending))
         clash = lists.has(documents[left], labels[right]) | lists.has(
             documents[right], labels[left]
         )

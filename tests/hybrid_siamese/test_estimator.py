@@ -5,6 +5,7 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import joblib
@@ -19,15 +20,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
-from skmltc import HybridSiameseClassifier
+from skmltc import HybridSiameseClassifier, _stages
 from skmltc._networks import Trainer, network_scores
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import RULES, Calibration, Decision, ScoredPairs
+from skmltc.decision import RULES, Calibration, Decision, Documents, ScoredPairs
 from skmltc.decision._rules import Selected
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, Training
 from skmltc.hybrid_siamese import _estimator
 from skmltc.hybrid_siamese._similarity import SimilarityScorer, TripletDocuments
+from skmltc.hybrid_siamese._triplets import draw_independent_triplets
 from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 from skmltc.metrics import RankingScorer
 from skmltc.model_selection import (
@@ -85,6 +87,7 @@ class Stage(NamedTuple):
     network: torch.nn.Module
     loss: torch.nn.Module
     dataset: TripletDocuments
+    stop_by: TripletDocuments
     model: HybridSiameseClassifier
 
 
@@ -96,7 +99,9 @@ def second_stage(monkeypatch):
     def look(self, network, loss, dataset, stop_by=None, parts=None):
         if not isinstance(dataset, TripletDocuments):
             return train(self, network, loss, dataset, stop_by, parts)
-        seen.append((self, network, loss, dataset))
+        seen.append((self, network, loss, dataset, stop_by))
+        schedule = SimpleNamespace(falls_=())
+        return SimpleNamespace(interrupted_=None, callbacks_=[("schedule", schedule)], history=[])
 
     def second_stage(X, Y, **settings):
         seen.clear()
@@ -219,7 +224,7 @@ def test_a_third_of_the_triplets_are_similar_and_of_pairs_half(
     sampling, share, split, second_stage
 ):
     X, Y, *_ = split
-    batches = second_stage(X, Y, sampling=sampling).dataset.batches
+    batches = second_stage(X, Y, sampling=sampling).dataset.triplets
     same = np.concatenate([batch.same for batch in batches])
     assert len(same) == 3000 and same.mean() == pytest.approx(share)
 
@@ -227,7 +232,7 @@ def test_a_third_of_the_triplets_are_similar_and_of_pairs_half(
 @pytest.mark.parametrize("per_document", [1, 8])
 def test_a_document_is_in_so_many_triplets(per_document, split, second_stage):
     X, Y, *_ = split
-    batches = second_stage(X, Y, triplets_per_document=per_document).dataset.batches
+    batches = second_stage(X, Y, triplets_per_document=per_document).dataset.triplets
     n_documents = sum(len(batch.documents) for batch in batches)
     assert 0.75 * per_document < 3000 / n_documents < 1.5 * per_document
 
@@ -237,8 +242,102 @@ def test_by_default_there_are_thirty_triplets_per_label_and_at_least_30_000(spli
     many = sparse.csr_array(np.eye(1100, dtype=np.float32).repeat(2, axis=0))
     features = sparse.csr_array(np.random.default_rng(0).random((2200, 5), dtype=np.float32))
     for data, n_triplets in (((X, Y), 30_000), ((features, many), 33_000)):
-        batches = second_stage(*data, n_triplets="auto", match_priors=False).dataset.batches
+        batches = second_stage(*data, n_triplets="auto", match_priors=False).dataset.triplets
         assert sum(len(batch.same) for batch in batches) == n_triplets
+
+
+def test_pairs_drawn_by_themselves_share_no_document(split, second_stage):
+    X, Y, *_ = split
+    settings = {"triplets_per_document": None, "batch_size": 10, "multi_task": "category"}
+    stage = second_stage(X, Y, **settings)
+    assert len(stage.dataset) == 3000 and stage.trainer.batch_size == 10
+    drawn = draw_independent_triplets(
+        Y, 3000, sampling="triplet", random_state=np.random.RandomState(0)
+    )
+    inputs, (first, second, labels, same, truth) = stage.dataset.batch(np.array([5, 2000]))
+    places = [*drawn.first[[5, 2000]], *drawn.second[[5, 2000]]]
+    assert_array_equal(inputs.to_dense(), X[drawn.documents[places]].toarray())
+    assert_array_equal(truth, np.eye(N_LABELS)[drawn.labels[places]])
+    assert_array_equal(labels, drawn.labels[drawn.second[[5, 2000]]])
+    assert same.tolist() == [1, 0] and (first.tolist(), second.tolist()) == ([0, 1], [2, 3])
+
+
+def test_a_model_of_pairs_drawn_by_themselves_finds_rare_labels(split):
+    X, Y, X_test, Y_test = split
+    model = hybrid(triplets_per_document=None, max_epochs=15, n_triplets=6000).fit(X, Y)
+    rare = np.flatnonzero((Y.sum(axis=0) < N_PHI) & (Y_test.sum(axis=0) > 0))
+    scores, truth = model.decision_function(X_test)[:, rare], Y_test.toarray()[:, rare]
+    assert roc_auc_score(truth, scores, average="macro") > 0.8
+
+
+def test_several_epochs_go_over_the_same_triplets(split, second_stage):
+    X, Y, *_ = split
+    once, thrice = (second_stage(X, Y, siamese_epochs=n) for n in (1, 3))
+    for one, other in zip(once.dataset.triplets, thrice.dataset.triplets, strict=True):
+        assert all(map(np.array_equal, one, other))
+    assert (once.trainer.max_epochs, thrice.trainer.max_epochs) == (1, 3)
+    assert once.stop_by is thrice.stop_by is None  # there is no validation part
+
+
+@pytest.mark.parametrize("per_document", [8, None])
+def test_several_epochs_stop_by_triplets_of_the_held_out_part(per_document, split, second_stage):
+    X, Y, *_ = split
+    settings = {"early_stopping": True, "validation_fraction": 0.25, "patience": 3}
+    settings |= {"triplets_per_document": per_document, "training": Training(monitor="micro_f1")}
+    stage = second_stage(X, Y, siamese_epochs=4, **settings)
+    held = multilabel_train_test_split(np.arange(X.shape[0]), Y, test_size=0.25, random_state=0)[1]
+    assert_array_equal(stage.stop_by.Y.toarray(), Y[held].toarray())
+    assert len(stage.stop_by.same) == 750 and stage.stop_by.same.sum() == 250
+    _, targets = stage.stop_by.batch(np.array([0]))
+    assert len(targets) == 4  # no labels: it stops by the similarities
+    assert (stage.trainer.monitor, stage.trainer.patience) == ("loss", 3)
+    assert second_stage(X, Y, siamese_epochs=1, **settings).stop_by is None
+
+
+def test_the_best_epoch_over_the_triplets_is_kept_and_folds_have_as_many(split, monkeypatch):
+    X, Y, X_val, Y_val = split
+    train, nets = Trainer.train, []
+    monkeypatch.setattr(
+        Trainer, "train", lambda *args, **kw: nets.append(train(*args, **kw)) or nets[-1]
+    )
+    settings = {"early_stopping": True, "patience": 2, "lr": 0.1, "siamese_epochs": 30}
+    model = hybrid(threshold="tuned", n_triplets=1500, **settings).fit(X, Y, X_val, Y_val)
+    assert Y_val.nnz < 500  # so folds decide
+    second = nets[1].history
+    losses = second[:, "valid_loss"]
+    best = int(np.argmin(losses)) + 1
+    assert best + 2 == len(second) < 30
+    triplets = model._draw_triplets(
+        Documents(X_val, Y_val.astype(np.float32)), 375, 0, has_labels=False
+    )
+    network = model.scorer_.similar.network
+    total, n_documents = 0.0, 0
+    for k in range(len(triplets)):
+        inputs, (first, second_, labels, same) = triplets.batch(np.array([k]))
+        with torch.no_grad():
+            vectors, _ = network(inputs)
+            logits = network.similarity(vectors[first], vectors[second_], labels)
+        value = torch.nn.functional.binary_cross_entropy_with_logits(logits, same).item()
+        total, n_documents = total + value * len(inputs), n_documents + len(inputs)
+    assert_allclose(total / n_documents, min(losses), rtol=1e-5)
+    assert [len(net.history) for net in nets[3::2]] == [best] * 3
+
+
+def test_the_user_may_stop_the_second_network_and_nothing_is_set(split, monkeypatch):
+    X, Y, X_val, Y_val = split
+    batch, seen = TripletDocuments.batch, []
+
+    def stopped(self, rows):
+        seen.append(rows)
+        if len(seen) == 30:
+            raise KeyboardInterrupt
+        return batch(self, rows)
+
+    monkeypatch.setattr(TripletDocuments, "batch", stopped)
+    model = hybrid(early_stopping=True, siamese_epochs=8)
+    with pytest.raises(KeyboardInterrupt, match="in epoch . of 8. The estimator is as it was"):
+        model.fit(X, Y, X_val, Y_val)
+    assert not hasattr(model, "scorer_")
 
 
 @pytest.mark.parametrize("multi_task", [None, "labels", "category"])
@@ -247,8 +346,8 @@ def test_the_loss_is_that_of_the_triplets_and_of_the_second_task(
     multi_task, loss, split, second_stage
 ):
     X, Y, *_ = split
-    stage = second_stage(X, Y, multi_task=multi_task, loss=loss)
-    triplets = stage.dataset.batches[0]
+    stage = second_stage(X, Y, multi_task=multi_task, multi_task_weight=0.7, loss=loss)
+    triplets = stage.dataset.triplets[0]
     inputs, targets = stage.dataset.batch(np.array([0]))
     vectors, logits = outputs = stage.network(inputs)
     value, expected = stage.loss(outputs, targets), 0.0
@@ -263,7 +362,10 @@ def test_the_loss_is_that_of_the_triplets_and_of_the_second_task(
             truth = np.eye(N_LABELS + 1)[triplets.labels, :N_LABELS]
         spec = {"auto": BinaryCrossEntropyLoss(), "weighted_bce": LOSSES["weighted_bce"]()}
         label_loss = spec.get(loss, loss).build(Y) if isinstance(loss, str) else loss.build(Y)
-        expected += 2 * label_loss(logits, torch.from_numpy(truth).float())
+        for places in zip(triplets.first, triplets.second, strict=True):
+            for place in places:
+                one = logits[[place]], torch.from_numpy(truth[[place]]).float()
+                expected += 0.7 * label_loss(*one) / len(triplets.same)
     assert_allclose(value.item(), expected.item(), rtol=1e-5)
 
 
@@ -324,6 +426,53 @@ def test_rare_labels_have_the_similarity_with_their_supports(
             )
             # Above a cut-off where more than half of the comparisons are: the lower median.
             assert_allclose(scores[i, label], logits[(len(logits) - 1) // 2], atol=1e-5)
+
+
+def test_supports_are_of_all_training_documents(split, monkeypatch):
+    X, Y, X_test, _ = split
+    decided = []
+    of_parts = HybridSiameseClassifier._pairs_of_parts
+
+    def look(self, held_out, candidates):
+        held_out = list(held_out)
+        decided.extend(part.scorer.similar.supports for part in held_out)
+        return of_parts(self, held_out, candidates)
+
+    monkeypatch.setattr(HybridSiameseClassifier, "_pairs_of_parts", look)
+    monkeypatch.setattr(_stages, "ENOUGH_TO_DECIDE", 1)
+    settings = {"n_support": 500, "early_stopping": True, "validation_fraction": 0.25}
+    model = hybrid(**settings, threshold="tuned").fit(X, Y)
+    rows = np.arange(X.shape[0])
+    fitted, _, _, _ = multilabel_train_test_split(rows, Y, test_size=0.25, random_state=0)
+    network = model.scorer_.similar.network
+    vectors = network.represent(X, "cpu")
+    for part, of_labels in ((rows, model.scorer_.similar.supports), (fitted, decided[0])):
+        has = Y[part].toarray() > 0
+        expected = [vectors[part][has[:, label]].mean(axis=0) for label in range(N_LABELS)]
+        assert_allclose(of_labels[:, 0], expected, atol=1e-5)
+    rare = model.siamese_labels_
+    scores = model.decision_function(X)
+    assert_array_equal((scores[:, rare] > 0).sum(axis=0), Y.sum(axis=0)[rare])
+
+
+@pytest.mark.parametrize("as_mask", [False, True])
+def test_the_labels_to_compare_can_be_given(as_mask, split, single):
+    X, Y, X_test, _ = split
+    chosen = [20, 3, 0]
+    labels = np.isin(np.arange(N_LABELS), chosen) if as_mask else chosen
+    model = hybrid(n_phi="auto", siamese_labels=labels, max_epochs=1, n_triplets=300).fit(X, Y)
+    assert_array_equal(model.siamese_labels_, [0, 3, 20])
+    assert model.n_phi_ is None
+    alone = hybrid(n_phi=0, max_epochs=1).fit(X, Y).decision_function(X_test)
+    scores = model.decision_function(X_test)
+    assert_array_equal((scores != alone).any(axis=0), np.isin(np.arange(N_LABELS), chosen))
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [-1], [25], [0.5], "rare", [True], [[1, 2]]])
+def test_labels_to_compare_that_are_no_columns_are_refused(labels, split):
+    X, Y, *_ = split
+    with pytest.raises(ValueError, match="siamese_labels must be a mask of 25 labels, or diff"):
+        hybrid(n_phi="auto", siamese_labels=labels).fit(X, Y)
 
 
 # ----------------------------------------------------------------------- folds and their counts
@@ -647,6 +796,9 @@ def test_a_label_without_documents_is_never_predicted(split):
         ({"n_phi": -1}, "'n_phi' parameter"),
         ({"n_phi": "all"}, "'n_phi' parameter"),
         ({"n_triplets": 0}, "'n_triplets' parameter"),
+        ({"triplets_per_document": 0}, "'triplets_per_document' parameter"),
+        ({"siamese_epochs": 0}, "'siamese_epochs' parameter"),
+        ({"multi_task_weight": 0}, "'multi_task_weight' parameter"),
         ({"sampling": "pairs"}, "'sampling' parameter"),
         ({"multi_task": "both"}, "'multi_task' parameter"),
         ({"multi_task": True}, "multi_task must be None, 'labels' or .* True is 'labels' now"),

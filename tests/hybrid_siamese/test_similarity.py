@@ -15,6 +15,7 @@ from skmltc.decision import Documents, ScoredPairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, build_network
 from skmltc.hybrid_siamese._similarity import (
     HybridScorer,
+    IndependentTriplets,
     SiameseNetwork,
     Similarity,
     SimilarityScorer,
@@ -370,35 +371,46 @@ def triplets():
     )
 
 
-@pytest.mark.parametrize("drawn_labels", [False, True])
-def test_batches_hold_documents_and_their_labels(drawn_labels):
+@pytest.mark.parametrize("multi_task", ["labels", "category", None])
+def test_batches_hold_documents_and_their_labels(multi_task):
     X, Y = features(), sparse.csr_array(np.random.default_rng(0).random((30, 3)) < 0.5)
-    data = TripletDocuments(X, Y.astype(np.float32), [triplets()], drawn_labels)
-    inputs, (first, second, labels, same, truth) = data.batch(np.array([0]))
-    assert len(data) == 1
+    data = TripletDocuments(X, Y.astype(np.float32), [triplets()], multi_task)
+    inputs, (first, second, labels, same, *truth) = data.batch(np.array([0]))
+    assert len(data) == 1 and data.lengths is None
     assert_allclose(inputs.to_dense(), X.toarray()[[4, 2, 7]])
+    assert_array_equal(first, triplets().first), assert_array_equal(second, triplets().second)
     assert_array_equal(labels, triplets().labels[triplets().second])
-    assert_array_equal(same, [1, 0, 0, 1])
+    assert_array_equal(same, [1, 0, 0, 1]), assert_array_equal(data.same, same)
     drawn = [[0, 1, 0], [1, 0, 0], [0, 0, 0]]  # the last was drawn for none
-    assert_array_equal(truth.to_dense(), drawn if drawn_labels else Y.toarray()[[4, 2, 7]])
+    expected = {"labels": [Y.toarray()[[4, 2, 7]]], "category": [drawn], None: []}[multi_task]
+    assert_array_equal([one.to_dense() for one in truth], expected)
 
 
-def test_the_loss_is_that_of_similarities_and_twice_that_of_labels():
-    _, siamese = network()
-    truth = torch.tensor([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
-    t = triplets()
-    targets = [torch.from_numpy(a) for a in (t.first, t.second, t.labels[t.second])]
-    targets += [torch.from_numpy(t.same).float(), truth]
-    outputs = siamese(torch.from_numpy(features().toarray()[:3]))
-    label_loss = BinaryCrossEntropyLoss().build(truth)
-    loss = TripletLoss(siamese.similarity, label_loss)(outputs, targets)
-    expected, vectors = 0.0, outputs[0]
-    for i, j, c, same in zip(*targets[:4], strict=True):
-        s = torch.sigmoid(siamese.similarity(vectors[i][None], vectors[j][None], c[None]))[0]
-        expected -= torch.log(s if same else 1 - s) / len(t.same)
-    p = torch.sigmoid(outputs[1])
-    cells = -(truth * torch.log(p) + (1 - truth) * torch.log(1 - p))
-    assert_allclose((expected + 2 * cells.mean()).item(), loss.item(), rtol=1e-5)
+@pytest.mark.parametrize("multi_task", ["labels", "category", None])
+def test_independent_triplets_have_two_documents_each(multi_task):
+    X, Y = features(), sparse.csr_array(np.random.default_rng(0).random((30, 3)) < 0.5)
+    data = IndependentTriplets(X, Y.astype(np.float32), triplets(), multi_task)
+    inputs, (first, second, labels, same, *truth) = data.batch(np.array([3, 1]))
+    assert len(data) == 4 and data.lengths is None
+    assert_array_equal(data.same, [True, False, False, True])
+    assert_array_equal(first, [0, 1]), assert_array_equal(second, [2, 3])
+    documents = [4, 2, 4, 4]  # the first of both, the second of both
+    assert_allclose(inputs.to_dense(), X.toarray()[documents])
+    assert_array_equal(labels, [1, 1]), assert_array_equal(same, [1, 0])
+    drawn = np.eye(3)[[1, 0, 1, 1]]
+    expected = {"labels": [Y.toarray()[documents]], "category": [drawn], None: []}[multi_task]
+    assert_array_equal([one.to_dense() for one in truth], expected)
+
+
+def test_independent_triplets_of_texts_are_as_long_as_both_filled_up():
+    tokens = np.zeros((30, 9), dtype=np.int32)
+    for row, length in {4: 3, 2: 9, 7: 5}.items():
+        tokens[row, :length] = 2
+    Y = indicators(30, 3, 0.5)
+    data = IndependentTriplets(tokens, Y, triplets(), None)
+    assert_array_equal(data.lengths, [18, 18, 18, 6])
+    inputs, _ = data.batch(np.array([3]))
+    assert_array_equal(inputs, [[2, 2, 2]] * 2)
 
 
 @pytest.mark.parametrize("multi_task", [True, False])
@@ -406,9 +418,149 @@ def test_without_the_second_task_the_head_learns_nothing(multi_task):
     _, siamese = network()
     truth, t = torch.eye(4)[:3], triplets()
     targets = [torch.from_numpy(a) for a in (t.first, t.second, t.labels[t.second])]
-    label_loss = BinaryCrossEntropyLoss().build(truth) if multi_task else None
+    build = BinaryCrossEntropyLoss().build
+    label_loss = build(truth, reduction="none") if multi_task else None
     loss = TripletLoss(siamese.similarity, label_loss)
     outputs = siamese(torch.from_numpy(features().toarray()[:3]))
     loss(outputs, [*targets, torch.from_numpy(t.same).float(), truth]).backward()
     assert (siamese[1].weight.grad is not None) == multi_task
     assert siamese[0][0].weight.grad.abs().sum() > 0
+
+
+# ------------------------------------------------------- numbers computed apart from the package
+
+
+def arranged(n_rows, n_columns, offset):
+    """Numbers between -0.3 and 0.3 that are easy to write down."""
+    i, j = np.ogrid[:n_rows, :n_columns]
+    return ((3 * i + 5 * j + offset) % 7 - 3) / 10
+
+
+def arranged_similarity(output_bias=0.25):
+    similarity = Similarity(3, 5).double()
+    with torch.no_grad():
+        similarity.gate.copy_(torch.from_numpy(arranged(5, 3, 3)))
+        similarity.gate_bias.copy_(torch.tensor([0.1, 0.2, -0.1], dtype=torch.float64))
+        similarity.output.weight.copy_(torch.tensor([[1.5, -2, 0.7]], dtype=torch.float64))
+        similarity.output.bias.fill_(output_bias)
+    return similarity
+
+
+VECTORS = expit(3 * arranged(4, 3, 2))
+LABELS = [[1, 1, 0, 0, 0], [1, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]
+FIRST, SECOND, CATEGORY = [0, 0, 2, 3, 1, 2], [1, 2, 0, 1, 2, 1], [0, 2, 1, 3, 2, 0]
+OTHER_CATEGORY, SAME = [0, 1, 2, 3, 0, 2], [1.0, 0, 0, 1, 0, 0]
+OF_SIMILARITY = [0.56162347, 0.82719332, 0.77413290, 0.57549524, 0.82981876, 0.84480884]
+OF_FIRST = [0.62473922, 0.62473922, 0.79238269, 0.79071216, 0.47071216, 0.79238269]
+OF_SECOND = [0.47071216, 0.79238269, 0.62473922, 0.47071216, 0.79238269, 0.47071216]
+
+
+def arranged_batch():
+    """Similarity, vectors and logits, and the targets without labels."""
+    logits = torch.tensor(4 * arranged(4, 5, 1), requires_grad=True)
+    targets = [torch.tensor(one) for one in (FIRST, SECOND, CATEGORY)]
+    targets.append(torch.tensor(SAME, dtype=torch.float64))
+    return arranged_similarity(), torch.from_numpy(VECTORS), logits, targets
+
+
+def label_loss(reduction="none"):
+    return BinaryCrossEntropyLoss().build(np.array(LABELS), reduction=reduction)
+
+
+def test_similarities_of_triplets():
+    similarity, vectors, _, (first, second, labels, _) = arranged_batch()
+    assert_allclose(vectors[0], [0.42555748, 0.2890505, 0.64565631], atol=1e-8)
+    logits = similarity(vectors[first], vectors[second], labels)
+    expected = [0.28300373, 0.25222934, 0.15590128, 0.25101482, 0.25689018, 0.28332221]
+    assert_allclose(logits.detach(), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("triplet", range(6))
+def test_the_losses_of_each_triplet(triplet):
+    similarity, vectors, logits, targets = arranged_batch()
+    targets = [one[[triplet]] for one in targets]
+    alone = TripletLoss(similarity, None)((vectors, logits), targets)
+    assert_allclose(alone.item(), OF_SIMILARITY[triplet], atol=1e-8)
+    both = TripletLoss(similarity, label_loss())(
+        (vectors, logits), [*targets, torch.tensor(LABELS)]
+    )
+    of_labels = OF_FIRST[triplet] + OF_SECOND[triplet]
+    assert_allclose(both.item() - alone.item(), of_labels, atol=2e-8)
+
+
+@pytest.mark.parametrize(
+    "weight, n_labels, expected", [(1.0, 1, 2.02173029), (0.5, 1, 1.37862119), (1.0, 5, 7.16660312)]
+)
+def test_the_loss_is_a_mean_over_triplets(weight, n_labels, expected):
+    # a sum over labels, as printed, is a factor of their number
+    similarity, vectors, logits, targets = arranged_batch()
+    loss = TripletLoss(similarity, label_loss(), weight * n_labels)
+    value = loss((vectors, logits), [*targets, torch.tensor(LABELS)])
+    assert_allclose(value.item(), expected, atol=2e-8)
+
+
+def test_without_labels_among_the_targets_the_loss_is_that_of_the_similarities():
+    similarity, vectors, logits, targets = arranged_batch()
+    value = TripletLoss(similarity, label_loss())((vectors, logits), targets)
+    assert_allclose(value.item(), 0.73551209, atol=1e-8)
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_the_loss_with_the_category_that_a_document_was_drawn_for(independent):
+    similarity, vectors, logits, (first, second, *_) = arranged_batch()
+    # each triplet has two documents of its own, which were drawn for a label each
+    drawn = np.array([*zip(OTHER_CATEGORY, CATEGORY, strict=True)]).ravel()
+    places = np.arange(12).reshape(6, 2).T
+    rows = torch.stack([first, second], dim=1).ravel().numpy()
+    same = np.array(SAME, dtype=bool)
+    whole = Triplets(rows, drawn, places[0], places[1], same)
+    X, Y = sparse.csr_array(np.eye(4, dtype=np.float32)), sparse.csr_array(np.array(LABELS))
+    data = (
+        IndependentTriplets(X, Y, whole, "category")
+        if independent
+        else TripletDocuments(X, Y, [whole], "category")
+    )
+    inputs, (*targets, same, truth) = data.batch(np.arange(6 if independent else 1))
+    which = inputs.to_dense().argmax(dim=1)
+    outputs, targets = (vectors[which], logits[which]), (*targets, same.double(), truth)
+    value = TripletLoss(similarity, label_loss())(outputs, targets)
+    assert_allclose(value.item(), 2.08839696, atol=1e-8)
+
+
+def test_the_gradient_of_the_loss():
+    similarity, vectors, logits, targets = arranged_batch()
+    loss = TripletLoss(similarity, label_loss())
+    loss((vectors, logits), [*targets, torch.tensor(LABELS)]).backward()
+    close = {"atol": 1e-8, "rtol": 0}
+    expected = [[0.00098086, 0.00459834, 0.00122901]]
+    assert_allclose(similarity.output.weight.grad, expected, **close)
+    assert_allclose(similarity.output.bias.grad, [0.22809377], **close)
+    expected = [0.00880882, -0.02903696, 0.00858459]
+    assert_allclose(similarity.gate_bias.grad, expected, **close)
+    expected = [
+        [0.00800209, 0, 0.00001845],
+        [0.00429066, -0.03389282, 0],
+        [0, 0, 0.00856615],
+        [-0.00348394, 0.00485586, 0],
+        [0, 0, 0],
+    ]
+    assert_allclose(similarity.gate.grad, expected, **close)
+    expected = [
+        [-0.06899745, -0.02314752, 0.05986877, 0.04013123, 0.02314752],
+        [-0.05350831, 0.05350831, 0.03086336, -0.04133674, 0.06666667],
+        [0.03086336, 0.0919966, -0.06666667, 0.04133674, 0.10246997],
+        [0.01666667, 0.01033418, 0.02561749, -0.01337708, -0.01995626],
+    ]
+    assert_allclose(logits.grad, expected, **close)
+
+
+def test_a_mean_of_supports_and_their_vote_may_disagree():
+    siamese = network()[1]
+    siamese.similarity = arranged_similarity(-0.0138)
+    places = expit(2 * arranged(5, 3, 4))[None]
+    encoded, label = torch.from_numpy(VECTORS[:1]), np.array([0])
+    single = [scorer_of(siamese, places[:, [i]]).scores(encoded, label).item() for i in range(5)]
+    assert sum(score > 0 for score in single) == 3
+    by_mean = scorer_of(siamese, places.mean(axis=1, keepdims=True)).scores(encoded, label)
+    by_vote = scorer_of(siamese, places).scores(encoded, label)
+    assert_allclose([by_mean.item(), by_vote.item()], [-0.00029846, 0.00009669], atol=1e-8)
