@@ -72,7 +72,7 @@ def test_changes_win_and_reach_into_specs(cls):
 def test_every_parameter_of_a_row_is_set(cls, row, as_released):
     model = published(cls, row, as_released=as_released)
     left = {name for name, value in model.get_params(deep=False).items() if value == "auto"}
-    assert left <= OF_THE_MACHINE | IN_TRAINING
+    assert left <= OF_THE_MACHINE | IN_TRAINING | IN_VAIN.get((cls.__name__, row), set())
     assert clone(model).get_params(deep=False).keys() == model.get_params(deep=False).keys()
 
 
@@ -102,12 +102,29 @@ SMALL: dict = {
     "TReaderXMLClassifier": {"encoder__embedding_dim": 8, "max_epochs": 1},
     "HeadToTailClassifier": {"encoder__hidden_dim": 4, "training__max_epochs": 2},
 }
+    "HybridSiameseClassifier": {
+        "encoder__embedding_dim": 6,
+        "encoder__n_filters": 4,
+        "encoder__hidden_dim": 8,
+        "max_epochs": 2,
+        "siamese_epochs": 2,
+        "n_triplets": 30,
+    },
+}
+# What has no effect in a row, and so is left at its default.
+IN_VAIN: dict = {("HybridSiameseClassifier", "Sing."): {"n_triplets", "siamese_epochs"}}
+
+
+def small(name, row):
+    in_vain = IN_VAIN.get((name, row), ())
+    return {parameter: v for parameter, v in SMALL[name].items() if parameter not in in_vain}
 
 
 @pytest.mark.parametrize("cls, row", ROWS)
 def test_a_row_fits_without_a_warning_and_predicts(cls, row, corpus):
     X, Y = corpus
     model = published(cls, row, random_state=0, **SMALL[cls.__name__])
+    model = cls.as_published(row, random_state=0, **small(cls.__name__, row))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert model.fit(X, Y).predict(X[:9]).shape == (9, Y.shape[1])

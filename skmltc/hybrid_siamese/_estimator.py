@@ -26,6 +26,7 @@ from ..base import BaseLongTailClassifier
 from ..decision import Decision, ScoredPairs, select_for_tail
 from ..encoders import LR_PARTS, BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss
+from ._published import PUBLISHED
 from ._similarity import (
     ACTIVATIONS,
     HybridScorer,
@@ -218,6 +219,7 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
     ((2, 10), 8)
     """
 
+    _published = PUBLISHED
     _default_encoders = {"features": BagEncoder(hidden_dims=(256,)), "tokens": TextCNN()}
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
@@ -300,6 +302,51 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+
+    @classmethod
+    def as_published(cls, row, *, as_released=True, **changes):
+        """Make the estimator that is a row of the paper's Table 3.
+
+        Yang, Li, Fukumoto and Ye, EMNLP 2020, sections 2 and 3.1 and Table 5,
+        doi:10.18653/v1/2020.emnlp-main.545. X has 500 tokens per text, as
+        ``TokenSequenceVectorizer(max_length=500)`` makes them. The paper's word vectors are of
+        fastText, with 300 numbers: give them as ``encoder__embeddings``, a
+        :class:`~skmltc.text.WordVectors`; without them they start at random.
+
+        It differs from the paper all the same: windows of nothing but padding are left out of the
+        maximum of a filter, the labels take turns in triplets instead of being drawn at random, two
+        documents without a common label are what dissimilar pairs are, and the gates are
+        the same in prediction as in training. 150,000 triplets are those of RCV1; Delicious has
+        300,000, and its tail labels were counted on training and test documents together: give
+        them as `siamese_labels`, with ``n_phi="auto"``.
+
+        Parameters
+        ----------
+        row : {"Sing.", "Naive", "/CSS", "/MT", "Our"}
+            The single network; the Siamese one without gates, triplets and second task, without
+            gates and triplets, without second task; and the whole.
+        as_released : bool, default=True
+            The second task has the label that a document was drawn for as its only one, and the
+            hidden layer no activation, as in the released code. False takes the page: all labels
+            of a document, and a ReLU, which Table 5 names twice.
+        **changes : dict
+            Parameters that shall be others, as for `set_params`. The other losses of the table are
+            ``loss=WeightedBinaryCrossEntropyLoss(clip=False)`` and ``loss=FocalLoss(gamma=1)``.
+
+        Returns
+        -------
+        HybridSiameseClassifier
+            Not fitted, with every parameter of the row set.
+
+        Examples
+        --------
+        >>> from skmltc import HybridSiameseClassifier
+        >>> from skmltc.losses import FocalLoss
+        >>> model = HybridSiameseClassifier.as_published("Our", loss=FocalLoss(gamma=1))
+        >>> model.n_phi, model.training.optimizer, model.siamese_epochs
+        (100, 'adam', 100)
+        """
+        return super().as_published(row, as_released=as_released, **changes)
 
     def _check_parameters(self):
         if isinstance(self.multi_task, bool):
