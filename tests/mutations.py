@@ -383,7 +383,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: category_similarity is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text="SiameseNetwork(single, n_labels, self.category_similarity, activation)",
         fault="SiameseNetwork(single, n_labels, True, activation)",
         tests=(
@@ -485,7 +485,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: fewer triplets by default",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text="_TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30",
         fault="_TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 20",
         tests=(
@@ -495,7 +495,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: the copy learns as fast as the similarity",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text="_COPIED_LR_FACTOR = 0.3",
         fault="_COPIED_LR_FACTOR = 1.0",
         tests=(
@@ -505,9 +505,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: multi_task=None is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
-        text='loss.build(documents.Y, reduction="none") if self.multi_task else None',
-        fault='loss.build(documents.Y, reduction="none")',
+        path="skmltc/hybrid_siamese/_training.py",
+        text='loss.build(Y, reduction="none") if self.multi_task else None',
+        fault='loss.build(Y, reduction="none")',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
@@ -515,7 +515,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: multi_task='category' is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text="multi_task = self.multi_task if has_labels else None",
         fault='multi_task = self.multi_task and "labels" if has_labels else None',
         tests=(
@@ -525,7 +525,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: sampling is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text='"sampling": self.sampling,',
         fault='"sampling": "triplet",',
         tests=(
@@ -535,7 +535,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: triplets_per_document is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text='"per_document": self.triplets_per_document}',
         fault='"per_document": 8}',
         tests="tests/hybrid_siamese/test_estimator.py::test_a_document_is_in_so_many_triplets",
@@ -562,7 +562,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: representation_activation is ignored",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text="n_labels, activation = documents.Y.shape[1], self.representation_activation",
         fault='n_labels, activation = documents.Y.shape[1], "sigmoid"',
         tests=(
@@ -572,7 +572,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: triplets have no seed",
-        path="skmltc/hybrid_siamese/_estimator.py",
+        path="skmltc/hybrid_siamese/_training.py",
         text='"random_state": check_random_state(seed)}',
         fault='"random_state": check_random_state(None)}',
         tests=(
@@ -582,9 +582,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: the second network has no seed",
-        path="skmltc/hybrid_siamese/_estimator.py",
-        text="        with seeded_torch(seed):\n            # 2.",
-        fault="        if True:\n            # 2.",
+        path="skmltc/hybrid_siamese/_training.py",
+        text="        with seeded_torch(seed):\n            network",
+        fault="        if True:\n            network",
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_a_fold_is_trained_as_its_documents_would_be_alone"
@@ -592,9 +592,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: the second task counts labels on half of the documents",
-        path="skmltc/hybrid_siamese/_estimator.py",
-        text='loss.build(documents.Y, reduction="none") if self.multi_task else None',
-        fault='loss.build(documents.Y[::2], reduction="none") if self.multi_task else None',
+        path="skmltc/hybrid_siamese/_training.py",
+        text='loss.build(Y, reduction="none") if self.multi_task else None',
+        fault='loss.build(Y[::2], reduction="none") if self.multi_task else None',
         tests="tests/hybrid_siamese/test_estimator.py::test_a_fold_counts_its_own_documents",
     ),
     Mutation(
@@ -726,9 +726,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="HybridSiamese: as many triplets to stop by as to train on",
-        path="skmltc/hybrid_siamese/_estimator.py",
-        text="dataset = self._draw_triplets(unseen, n_triplets, seed, has_labels=False)",
-        fault="dataset = self._draw_triplets(unseen, 4 * n_triplets, seed, has_labels=False)",
+        path="skmltc/hybrid_siamese/_training.py",
+        text="dataset = self.draw(unseen, n_triplets, seed, has_labels=False)",
+        fault="dataset = self.draw(unseen, 4 * n_triplets, seed, has_labels=False)",
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_several_epochs_stop_by_triplets_of_the_held_out_part"
@@ -767,7 +767,7 @@ MUTATIONS = [
     Mutation(
         name="benchmark of HybridSiamese: the second network sees the stopping documents",
         path="examples/benchmarks/hybrid_siamese.py",
-        text="fit, unseen = trained.plan.single.trainer.split(train, given, seed)",
+        text="fit, unseen = single.trainer.split(train, given, seed)",
         fault="fit, unseen = train, None",
         tests=(
             "tests/hybrid_siamese/test_estimator.py"

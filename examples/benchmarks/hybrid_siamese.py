@@ -33,6 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from skmltc import HybridSiameseClassifier
 from skmltc._validation import LabelWarning
+from skmltc.hybrid_siamese._training import HybridPlan, SiameseTraining
 from skmltc.labels import log_odds_against
 from skmltc.losses import FocalLoss
 from skmltc.metrics import f1_by_group, ndcg_at_k, precision_at_k
@@ -89,9 +90,12 @@ class SharedSingle(HybridSiameseClassifier):
         key = seed, repr(self.loss), repr(problem.inputs.encoder), train.X.shape
         once = partial(alone._train, problem, train, given, seed)
         trained, seconds, saved = self.trained(key, once)
-        fit, unseen = trained.plan.single.trainer.split(train, given, seed)
-        scorer, plan = self._scorer(trained.scorer.network, fit, trained.plan, seed, unseen)
+        single, network = trained.plan.single, trained.scorer.network
+        fit, unseen = single.trainer.split(train, given, seed)
+        second = SiameseTraining.of(self, single.trainer)
+        scorer, second = self._scorer(network, single.loss, fit, second, seed, unseen)
         shown = {"single_seconds_": seconds, "saved_seconds_": saved} | trained.attributes
+        plan = HybridPlan(single, second)
         return trained._replace(scorer=scorer, plan=plan, attributes=shown)
 
 

@@ -5,63 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from .._networks import (
-    HeadScorer,
-    Plan,
-    Trainer,
-    fitted_by,
-    leave_if_interrupted,
-    seeded_torch,
-)
+from .._networks import HeadScorer, Plan, Trainer, fitted_by, leave_if_interrupted
 from .._stages import Decided, Trained
 from .._targets import count_labels
 from .._validation import LabelWarning, check_columns, must_be, warn
 from ..base import BaseLongTailClassifier
 from ..decision import Decision, ScoredPairs, select_for_tail
-from ..encoders import LR_PARTS, BagEncoder, TextCNN
+from ..encoders import BagEncoder, TextCNN
 from ..losses import BinaryCrossEntropyLoss
 from ._published import PUBLISHED
 from ._similarity import (
     ACTIVATIONS,
     HybridScorer,
-    IndependentTriplets,
-    SiameseNetwork,
     SimilarityScorer,
-    TripletDocuments,
-    TripletLoss,
     platt_scaling,
     support_vectors,
 )
-from ._triplets import SAMPLINGS, draw_independent_triplets, draw_triplets
+from ._training import HybridPlan, SiameseTraining
+from ._triplets import SAMPLINGS
 
 _SIAMESE = ("n_triplets", "triplets_per_document", "n_support", "support", "category_similarity")
 _SIAMESE += ("multi_task", "multi_task_weight", "sampling", "siamese_epochs")
 _SIAMESE += ("representation_activation", "match_priors")
 _N_PHI_OPTIONS = (0, 5, 10, 20, 35, 50, 100, 200)
 _PAPER_N_PHI = 100
-_TRIPLETS, _TRIPLETS_PER_LABEL = 30_000, 30
-_VALIDATION_SHARE = 4  # so many triplets to train on for one to stop by
-_COPIED_LR_FACTOR = 0.3  # of what begins trained; the similarity is new
-
-
-class HybridPlan(NamedTuple):
-    """What training both networks once more, on other documents, needs.
-
-    Parameters
-    ----------
-    single : Plan
-    second : Trainer
-        Of the second network; one that was stopped early has the number of its epochs.
-    """
-
-    single: Plan
-    second: Trainer
 
 
 class HybridSiameseClassifier(BaseLongTailClassifier):
@@ -379,87 +351,34 @@ class HybridSiameseClassifier(BaseLongTailClassifier):
         net = trainer.train_encoder(inputs, loss, fit, seed, stop_by=unseen)
         leave_if_interrupted(net, more_follows=self._candidates(count_labels(fit.Y)).any())
         # 2. to 5. The Siamese network that begins as the single one.
-        plan = HybridPlan(Plan(inputs, loss, trainer.as_before(net)), self._second_trainer(trainer))
-        scorer, plan = self._scorer(net.module_, fit, plan, seed, unseen)
+        second = SiameseTraining.of(self, trainer)
+        scorer, second = self._scorer(net.module_, loss, fit, second, seed, unseen)
+        plan = HybridPlan(Plan(inputs, loss, trainer.as_before(net)), second)
         return Trained(scorer, plan, fit.Y, unseen, **fitted_by(net))
 
     def _retrain(self, documents, plan, seed):
-        single = plan.single
-        net = single.trainer.train_encoder(single.inputs, single.loss, documents, seed)
-        return self._scorer(net.module_, documents, plan, seed)[0]
+        inputs, loss, trainer = plan.single
+        net = trainer.train_encoder(inputs, loss, documents, seed)
+        return self._scorer(net.module_, loss, documents, plan.second, seed)[0]
 
     def _check_encoder(self, encoder):
         if encoder.is_linear:
             remedy = "BagEncoder(hidden_dims=(256,)), say, has vectors of documents to compare."
             raise must_be("encoder", "one with a hidden layer", repr(encoder), remedy)
 
-    def _scorer(self, single, documents, plan, seed, unseen=None):
+    def _scorer(self, single, loss, documents, second, seed, unseen=None):
         """Steps 2 to 5: the single network, and the Siamese one that is trained from it.
 
-        With the plan to train them as long again.
+        With the settings to train it as long again.
         """
         candidates = self._candidates(count_labels(documents.Y))
         if not candidates.any():
-            return HybridScorer(HeadScorer(single), None, candidates), plan
-        n_labels, activation = documents.Y.shape[1], self.representation_activation
-        with seeded_torch(seed):
-            # 2. Its weights begin as those of the single network.
-            network = SiameseNetwork(single, n_labels, self.category_similarity, activation)
-            # 3. Triplets of two documents and a label. 4. Both tasks.
-            plan = self._train_siamese(network, documents, plan, seed, unseen)
+            return HybridScorer(HeadScorer(single), None, candidates), second
+        # 2. A copy of the single network. 3. Triplets of two documents and a label. 4. Both tasks:
+        # whether documents are similar, and what their labels are.
+        network, second = second.train(single, loss, documents, seed, unseen)
         similar = self._compared(network, documents, candidates, seed)  # 5
-        return HybridScorer(HeadScorer(single), similar, candidates), plan
-
-    def _train_siamese(self, network, documents, plan, seed, unseen):
-        """Whether documents are similar, and what their labels are, are learned together."""
-        dataset = self._draw_triplets(documents, self._n_triplets(documents.Y), seed)
-        if not len(dataset):
-            return plan
-        loss = plan.single.loss
-        label_loss = loss.build(documents.Y, reduction="none") if self.multi_task else None
-        net = plan.second.train(
-            network,
-            TripletLoss(network.similarity, label_loss, self.multi_task_weight),
-            dataset,
-            self._draw_to_stop_by(unseen, self._n_triplets(documents.Y), seed),
-            parts=network.parts(),
-        )
-        leave_if_interrupted(net)
-        return plan._replace(second=plan.second.as_before(net))
-
-    def _n_triplets(self, Y):
-        enough = max(_TRIPLETS, _TRIPLETS_PER_LABEL * Y.shape[1])
-        return enough if self.n_triplets == "auto" else self.n_triplets
-
-    def _draw_triplets(self, documents, n_triplets, seed, has_labels=True):
-        """A data set of triplets, with the labels of their documents if these are wanted."""
-        how = {"sampling": self.sampling, "random_state": check_random_state(seed)}
-        multi_task = self.multi_task if has_labels else None
-        if self.triplets_per_document is None:
-            triplets = draw_independent_triplets(documents.Y, n_triplets, **how)
-            return IndependentTriplets(documents.X, documents.Y, triplets, multi_task)
-        shared = {"batch_size": self.batch_size, "per_document": self.triplets_per_document}
-        triplets = draw_triplets(documents.Y, n_triplets, **shared, **how)
-        return TripletDocuments(documents.X, documents.Y, triplets, multi_task)
-
-    def _draw_to_stop_by(self, unseen, n_triplets, seed):
-        """Triplets of held-out documents, a quarter as many; None where they decide nothing."""
-        if unseen is None or self.siamese_epochs == 1:
-            return None
-        n_triplets = -(-n_triplets // _VALIDATION_SHARE)
-        dataset = self._draw_triplets(unseen, n_triplets, seed, has_labels=False)
-        return dataset if len(set(dataset.same.tolist())) == 2 else None
-
-    def _second_trainer(self, trainer):
-        """What begins as a copy learns at 0.3 of a rate that is recommended."""
-        n_each = self.batch_size if self.triplets_per_document is None else 1
-        second = trainer.for_epochs(self.siamese_epochs)
-        second = replace(second, batch_size=n_each, monitor="loss")
-        if self.training != "auto" or self.lr != "auto":
-            return second
-        factors = {part: (trainer.lr_factors or {}).get(part, 1.0) for part in LR_PARTS}
-        slower = {part: _COPIED_LR_FACTOR * factor for part, factor in factors.items()}
-        return replace(second, lr_factors=slower)
+        return HybridScorer(HeadScorer(single), similar, candidates), second
 
     def _compared(self, network, documents, candidates, seed):
         """Step 5: each label is represented by a few of its documents."""

@@ -27,8 +27,9 @@ from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import RULES, Calibration, Decision, Documents, ScoredPairs
 from skmltc.decision._rules import Selected
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, Training
-from skmltc.hybrid_siamese import _estimator
+from skmltc.hybrid_siamese import _estimator, _training
 from skmltc.hybrid_siamese._similarity import SimilarityScorer, TripletDocuments
+from skmltc.hybrid_siamese._training import SiameseTraining
 from skmltc.hybrid_siamese._triplets import draw_independent_triplets
 from skmltc.losses import LOSSES, BinaryCrossEntropyLoss, FocalLoss
 from skmltc.metrics import RankingScorer
@@ -302,14 +303,14 @@ def test_the_best_epoch_over_the_triplets_is_kept_and_folds_have_as_many(split, 
     )
     settings = {"early_stopping": True, "patience": 2, "lr": 0.1, "siamese_epochs": 30}
     model = hybrid(threshold="tuned", n_triplets=1500, **settings).fit(X, Y, X_val, Y_val)
+    second_training = SiameseTraining.of(model, Trainer.of(model, Training(), "cpu"))
     assert Y_val.nnz < 500  # so folds decide
     second = nets[1].history
     losses = second[:, "valid_loss"]
     best = int(np.argmin(losses)) + 1
     assert best + 2 == len(second) < 30
-    triplets = model._draw_triplets(
-        Documents(X_val, Y_val.astype(np.float32)), 375, 0, has_labels=False
-    )
+    held = Documents(X_val, Y_val.astype(np.float32))
+    triplets = second_training.draw(held, 375, 0, has_labels=False)
     network = model.scorer_.similar.network
     total, n_documents = 0.0, 0
     for k in range(len(triplets)):
@@ -519,9 +520,9 @@ def test_a_fold_counts_its_own_documents(split, monkeypatch):
     rows = np.flatnonzero(np.arange(len(train)) % 3)
     counts, drawn = Y[rows].sum(axis=0), []
     Remembering.seen.clear()
-    draw = _estimator.draw_triplets
+    draw = _training.draw_triplets
     monkeypatch.setattr(
-        _estimator, "draw_triplets", lambda Y, *args, **kw: drawn.append(Y) or draw(Y, *args, **kw)
+        _training, "draw_triplets", lambda Y, *args, **kw: drawn.append(Y) or draw(Y, *args, **kw)
     )
     scorer = model._retrain(train[rows], plan, 0)
     assert_array_equal(scorer.below, (counts > 0) & (counts < N_PHI))
