@@ -506,8 +506,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: multi_task=None is ignored",
         path="skmltc/hybrid_siamese/_training.py",
-        text='loss.build(Y, reduction="none") if self.multi_task else None',
-        fault='loss.build(Y, reduction="none")',
+        text="multi_task = self.multi_task if has_labels else None",
+        fault='multi_task = (self.multi_task or "labels") if has_labels else None',
         tests=(
             "tests/hybrid_siamese/test_estimator.py"
             "::test_the_loss_is_that_of_the_triplets_and_of_the_second_task"
@@ -593,8 +593,8 @@ MUTATIONS = [
     Mutation(
         name="HybridSiamese: the second task counts labels on half of the documents",
         path="skmltc/hybrid_siamese/_training.py",
-        text='loss.build(Y, reduction="none") if self.multi_task else None',
-        fault='loss.build(Y[::2], reduction="none") if self.multi_task else None',
+        text='loss.build(documents.Y, reduction="none")',
+        fault='loss.build(documents.Y[::2], reduction="none")',
         tests="tests/hybrid_siamese/test_estimator.py::test_a_fold_counts_its_own_documents",
     ),
     Mutation(

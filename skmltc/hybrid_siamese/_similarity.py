@@ -125,10 +125,10 @@ class TripletLoss(nn.Module):
     Parameters
     ----------
     similarity : Similarity
-    label_loss : BalancedLoss or None
-        Built with ``reduction="none"``. None leaves the second part out.
+    label_loss : BalancedLoss
+        Built with ``reduction="none"``.
     weight : float, default=1.0
-        Of the second part.
+        Of the second part, which is left out where targets have no labels.
     """
 
     def __init__(self, similarity, label_loss, weight=1.0):
@@ -136,12 +136,12 @@ class TripletLoss(nn.Module):
         self.similarity, self.label_loss, self.weight = similarity, label_loss, weight
 
     def forward(self, outputs, targets):
-        """Mean over triplets; where targets have no labels, of the similarities alone."""
+        """Mean over triplets."""
         vectors, logits = outputs
         first, second, labels, same, *truth = targets
         similarities = self.similarity(vectors[first], vectors[second], labels)
         loss = binary_cross_entropy_with_logits(similarities, same)
-        if self.label_loss is None or not truth:
+        if not truth:
             return loss
         cells = self.label_loss.of_indicators(logits, truth[0].to_dense())
         of_documents = cells.sum(dim=1) / cells.shape[1]  # mean over labels

@@ -79,14 +79,11 @@ multi_task_weight, representation_activation, batch_size
             if not len(dataset):
                 return network, self
             stop_by = self._to_stop_by(unseen, self._n_triplets(n_labels), seed)
-            of_triplets = self._loss(network, loss, documents.Y)
+            label_loss = loss.build(documents.Y, reduction="none")
+            of_triplets = TripletLoss(network.similarity, label_loss, self.multi_task_weight)
             net = self.trainer.train(network, of_triplets, dataset, stop_by, network.parts())
         leave_if_interrupted(net)
         return network, replace(self, trainer=self.trainer.as_before(net))
-
-    def _loss(self, network, loss, Y):
-        label_loss = loss.build(Y, reduction="none") if self.multi_task else None
-        return TripletLoss(network.similarity, label_loss, self.multi_task_weight)
 
     def _n_triplets(self, n_labels):
         enough = max(_TRIPLETS, _TRIPLETS_PER_LABEL * n_labels)

@@ -418,11 +418,11 @@ def test_without_the_second_task_the_head_learns_nothing(multi_task):
     _, siamese = network()
     truth, t = torch.eye(4)[:3], triplets()
     targets = [torch.from_numpy(a) for a in (t.first, t.second, t.labels[t.second])]
-    build = BinaryCrossEntropyLoss().build
-    label_loss = build(truth, reduction="none") if multi_task else None
+    label_loss = BinaryCrossEntropyLoss().build(truth, reduction="none")
+    targets += [torch.from_numpy(t.same).float(), *([truth] if multi_task else [])]
     loss = TripletLoss(siamese.similarity, label_loss)
     outputs = siamese(torch.from_numpy(features().toarray()[:3]))
-    loss(outputs, [*targets, torch.from_numpy(t.same).float(), truth]).backward()
+    loss(outputs, targets).backward()
     assert (siamese[1].weight.grad is not None) == multi_task
     assert siamese[0][0].weight.grad.abs().sum() > 0
 
@@ -479,7 +479,7 @@ def test_similarities_of_triplets():
 def test_the_losses_of_each_triplet(triplet):
     similarity, vectors, logits, targets = arranged_batch()
     targets = [one[[triplet]] for one in targets]
-    alone = TripletLoss(similarity, None)((vectors, logits), targets)
+    alone = TripletLoss(similarity, label_loss())((vectors, logits), targets)
     assert_allclose(alone.item(), OF_SIMILARITY[triplet], atol=1e-8)
     both = TripletLoss(similarity, label_loss())(
         (vectors, logits), [*targets, torch.tensor(LABELS)]
