@@ -101,7 +101,6 @@ SMALL: dict = {
     "BalancedLossClassifier": {"max_epochs": 1},
     "TReaderXMLClassifier": {"encoder__embedding_dim": 8, "max_epochs": 1},
     "HeadToTailClassifier": {"encoder__hidden_dim": 4, "training__max_epochs": 2},
-}
     "HybridSiameseClassifier": {
         "encoder__embedding_dim": 6,
         "encoder__n_filters": 4,
@@ -123,8 +122,7 @@ def small(name, row):
 @pytest.mark.parametrize("cls, row", ROWS)
 def test_a_row_fits_without_a_warning_and_predicts(cls, row, corpus):
     X, Y = corpus
-    model = published(cls, row, random_state=0, **SMALL[cls.__name__])
-    model = cls.as_published(row, random_state=0, **small(cls.__name__, row))
+    model = published(cls, row, random_state=0, **small(cls.__name__, row))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert model.fit(X, Y).predict(X[:9]).shape == (9, Y.shape[1])
