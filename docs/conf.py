@@ -15,6 +15,16 @@ import skmltc  # noqa: E402
 
 tables.write(tables.RESULTS, DOCS / "generated")
 
+
+def setup(app):
+    """Take the figures of a page from the rows."""
+
+    def read(app, name, source):
+        source[0] = tables.substitute(source[0])
+
+    app.connect("source-read", read)
+
+
 project = "skmltc"
 copyright = "the skmltc developers, BSD 3-Clause"
 version = release = skmltc.__version__

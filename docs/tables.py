@@ -1,27 +1,36 @@
-"""Tables and figures' data from the measured rows in examples/benchmarks/results."""
+"""Tables and figures of the pages, and of the README, from the rows that the benchmarks keep.
 
-import json
+    python docs/tables.py        # writes the tables of README.md anew
+
+A page includes ``generated/NAME.inc`` (an entry of `TABLES`), and takes a single figure by
+``{{TABLE DATASET ROW SCORE name=value ...}}``: the mean over the seeds, in per cent.
+"""
+
+import re
+import shlex
+import sys
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-RESULTS = Path(__file__).parents[1] / "examples" / "benchmarks" / "results"
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "examples" / "benchmarks"))
+
+from bench import rows as kept  # noqa: E402
+
+RESULTS = kept.RESULTS
 DATASETS = {
     "reuters": "Reuters-21578 (90 labels)",
     "cooking": "Cooking Stack Exchange tags (735 labels)",
     "tib-bk": "TIB library classes (1,723 labels)",
+    "tib-bk leaves": "TIB library classes without the main classes (1,675 labels)",
     "delicious-bow": "Delicious, words in alphabetical order (983 labels)",
 }
 GROUPS = ("total", "head", "medium", "tail")
-ENCODERS = {
-    "bilstm": "BiLSTM with attention",
-    "cnn": "TextCNN",
-    "vote": "BiLSTM and linear TF-IDF, voting",
-}
-TOKENS = ("cnn", "bilstm")
-SWEPT = ("tail AP", "PSP@1", "PSP@5")
-MEMBERS = ("lowest member", "mean member", "highest member", "all members")
-SUMMARY = ("defaults", "own", "tuned_low", "frequency")
+STALE = "†"
+NOTE = f"{STALE} measured with older code or settings"
 
 # Huang et al. 2021, Reuters-21578: micro-F1/macro-F1 of all labels, head, medium and tail.
 PUBLISHED = {
@@ -37,205 +46,319 @@ PUBLISHED = {
 }
 
 
-def read(path):
-    """Read the rows of a file of JSON lines; none where there is no file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+class Table(NamedTuple):
+    """What a table of a page shows: which rows, and which of their scores.
+
+    Parameters
+    ----------
+    of : str
+        The table of the benchmarks.
+    where : dict
+        Attributes that a row must have, as names of one value or of several; None is "absent".
+    keys : dict
+        Headings, and the attributes below them.
+    scores : dict
+        Headings, and the scores below them; of two scores "a/b".
+    title : str
+    """
+
+    of: str
+    where: dict
+    keys: dict
+    scores: dict
+    title: str = "Per cent"
+
+
+F1S = {"micro-F1": "total micro", "macro-F1": "total macro"}
+TAIL = {"tail micro-F1": "tail micro", "tail macro-F1": "tail macro"}
+BY_GROUP = {name: (f"{name} micro", f"{name} macro") for name in GROUPS}
+COUNTS = {"tail pairs predicted": "tail predicted pairs", "tail pairs": "tail true pairs"}
+SUMMARY = F1S | {"tail macro-F1": "tail macro", "PSP@5": "PSP@5", "CPU s": "fit CPU s"}
+SUMMARISED = {"cut": ("default", "own", "tuned_low", "frequency")}
+METHOD = {"Method": "name", "Cut": "cut"}
+SIAMESE = TAIL | F1S | {"nDCG@5": "nDCG@5"}
+TRANSFER = F1S | TAIL | {"tail AP": "tail AP", "P@1": "P@1", "PSP@5": "PSP@5"}
+SWEEP = {"tail AP": "tail AP", "PSP@1": "PSP@1", "PSP@5": "PSP@5"}
+READER = {n: n for n in ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5")}
+READER |= F1S | {name: f"{name} macro" for name in GROUPS[1:]}
+DATA, ENCODER, ROW, LOSS, PHI = (
+    {heading: name}
+    for heading, name in (
+        ("Data", "dataset"),
+        ("Encoder", "encoder"),
+        ("Row", "name"),
+        ("Loss", "loss"),
+        ("N_phi", "n_phi"),
+    )
+)
+TOKENS = ("cnn", "bilstm")
+OURS = {"mode": None, "cut": None}  # of HSCNN and others: not as published, cut by a rule
+THEIRS = {"mode": "as published"}
+MEMBERS = {n: n for n in ("lowest member", "mean member", "highest member", "all members")}
+FURTHER = {"Documents": "documents", "Words per label": "words per label"}
+FURTHER |= {"Parents": "parents", "Described by": "described by"}
+
+TABLES = {
+    **{
+        f"{name}_summary": Table(
+            "defaults", {"dataset": name, "input": "tfidf"} | SUMMARISED, METHOD, SUMMARY, title
+        )
+        for name, title in DATASETS.items()
+    },
+    **{
+        f"{name}_all": Table(
+            "defaults",
+            {"dataset": name, "input": "tfidf"},
+            METHOD,
+            BY_GROUP | {n: n for n in ("P@1", "P@5", "PSP@5")},
+            title,
+        )
+        for name, title in DATASETS.items()
+    },
+    "defaults_tokens": Table("defaults", {"input": "tokens 128"}, DATA | ROW, SUMMARY),
+    "networks": Table(
+        *("losses", {"name": "auto", "encoder": ("bilstm", "cnn", "vote")}),
+        *({"Method": "estimator", "Encoder": "encoder"}, SUMMARY, "Reuters-21578, tokens"),
+    ),
+    **{
+        f"networks_{name}": Table(
+            "treader_xml",
+            {"dataset": name, "input": "tokens 128", "name": ("6, no teacher", "defaults")} | OURS,
+            {"Method": "estimator", "Encoder": "name"},
+            SUMMARY,
+            f"{title}, tokens",
+        )
+        for name, title in (("reuters", "Reuters-21578"), ("cooking", "Cooking tags"))
+    },
+    "history": Table(
+        *("history", {}, DATA | {"Input": "input"} | ROW | {"Commit": "commit"}),
+        F1S | {"tail macro-F1": "tail macro", "CPU s": "fit CPU s"},
+    ),
+    "calibration": Table(
+        *("calibration", {}, DATA | ROW),
+        {n: n for n in ("sum", "ece", "tail ece", "predicted")} | F1S,
+    ),
+    **{
+        f"siamese_{name}": Table(
+            "hybrid_siamese",
+            {"dataset": name, "encoder": "bag", "loss": "bce"} | OURS,
+            PHI | ROW,
+            SIAMESE,
+            DATASETS[name],
+        )
+        for name in ("reuters", "cooking", "delicious-bow")
+    },
+    "siamese_losses": Table(
+        "hybrid_siamese",
+        {"encoder": "bag", "name": ("Sing.", "Our", "Our, auto")} | OURS,
+        DATA | PHI | LOSS | ROW,
+        SIAMESE,
+        "By loss",
+    ),
+    "siamese_tokens": Table(
+        "hybrid_siamese",
+        {"encoder": TOKENS} | OURS,
+        DATA | ENCODER | PHI | ROW,
+        SIAMESE,
+        "On tokens, cross-entropy",
+    ),
+    "siamese_published": Table(
+        "hybrid_siamese",
+        THEIRS,
+        DATA | PHI | {"Triplets": "n_triplets"} | LOSS | ROW,
+        SIAMESE | COUNTS,
+        "As published",
+    ),
+    "head_to_tail": Table(
+        "head_to_tail",
+        {"encoder": "bag", "n_prototypes": None} | OURS,
+        DATA | ROW,
+        TRANSFER,
+    ),
+    "head_to_tail_tokens": Table(
+        "head_to_tail", {"encoder": TOKENS} | OURS, DATA | ENCODER | ROW, TRANSFER
+    ),
+    "head_to_tail_prototypes": Table(
+        "head_to_tail",
+        {"name": tuple(f"S={n}" for n in range(100))} | OURS,
+        DATA | {"Prototypes": "name"},
+        SWEEP,
+    ),
+    "head_to_tail_members": Table(
+        "head_to_tail", {"encoder": "bag", "members": True}, DATA | ROW, MEMBERS
+    ),
+    "head_to_tail_published": Table(
+        "head_to_tail",
+        THEIRS,
+        DATA | {"n_tail": "n_tail", "Prototypes": "n_prototypes"} | ROW,
+        TRANSFER | {"nDCG@3": "nDCG@3"} | COUNTS,
+        "As published",
+    ),
+    "treader_xml": Table("treader_xml", OURS, DATA | {"Input": "input"} | FURTHER | ROW, READER),
+    "treader_xml_published": Table(
+        "treader_xml", THEIRS, DATA | FURTHER | ROW, READER, "As published"
+    ),
+}
+
+
+# ---------------------------------------------------------------------------------- kept rows
+
+
+@cache
+def rows_of(table, results=RESULTS):
+    """Kept rows of a table as they are declared, then others; each knows whether it is stale."""
+    declared = kept.rows_of(table) if table in kept.table_names() else ()
+    place = {row.key(None): i for i, row in enumerate(declared)}
+    rows = [
+        row | {"stale": kept.is_stale(row, table)} for row in kept.read(results / f"{table}.jsonl")
+    ]
+    return sorted(rows, key=lambda row: place.get(kept.key_of(row | {"seed": None}), len(place)))
+
+
+def attribute(row, name):
+    """What a row is: of the row itself, else what tells it apart from others of its name."""
+    if name in ("name", "dataset", "input", "estimator"):
+        return row[name]
+    if name == "members":
+        return True if "members" in row else None
+    return row.get("variant", {}).get(name)
+
+
+def chosen(rows, where):
+    """The rows that have these attributes."""
+    allowed = {n: v if isinstance(v, tuple) else (v,) for n, v in where.items()}
+    return [row for row in rows if all(attribute(row, n) in v for n, v in allowed.items())]
+
+
+def score(row, name):
+    """A score in per cent, or seconds or counts as they are; None where it was not measured."""
+    if name in MEMBERS:
+        reached = [one["tail AP"] for one in row["members"]]
+        values = min(reached), np.mean(reached), max(reached), row["scores"]["tail AP"]
+        return 100 * dict(zip(MEMBERS, values, strict=True))[name]
+    value = row.get(name, row["scores"].get(name))
+    if value is None or name.endswith(("CPU s", "pairs")):
+        return value
+    return 100 * value
+
+
+def variants(rows, names):
+    """Rows that differ in the seed alone, by the attributes that are shown."""
+    found = {}
+    for row in rows:
+        shown = tuple(attribute(row, name) for name in names)
+        found.setdefault(shown, []).append(row)
+    return found
+
+
+# --------------------------------------------------------------------------------------- cells
+
+
+def cells_of(rows, table):
+    """The lines of a table below its headings, and whether one of them is stale."""
+    lines = []
+    for shown, some in variants(rows, table.keys.values()).items():
+        key = ["" if value is None else f"{value}" for value in shown]
+        key[-1] += f" {STALE}" if any(row["stale"] for row in some) else ""
+        lines.append([*key, len(some), *(cell(some, name) for name in table.scores.values())])
+    return lines, any(row["stale"] for row in rows)
+
+
+def cell(rows, name):
+    """Mean and spread of a score over the seeds; of two scores their means."""
+    if isinstance(name, tuple):
+        return "/".join(mean_of(rows, one) for one in name)
+    values = [score(row, name) for row in rows]
+    return (
+        "-" if None in values else with_spread(values, 0 if name.endswith((" s", "pairs")) else 1)
+    )
+
+
+def mean_of(rows, name):
+    return f"{np.mean([score(row, name) for row in rows]):.1f}"
+
+
+def with_spread(values, digits=1):
+    """Mean, with the standard deviation where there are several seeds and they differ."""
+    differ = digits and len(values) > 1 and np.ptp(values) > 0.05
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if differ else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def without_empty(heading, lines):
+    """Leave out the columns in which no line has anything."""
+    filled = [i for i in range(len(heading)) if any(line[i] not in ("", "-") for line in lines)]
+    return [[line[i] for i in filled] for line in (heading, *lines)]
+
+
+def in_cells(table, results=RESULTS):
+    """A table as heading and lines, and whether one of the lines is stale."""
+    rows = chosen(rows_of(table.of, results), table.where)
+    rows.sort(key=lambda row: list(DATASETS).index(row["dataset"]))
+    lines, stale = cells_of(rows, table)
+    return [[*table.keys, "Seeds", *table.scores], *lines], stale
+
+
+# --------------------------------------------------------------------------------------- pages
 
 
 def write(results, folder):
     """Write every table as a file that a page includes."""
     folder.mkdir(exist_ok=True)
-    texts = {
-        "losses": losses_table(read(results / "tokens_reuters.jsonl")),
-        "speed": speed_table(read(results / "speed.jsonl")),
-    }
-    for name, title in DATASETS.items():
-        rows = read(results / f"{name}.jsonl")
-        texts[f"{name}_summary"] = summary_table(title, rows)
-        texts[f"{name}_all"] = full_table(title, rows)
-    texts |= siamese_tables(read(results / "hybrid_siamese.jsonl"))
-    texts |= head_to_tail_tables(read(results / "head_to_tail.jsonl"))
-    texts["treader_xml"] = treader_table(read(results / "treader_xml.jsonl"))
+    texts = {name: of_page(table, results) for name, table in TABLES.items()}
+    texts["losses"] = losses_table(results)
+    texts["speed"] = speed_table(results)
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
 
 
-def by_variant(rows, *keys):
-    """Sort rows into lists of those that differ in the seed alone."""
-    variants = {}
-    for row in rows:
-        variants.setdefault(tuple(row[key] for key in keys), []).append(row["scores"])
-    return variants
+def of_page(table, results):
+    (heading, *lines), stale = in_cells(table, results)
+    if not lines:
+        return "No row of this table is measured yet.\n"
+    heading, *lines = without_empty(heading, lines)
+    return csv_table(table.title + (f"; {NOTE}" if stale else ""), heading, lines)
 
 
-def summary_table(title, rows):
-    """Make the table of the rules that matter, with the spread over the seeds."""
-    columns = ("total micro", "total macro", "tail macro", "PSP@5")
-    header = ["Method", "Cut", "micro-F1", "macro-F1", "tail macro-F1", "PSP@5", "seconds to fit"]
-    cells = []
-    for (method, rule), scores in by_variant(rows, "method", "rule").items():
-        if rule in SUMMARY:
-            seconds = np.mean([row["fit s"] for row in scores])
-            spread = [with_spread([100 * row[name] for row in scores]) for name in columns]
-            cells.append([method, rule, *spread, f"{seconds:.0f}"])
-    return csv_table(title, header, cells)
-
-
-def full_table(title, rows):
-    """Make the table of all rules and groups."""
-    rankings = ["P@1", "P@5", "PSP@5"]
-    cells = [
-        [method, rule, len(scores), *f1_cells(scores), *(percent(scores, n) for n in rankings)]
-        for (method, rule), scores in by_variant(rows, "method", "rule").items()
-    ]
-    return csv_table(title, ["Method", "Cut", "Seeds", *GROUPS, *rankings], cells)
-
-
-def losses_table(rows):
+def losses_table(results):
     """Make the table of the losses: what the paper has, then ours."""
-    measured = by_variant(rows, "loss", "encoder")
-    names = dict.fromkeys([*PUBLISHED, *(loss for loss, _ in measured)])
-    cells = []
-    for loss in names:
-        if loss in PUBLISHED:
-            encoder = "TF-IDF" if loss == "SVM" else "BERT"
-            cells.append([loss, f"{encoder}, paper", *PUBLISHED[loss].split()])
-        for encoder, title in ENCODERS.items():
-            if (loss, encoder) in measured:
-                cells.append([loss, f"{title}, ours", *f1_cells(measured[loss, encoder])])
-    title = "Reuters-21578: micro-F1/macro-F1 by label group, in per cent"
-    return csv_table(title, ["Loss", "Encoder", *GROUPS], cells)
+    rows = rows_of("losses", results)
+    names = dict.fromkeys([*PUBLISHED, *(row["name"] for row in rows)])
+    lines = []
+    for name in names:
+        if name in PUBLISHED:
+            encoder = "TF-IDF" if name == "SVM" else "BERT"
+            lines.append([name, f"{encoder}, paper", "", *PUBLISHED[name].split()])
+        ours = [row for row in rows if row["name"] == name]
+        for (_, encoder, mode), some in variants(ours, ("name", "encoder", "mode")).items():
+            shown = ", ".join(part for part in (encoder or "TF-IDF", mode or "ours") if part)
+            shown += f" {STALE}" if any(row["stale"] for row in some) else ""
+            lines.append([name, shown, len(some), *(cell(some, n) for n in BY_GROUP.values())])
+    stale = f"; {NOTE}" if any(row["stale"] for row in rows) else ""
+    title = f"Reuters-21578: micro-F1/macro-F1 by label group, in per cent{stale}"
+    return csv_table(title, ["Loss", "Encoder", "Seeds", *GROUPS], lines)
 
 
-def speed_table(rows):
+def speed_table(results):
     """Make the table of what is compared in training speed."""
-    cells = [
+    lines = [
         [
-            *(row[name] for name in ("question", "encoder", "batch_size")),
-            *(f"{row['documents'] / row[name]:.0f}" for name in ("ours s", "bare s")),
-            f"{row['bare s'] / row['ours s']:.2f}",
+            row["name"] + (f" {STALE}" if is_stale_speed(row) else ""),
+            *row["variant"].values(),
+            *(f"{row['documents'] / row[name]:.0f}" for name in ("ours CPU s", "bare CPU s")),
+            f"{row['bare CPU s'] / row['ours CPU s']:.2f}",
         ]
-        for row in rows
+        for row in kept.read(results / "speed.jsonl")
     ]
-    header = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
-    title = "Documents of Reuters-21578, or vectors, per second of one pass"
-    return csv_table(title, header, cells)
+    heading = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
+    title = f"Documents of Reuters-21578, or vectors, per CPU second of one pass; {NOTE}"
+    return csv_table(title, heading, lines)
 
 
-def siamese_tables(rows):
-    """Make the tables of HSCNN: its parts, the losses, and encoders of tokens."""
-    rows = [row for row in in_order(rows) if row["rule"] == "tuned"]
-    features = [row for row in rows if row["encoder"] == "bag"]
-    tokens = [row for row in rows if row["encoder"] in TOKENS]
-    parts = ("tail micro", "tail macro", "total micro", "total macro", "total nDCG@5")
-    named = ["tail micro-F1", "tail macro-F1", "micro-F1", "macro-F1", "nDCG@5"]
-    plain = [row for row in features if row["loss"] == "bce"]
-    tables = {
-        f"siamese_{name}": csv_table(
-            DATASETS[name],
-            ["N_phi", "Row", *named],
-            cells_of([row for row in plain if row["dataset"] == name], ("n_phi", "variant"), parts),
-        )
-        for name in ("reuters", "cooking", "delicious-bow")
-    }
-    ends = [row for row in features if row["variant"] in ("Sing.", "Our", "Our, auto")]
-    keys = ("dataset", "n_phi", "loss", "variant")
-    header = ["Data", "N_phi", "Loss", "Row", *named]
-    tables["siamese_losses"] = csv_table("By loss", header, cells_of(ends, keys, parts))
-    header = ["Data", "Encoder", "N_phi", "Row", *named]
-    cells = cells_of(tokens, ("dataset", "encoder", "n_phi", "variant"), parts)
-    tables["siamese_tokens"] = csv_table("On tokens, cross-entropy", header, cells)
-    return tables
-
-
-def head_to_tail_tables(rows):
-    """Make the tables of HTTN: its variants, encoders of tokens, prototypes and members."""
-    rows = in_order(rows)
-    features = [row for row in rows if row["encoder"] == "bag"]
-    variants = [row for row in features if not row["row"].startswith("S=")]
-    tokens = [row for row in rows if row["encoder"] in TOKENS]
-    sweep = [row for row in features if row["row"].startswith("S=")]
-    sweep.sort(key=lambda row: int(row["row"][2:]))
-    members = [row | {"scores": spread_of_members(row)} for row in features if "members" in row]
-    columns = ("total micro", "total macro", "tail micro", "tail macro", "tail AP", "P@1", "PSP@5")
-    named = ["micro-F1", "macro-F1", "tail micro-F1", "tail macro-F1", *columns[4:]]
-    keys = ("dataset", "row")
-    by_encoder = ("dataset", "encoder", "row")
-    chosen = {
-        "": (variants, keys, columns, ["Data", "Row", "Seeds", *named]),
-        "_tokens": (tokens, by_encoder, columns, ["Data", "Encoder", "Row", "Seeds", *named]),
-        "_prototypes": (sweep, keys, SWEPT, ["Data", "Prototypes", "Seeds", *SWEPT]),
-        "_members": (members, keys, MEMBERS, ["Data", "Row", "Seeds", *MEMBERS]),
-    }
-    return {
-        f"head_to_tail{name}": csv_table("Per cent", header, cells_of(rows, keys, columns, True))
-        for name, (rows, keys, columns, header) in chosen.items()
-    }
-
-
-def spread_of_members(row):
-    """What the members of an ensemble reach by themselves, and all of them together."""
-    reached = [member["tail AP"] for member in row["members"]]
-    values = min(reached), np.mean(reached), max(reached), row["scores"]["tail AP"]
-    return dict(zip(MEMBERS, values, strict=True))
-
-
-def in_order(rows):
-    """Sort rows by data set and encoder, else as they are."""
-    names, encoders = list(DATASETS), ["bag", *TOKENS]
-    return sorted(
-        rows, key=lambda row: (names.index(row["dataset"]), encoders.index(row["encoder"]))
-    )
-
-
-def treader_table(rows):
-    """Make the table of TReaderXML: the paper's ablation, and further rows."""
-    columns = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5")
-    f1s = ("total micro", "total macro", "head macro", "medium macro", "tail macro")
-    header = ["Data", "Input", "Row", "Seeds", *columns]
-    header += ["micro-F1", "macro-F1", "head", "medium", "tail"]
-    rows = [row | {"input": input_of(row)} for row in rows]
-    rows.sort(key=lambda row: (list(DATASETS).index(row["dataset"]), row["input"], row["row"]))
-    cells = cells_of(rows, ("dataset", "input", "row"), (*columns, *f1s), True)
-    return csv_table("Per cent", header, cells)
-
-
-def input_of(row):
-    """What documents a row of TReaderXML was trained on, and in which form."""
-    form = "features" if row["encoder"] == "bag" else "tokens"
-    form += f", {row['n_train']:,} documents" if row["n_train"] else ""
-    return form + (", label names" if row["names"] else "")
-
-
-def cells_of(rows, keys, columns, count_seeds=False):
-    """Make the lines of a table: keys, perhaps the number of seeds, and means in per cent."""
-    return [
-        [
-            *key,
-            *([len(scores)] if count_seeds else []),
-            *(with_spread([100 * row[name] for row in scores]) for name in columns),
-        ]
-        for key, scores in by_variant(rows, *keys).items()
-    ]
-
-
-def f1_cells(scores):
-    """Micro-F1/macro-F1 of each group, means over the seeds."""
-    return [
-        "/".join(percent(scores, f"{group} {f1}") for f1 in ("micro", "macro")) for group in GROUPS
-    ]
-
-
-def percent(scores, name):
-    """Mean over the seeds, in per cent."""
-    return f"{100 * np.mean([row[name] for row in scores]):.1f}"
-
-
-def with_spread(values):
-    """Mean, with the standard deviation where there are several seeds and they differ."""
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 and np.ptp(values) > 0.05 else ""
-    return f"{np.mean(values):.1f}{spread}"
+def is_stale_speed(row):
+    """Whether the script of the speed, or what it measures, has changed since."""
+    now = kept.marks_of_script(kept.FOLDER / "speed.py", "HeadToTailClassifier")
+    return any(row.get(name) != value for name, value in now.items())
 
 
 def csv_table(title, header, rows):
@@ -247,3 +370,62 @@ def csv_table(title, header, rows):
         lines.append("   " + ",".join(f'"{cell}"' for cell in [first, *row[1:]]))
         above = row[0]
     return "\n".join(lines) + "\n"
+
+
+def substitute(text, results=RESULTS):
+    """Put figures in the place of their names in double braces."""
+    return re.sub(r"\{\{(.*?)\}\}", lambda found: figure(found[1], results), text, flags=re.DOTALL)
+
+
+def figure(words, results=RESULTS):
+    """Mean over the seeds of a score that a page names, in per cent."""
+    table, dataset, name, wanted, *further = shlex.split(words)
+    where = {"dataset": dataset, "name": name, **dict(one.split("=", 1) for one in further)}
+    found = chosen_by_text(rows_of(table, results), where)
+    if len({kept.key_of(row | {"seed": None}) for row in found}) != 1:
+        raise ValueError(f"a figure must be of one row. Got {len(found)} instead: {words}")
+    stale = STALE if any(row["stale"] for row in found) else ""
+    return mean_of(found, wanted) + stale
+
+
+def chosen_by_text(rows, where):
+    """As `chosen`, with values as they are written; attributes that are not named are absent."""
+    names = {*where, "mode", "cut"} - ({"cut"} if "cut" not in where else set())
+    return [
+        row for row in rows if all(str(attribute(row, n) or "") == where.get(n, "") for n in names)
+    ]
+
+
+# -------------------------------------------------------------------------------------- README
+
+
+IN_README = {
+    "features": [f"{name}_summary" for name in ("reuters", "cooking", "tib-bk")],
+    "networks": ["networks", "networks_reuters", "networks_cooking"],
+}
+
+
+def readme(text, results=RESULTS):
+    """Write the tables of the README anew, between their marks."""
+    pattern = r"(<!-- rows: (\w+) -->\n).*?(<!-- end of rows -->)"
+    return re.sub(
+        pattern, lambda m: m[1] + markdown(IN_README[m[2]], results) + m[3], text, flags=re.DOTALL
+    )
+
+
+def markdown(names, results):
+    """Tables below each other as one, the title in the first column."""
+    lines, any_stale, heading = [], False, None
+    for name in names:
+        (heading, *some), stale = in_cells(TABLES[name], results)
+        lines += [[TABLES[name].title if i == 0 else "", *line] for i, line in enumerate(some)]
+        any_stale |= stale
+    heading, *lines = without_empty(["Data", *heading], lines)
+    table = [heading, ["---"] * len(heading), *lines]
+    text = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in table)
+    return text + (f"\n{NOTE}.\n" if any_stale else "")
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(readme(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -734,66 +734,6 @@ MUTATIONS = [
             "::test_several_epochs_stop_by_triplets_of_the_held_out_part"
         ),
     ),
-    Mutation(
-        name="benchmark of HybridSiamese: the row /CSS keeps the gates",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text='"/CSS": {"category_similarity": False, "sampling": "pair"},',
-        fault='"/CSS": {"sampling": "pair"},',
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_rows_of_the_benchmark_have_the_settings_that_they_name"
-        ),
-    ),
-    Mutation(
-        name="benchmark of HybridSiamese: rows do not have their settings",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text='**{"n_phi": n_phi} | VARIANTS[variant],',
-        fault="n_phi=n_phi,",
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_rows_of_the_benchmark_have_the_settings_that_they_name"
-        ),
-    ),
-    Mutation(
-        name="benchmark of HybridSiamese: the single network of another seed",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text="key = seed, repr(self.loss),",
-        fault="key = 0, repr(self.loss),",
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_rows_of_the_benchmark_share_the_single_network"
-        ),
-    ),
-    Mutation(
-        name="benchmark of HybridSiamese: the second network sees the stopping documents",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text="fit, unseen = single.trainer.split(train, given, seed)",
-        fault="fit, unseen = train, None",
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_rows_of_the_benchmark_share_the_single_network"
-        ),
-    ),
-    Mutation(
-        name="benchmark of HybridSiamese: the paper's cut of calibrated similarities",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text="        scores[:, rare] /= similar.scale\n",
-        fault="",
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_the_benchmark_cuts_similarities_as_the_second_network_gives_them"
-        ),
-    ),
-    Mutation(
-        name="benchmark of HybridSiamese: finished rows are measured again",
-        path="examples/benchmarks/hybrid_siamese.py",
-        text="        if (variant, loss, seed) in done:\n            continue\n",
-        fault="",
-        tests=(
-            "tests/hybrid_siamese/test_estimator.py"
-            "::test_the_benchmark_prints_its_table_and_resumes"
-        ),
-    ),
     # ---- transfer
     Mutation(
         name="HTTN: calibration on the prototypes' own documents",
@@ -1111,13 +1051,6 @@ MUTATIONS = [
         text="_SMOOTHING = 4.0",
         fault="_SMOOTHING = 1.0",
         tests="tests/treader_xml/test_scopes.py",
-    ),
-    Mutation(
-        name="treader: row 3 of the benchmark is row 2",
-        path="examples/benchmarks/treader_xml.py",
-        text='"3 MHSA+R": {**PAPERS, "reading": "mhsa+residual"}',
-        fault='"3 MHSA+R": {**PAPERS, "reading": "mmhsa+residual"}',
-        tests="tests/treader_xml/test_examples.py",
     ),
     Mutation(
         name="treader: a score depends on the labels beside",

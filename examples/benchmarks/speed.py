@@ -1,8 +1,8 @@
 """Training speed of the token encoders: ratios to loops in bare torch, measured in turn.
 
-    python examples/benchmarks/speed.py --data FOLDER --output rows.jsonl
+    python examples/benchmarks/speed.py --data FOLDER
 
-FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Six questions:
+Here FOLDER has train.jsonl (or .jsonl.gz), see skmltc.datasets.load_jsonl. Six questions:
 
 overhead: seconds of `BalancedLossClassifier.fit` over those of a plain loop with the same network
     and the same batches.
@@ -20,17 +20,20 @@ Word vectors start at random on both sides: the second or two that learning thei
 in a fit is not in these figures. What is compared runs alternately; a row has the median CPU
 seconds of each, and their ratio is printed. CPU seconds with one thread are those of an otherwise
 idle core, nearly: what else the machine does still takes some of its caches and clock rate.
+
+Rows that are kept are measured again with `--stale`, if this script or the package has changed. It
+is no table of run.py, since it compares two functions instead of measuring one estimator.
 """
 
 import argparse
-import json
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from features import environment
+from bench import rows
+from bench.measure import environment
 from torch import nn
 
 from skmltc import BalancedLossClassifier, HeadToTailClassifier
@@ -238,7 +241,8 @@ def timed(function):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="FOLDER", type=Path, required=True)
-    parser.add_argument("--output", metavar="ROWS", type=Path, help="JSON lines, continued")
+    parser.add_argument("--output", metavar="ROWS", type=Path, default=rows.RESULTS / "speed.jsonl")
+    parser.add_argument("--stale", action="store_true", help="measure stale rows again")
     parser.add_argument("--documents", type=int, default=2000, help="of the training part")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of torch")
@@ -247,38 +251,31 @@ def main(arguments=None):
     train = load_jsonl(options.data, subset="train")
     texts, Y = train.data[: options.documents], train.target[: options.documents]
     Y = Y[:, np.flatnonzero(Y.sum(axis=0))]
-    common = {
-        "dataset": options.data.resolve().name,
-        "documents": len(texts),
-        "threads": options.threads,
-        **environment(),
-    }
-    path = options.output
-    done = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-    keys = ("question", "encoder", "batch_size", "dataset", "documents", "threads", "skmltc")
-    known = {tuple(row[key] for key in keys) for row in map(json.loads, done)}
+    dataset, documents, path = options.data.resolve().name, len(texts), options.output
+    marks = rows.marks_of_script(Path(__file__), "HeadToTailClassifier")
+    here = environment(options.threads) | marks
+    known = {rows.key_of(row): row for row in rows.read(path)}
     print(f"{'question':<14}{'encoder':<8}{'batch':>6}{'ours s':>9}{'bare s':>9}{'bare/ours':>11}")
-    for line in done:
-        show(json.loads(line))
     for (question, name, size), make in questions(texts, Y):
-        row = {"question": question, "encoder": name, "batch_size": size, **common}
+        row = {"table": "speed", "name": question, "dataset": dataset, "input": "tokens", "seed": 0}
+        row |= {"variant": {"encoder": name, "batch size": size}, "documents": documents, **here}
         if question == "retrieval":
-            row |= {"dataset": "random vectors", "documents": N_VECTORS}
-        if tuple(row[key] for key in keys) in known:
-            continue
-        row["ours s"], row["bare s"] = compare(*make(), options.rounds)
-        show(row)
-        if path:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            row |= {"dataset": "random", "input": "vectors", "documents": N_VECTORS}
+        old = known.get(rows.key_of(row))
+        if old is None or (options.stale and any(old.get(n) != marks[n] for n in marks)):
+            row["ours CPU s"], row["bare CPU s"] = compare(*make(), options.rounds)
+            if path:
+                rows.append(path, row)
+        show(row if "ours CPU s" in row else old)
+    if path:
+        rows.rewrite(path, rows.read(path))
 
 
 def show(row):
-    ratio = row["bare s"] / row["ours s"]
+    ours, bare = row["ours CPU s"], row["bare CPU s"]
+    name, (encoder, size) = row["name"], row["variant"].values()
     print(
-        f"{row['question']:<14}{row['encoder']:<8}{row['batch_size']:>6}"
-        f"{row['ours s']:>9.2f}{row['bare s']:>9.2f}{ratio:>11.2f}",
-        flush=True,
+        f"{name:<14}{encoder:<8}{size:>6}{ours:>9.2f}{bare:>9.2f}{bare / ours:>11.2f}", flush=True
     )
 
 

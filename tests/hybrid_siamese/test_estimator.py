@@ -1,10 +1,7 @@
 """HybridSiameseClassifier: its two parts, what each setting does, calibration, cut-offs, errors."""
 
 import copy
-import importlib
-import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -17,7 +14,7 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
 from skmltc import HybridSiameseClassifier, _stages
@@ -815,107 +812,3 @@ def test_parameters_out_of_range_are_refused(parameters, message, split):
     X, Y, *_ = split
     with pytest.raises(ValueError, match=message):
         hybrid(**parameters).fit(X, Y)
-
-
-# -------------------------------------------------------------------------------- its benchmark
-
-ROWS = {
-    "Sing.": {"n_phi": 0},
-    "Naive": {"category_similarity": False, "multi_task": None, "sampling": "pair"},
-    "/CSS": {"category_similarity": False, "sampling": "pair"},
-    "/MT": {"multi_task": None},
-    "Our": {},
-    "Our, 1": {"triplets_per_document": 1},
-    "Our, auto": {"n_phi": "auto"},
-}
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "benchmarks")
-    n_threads = torch.get_num_threads()
-    yield importlib.import_module("hybrid_siamese")
-    torch.set_num_threads(n_threads)
-
-
-def test_rows_of_the_benchmark_have_the_settings_that_they_name(benchmark):
-    assert set(benchmark.VARIANTS) == set(ROWS)
-    for name, settings in ROWS.items():
-        model = benchmark.model_of("bag", 70, name, "bce", 3)
-        shared = {"n_phi": 70, "loss": "bce", "random_state": 3}
-        expected = HybridSiameseClassifier(**shared | settings).get_params()
-        assert model.get_params() == expected, name
-    model = benchmark.model_of("cnn", 70, "Our", "focal", 3)
-    assert model.encoder == "cnn" and model.loss.get_params() == {"gamma": 1}
-
-
-def test_rows_of_the_benchmark_share_the_single_network(benchmark, split, monkeypatch):
-    X, Y, X_test, _ = split
-    monkeypatch.setattr(benchmark.SharedSingle, "trained", benchmark.TrainedOnce())
-    stopping = {"early_stopping": True, "validation_fraction": 0.2}
-    for settings in ({"n_phi": 0}, {}, {"category_similarity": False}):
-        own = hybrid(**stopping, **settings)
-        shared = benchmark.SharedSingle(**own.get_params(deep=False)).fit(X, Y)
-        expected = own.fit(X, Y).decision_function(X_test)
-        assert_array_equal(shared.decision_function(X_test), expected)
-        is_first = settings == {"n_phi": 0}
-        assert shared.saved_seconds_ == (0 if is_first else shared.single_seconds_)
-        assert shared.single_seconds_ > 0 and shared.n_iter_ == own.n_iter_
-    assert len(shared.trained.known) == 1
-    other = hybrid(**stopping, random_state=1).get_params(deep=False)
-    assert benchmark.SharedSingle(**other).fit(X, Y).saved_seconds_ == 0
-
-
-def test_the_benchmark_cuts_similarities_as_the_second_network_gives_them(benchmark, split):
-    X, Y, X_test, _ = split
-    calibrated, raw = (
-        hybrid(match_priors=how, calibrate=how, threshold="tuned").fit(X, Y)
-        for how in (True, False)
-    )
-    scores, expected = (model.decision_function(X_test) for model in (calibrated, raw))
-    assert not np.allclose(scores, expected, atol=0.1)
-    assert_allclose(benchmark.uncalibrated(calibrated, scores), expected, atol=1e-4)
-
-
-def test_the_benchmark_scores_the_tail_by_itself(benchmark, split):
-    _, Y, _, Y_test = split
-    logits = np.random.default_rng(0).normal(size=Y_test.shape).astype(np.float32)
-    counts, truth = Y.sum(axis=0), Y_test.toarray()
-    scored = benchmark.score(Y_test, logits, 0.5, counts, 20)
-    tail = np.flatnonzero(counts < 20)
-    for name, labels in (("tail", tail), ("total", np.arange(N_LABELS))):
-        y, z = truth[:, labels], logits[:, labels]
-        for average in ("micro", "macro"):
-            f1 = f1_score(y, z > 0.5, average=average, zero_division=0)
-            assert scored[f"{name} {average}"] == pytest.approx(f1)
-        best = z.argmax(axis=1)
-        assert scored[f"{name} P@1"] == pytest.approx(y[np.arange(len(y)), best].mean())
-
-
-def test_the_benchmark_prints_its_table_and_resumes(benchmark, tmp_path, monkeypatch, capsys):
-    for part in ("train", "test"):
-        records = [{"text": f"{word} word word", "labels": [word]} for word in ("one", "two")] * 3
-        (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
-    measured, columns = [], [*benchmark.F1S, *benchmark.RANKINGS]
-
-    def measure(task, encoder, n_phi, variant, loss, seed):
-        measured.append((variant, seed))
-        for rule, value in (("tuned", 0.3 + 0.1 * seed), ("0.5", 0.2)):
-            yield {"rule": rule, "scores": dict.fromkeys(columns, value)}
-
-    monkeypatch.setattr(benchmark, "measure", measure)
-    output = tmp_path / "rows.jsonl"
-    arguments = f"--data {tmp_path} --losses bce --variants Sing. Our --n-phi 20 --output {output}"
-    benchmark.main([*arguments.split(), "--seeds", "0", "1"])
-    assert measured == [("Sing.", 0), ("Our", 0), ("Sing.", 1), ("Our", 1)]
-    printed, rows = capsys.readouterr().out, output.read_text().splitlines()
-    assert [json.loads(row)["rule"] for row in rows] == ["tuned", "0.5"] * 4
-    lines = printed.splitlines()
-    place = next(i for i, line in enumerate(lines) if line.startswith("tuned bce Our"))
-    assert lines[place].split()[3:] == ["35.00"] * len(columns)  # mean, deviation below
-    assert lines[place + 1].split() == ["7.07"] * len(columns)
-    assert "RCV1 focal Our" in printed
-    output.write_text("\n".join(rows[:-2]) + "\n")
-    benchmark.main([*arguments.split(), "--seeds", "0", "1"])
-    assert measured[4:] == [("Our", 1)]
-    assert output.read_text().splitlines() == rows

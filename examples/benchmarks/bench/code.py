@@ -1,0 +1,78 @@
+"""Hashes of the code that a row depends on, so that rows of older code are known as such.
+
+An estimator depends on its folder, and on every file of the package that is imported from there,
+directly or not. Docstrings and comments do not count.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import skmltc
+
+PACKAGE = Path(skmltc.__file__).parent
+# Not of the package, measured by its parts.
+USED_BY = {
+    "LinearSVC": ("decision", "metrics"),
+    "SVM of the paper": ("decision", "metrics"),
+    "vote": ("balanced_loss", "decision", "metrics"),
+}
+
+
+@cache
+def hash_of_code(estimator):
+    """Hash of the files that a model depends on, and of the measures."""
+    folder = skmltc._ESTIMATORS.get(estimator)
+    starts = (folder, "metrics") if folder else USED_BY[estimator]
+    files = set()
+    for start in starts:
+        files |= reached_from(start)
+    names = sorted(str(file.relative_to(PACKAGE)) for file in files)
+    return hash_of_text("\n".join(name + "\n" + code_of(PACKAGE / name) for name in names))
+
+
+def hash_of_text(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def code_of(path):
+    """The lines of a file without docstrings and lines of comment."""
+    text = path.read_text(encoding="utf-8")
+    skipped = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped |= set(range(node.lineno, node.end_lineno + 1))
+    lines = enumerate(text.splitlines(), start=1)
+    kept = (line.rstrip() for number, line in lines if number not in skipped)
+    return "\n".join(line for line in kept if line and not line.lstrip().startswith("#"))
+
+
+def reached_from(unit):
+    """The files of a folder or file of the package, and all that they import of it."""
+    reached, ahead = set(), files_of(unit)
+    while ahead:
+        reached |= ahead
+        ahead = set().union(*map(imported_by, ahead)) - reached
+    return reached
+
+
+def files_of(unit):
+    """Files of a folder, or the one file, without the package's own face."""
+    path = PACKAGE.joinpath(*unit.split("."))
+    return set(path.glob("*.py")) if path.is_dir() else {path.with_suffix(".py")}
+
+
+@cache
+def imported_by(path):
+    """Files of the package that a file imports; of a folder all."""
+    parts = path.relative_to(PACKAGE).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = list(parts[: len(parts) - node.level + 1])
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            for name in names:
+                found |= files_of(".".join([*base, *name.split(".")]))
+    return {file for file in found if file.exists()}

@@ -1,0 +1,542 @@
+"""The benchmarks: what their tables declare, what is measured and kept, what pages make of it."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+
+import skmltc
+from skmltc import BalancedLossClassifier, datasets
+from skmltc.decision import RULES, MultilabelThresholdClassifierCV
+from skmltc.model_selection import assign_folds, multilabel_train_test_split
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "examples" / "benchmarks"
+PAGES = [
+    page
+    for folder in (".", "guide", "estimators")
+    for page in sorted((ROOT / "docs" / folder).glob("*.rst"))
+]
+TABLES = sorted(path.stem for path in (FOLDER / "tables").glob("*.py"))
+GROUPS = {"min_head_count": 21, "max_tail_count": 8}
+
+
+@pytest.fixture(autouse=True)
+def beside_bench(monkeypatch):
+    """The benchmarks import their folder; threads are theirs alone."""
+    monkeypatch.syspath_prepend(FOLDER)
+    n_threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def load_script(path):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bench():
+    """The parts of the runner."""
+    from bench import code, data, measure, models, rows
+
+    data._read.cache_clear()
+    caches = rows._marks, rows.rows_of
+    yield SimpleNamespace(code=code, data=data, measure=measure, models=models, rows=rows)
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def run():
+    return load_script(FOLDER / "run.py")
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    """A data set with names and a hierarchy; one test document has no known label."""
+    corpus = datasets.make_long_tailed_corpus(n_samples=240, n_labels=10, random_state=0)
+    folder = tmp_path_factory.mktemp("data") / "texts"
+    folder.mkdir()
+    names = np.array([f"L{i}" for i in range(10)])
+    texts_and_labels = multilabel_train_test_split(corpus.data, corpus.target, random_state=0)
+    for i, part in enumerate(("train", "test")):
+        texts, Y = texts_and_labels[i::2]
+        records = [
+            {"text": text, "labels": names[np.flatnonzero(row)].tolist()}
+            for text, row in zip(texts, Y.toarray(), strict=True)
+        ]
+        records += [{"text": "nothing known", "labels": []}] * (part == "test")
+        (folder / f"{part}.jsonl").write_text("\n".join(map(json.dumps, records)))
+    edges = [("L8", "L0"), ("L9", "L0"), ("L9", "top"), ("L3", "top")]
+    (folder / "hierarchy.tsv").write_text("\n".join(map("\t".join, edges)))
+    called = [(name, f"called {name}") for name in (*names, "top")]
+    (folder / "label_names.tsv").write_text("\n".join(map("\t".join, called)))
+    return folder.parent
+
+
+def linear(bench, name="one", **options):
+    parameters = {"weight_decay": 0.03, "threshold": 0.5, "loss": "bce", "calibrate": False}
+    settings = {"parameters": parameters, "groups": GROUPS} | options
+    return bench.rows.Row(name, "texts", "tfidf", "BalancedLossClassifier", **settings)
+
+
+@pytest.fixture
+def table(bench, tmp_path, monkeypatch):
+    """A function that declares a table of given rows."""
+
+    def declare(*rows):
+        monkeypatch.setattr(bench.rows, "TABLES", tmp_path)
+        monkeypatch.setattr(bench.rows, "RESULTS", tmp_path)
+        (tmp_path / "some.py").write_text("")
+        monkeypatch.setattr(bench.rows, "rows_of", lambda table: rows)
+        bench.rows._marks.cache_clear()
+
+    return declare
+
+
+class TestDeclarations:
+    @pytest.mark.parametrize("name", TABLES)
+    def test_names_tell_rows_apart(self, name, bench):
+        keys = [row.key(0) for row in bench.rows.rows_of(name)]
+        assert len(set(keys)) == len(keys) > 0
+
+    @pytest.mark.parametrize("name", TABLES)
+    def test_every_row_makes_an_estimator(self, name, bench):
+        """Those as published where the class knows them, the others always."""
+        for row in bench.rows.rows_of(name):
+            if any(isinstance(v, bench.rows.Transformer) for v in row.parameters.values()):
+                continue
+            try:
+                model = bench.models.model_of(row, 3)
+            except bench.data.Missing:
+                assert row.published is not None
+                continue
+            assert (
+                model.set_params(random_state=4).random_state == 4 if row.estimator != "vote" else 1
+            )
+
+    def test_published_rows_exist_where_a_class_has_rows(self, bench):
+        checked = 0
+        for row in (row for name in TABLES for row in bench.rows.rows_of(name) if row.published):
+            known = getattr(getattr(skmltc, row.estimator), "_published", None)
+            if known is not None:
+                assert row.published in known.rows, row
+                checked += 1
+        if not checked:
+            pytest.skip("no class has rows of its paper yet")
+
+    def test_rows_are_json_and_leave_out_what_is_default(self, bench):
+        spec = skmltc.losses.FocalLoss(gamma=1)
+        row = linear(bench, parameters={"loss": spec, "n": (1, 2)})
+        assert json.loads(json.dumps(row.declared())) == {
+            **{"name": "one", "dataset": "texts", "input": "tfidf", "groups": GROUPS},
+            "estimator": "BalancedLossClassifier",
+            "parameters": {"loss": {"FocalLoss": {"gamma": 1}}, "n": [1, 2]},
+        }
+
+    @pytest.mark.parametrize(
+        "row, expected",
+        [
+            ("0 nothing", (False, False, 5, None)),
+            ("1 teacher", (True, False, 5, None)),
+            ("2 MMHSA+R", (True, False, 5, "mmhsa+residual")),
+            ("3 MHSA+R", (True, False, 5, "mhsa+residual")),
+            ("4 MHSA+R+MMHSA", (True, False, 5, "mhsa+residual+mmhsa")),
+            ("5 MMHSA+MHSA", (True, False, 5, "mmhsa+mhsa")),
+            ("6 MMHSA+R+MHSA", (True, False, 5, "mmhsa+residual+mhsa")),
+            ("votes alone", (False, True, 50, "mmhsa+residual+mhsa")),
+            ("defaults", (True, True, 50, "mmhsa+residual+mhsa")),
+        ],
+    )
+    def test_rows_of_treader_have_the_settings_that_they_name(self, row, expected, bench):
+        (declared,) = (
+            one
+            for one in bench.rows.rows_of("treader_xml")
+            if (one.name, one.dataset, one.published) == (row, "cooking", None)
+        )
+        model = bench.models.model_of(declared, 0)
+        assert (model.teacher, model.votes, model.n_neighbors, model.reading) == expected
+
+    @pytest.mark.parametrize(
+        "row, expected",
+        [
+            ("Sing.", (0, True, "labels", "triplet")),
+            ("Naive", (35, False, None, "pair")),
+            ("/CSS", (35, False, "labels", "pair")),
+            ("/MT", (35, True, None, "triplet")),
+            ("Our", (35, True, "labels", "triplet")),
+            ("Our, auto", ("auto", True, "labels", "triplet")),
+        ],
+    )
+    def test_rows_of_hscnn_have_the_settings_that_they_name(self, row, expected, bench):
+        variant = {"encoder": "bag", "loss": "bce", "n_phi": 35}
+        (declared,) = (
+            one
+            for one in bench.rows.rows_of("hybrid_siamese")
+            if (one.name, one.dataset, one.variant) == (row, "reuters", variant)
+        )
+        model = bench.models.model_of(declared, 0)
+        shown = model.n_phi, model.category_similarity, model.multi_task, model.sampling
+        assert shown == expected
+
+
+class TestCode:
+    def test_an_estimator_depends_on_its_folder_and_what_it_imports(self, bench):
+        reached = {
+            path.relative_to(bench.code.PACKAGE).as_posix()
+            for path in bench.code.reached_from("head_to_tail")
+        }
+        assert {"head_to_tail/_transfer.py", "base.py", "losses/_kernel.py"} <= reached
+        assert not any(name.startswith(("hybrid_siamese", "treader_xml")) for name in reached)
+        assert "displays.py" not in reached
+
+    def test_comments_and_docstrings_do_not_count(self, bench, tmp_path):
+        sources = ['"""Doc."""\nx = 1  # one\n', "\n# said\nx = 1  # one\n", "x = 2  # one\n"]
+        found = []
+        for i, source in enumerate(sources):
+            (tmp_path / f"{i}.py").write_text(source)
+            found.append(bench.code.code_of(tmp_path / f"{i}.py"))
+        assert found[0] == found[1] != found[2]
+
+    def test_a_row_is_stale_when_code_or_declaration_changed(self, bench, table, monkeypatch):
+        row = linear(bench)
+        table(row)
+        kept = row.declared() | {"seed": 2} | row.marks()
+        assert not bench.rows.is_stale(kept, "some")
+        assert bench.rows.is_stale(kept | {"code": "other"}, "some")
+        assert bench.rows.is_stale({n: v for n, v in kept.items() if n != "declared"}, "some")
+        assert bench.rows.is_stale(kept | {"name": "not declared"}, "some")
+        table(linear(bench, validation=5))
+        assert bench.rows.is_stale(kept, "some")
+
+
+class TestData:
+    def test_documents_without_a_label_are_not_tested(self, bench, data_folder):
+        task = bench.data.task_of(linear(bench), data_folder)
+        assert task.Y_test.shape[0] == task.X_test.shape[0] == 60
+
+    def test_validation_documents_are_not_trained_on(self, bench, data_folder):
+        whole = bench.data.task_of(linear(bench), data_folder)
+        task = bench.data.task_of(linear(bench, validation=40), data_folder)
+        assert (task.X_train.shape[0], task.X_val.shape[0]) == (140, 40)
+        both = task.X_train.sum() + task.X_val.sum()
+        np.testing.assert_allclose(both, whole.X_train.sum(), rtol=1e-4)
+        np.testing.assert_array_equal(
+            task.label_counts + task.Y_val.sum(axis=0), whole.label_counts
+        )
+
+    def test_leaves_have_the_main_classes_as_parents_alone(self, bench, data_folder):
+        texts = bench.data.load(data_folder, "texts leaves")
+        whole = bench.data.load(data_folder, "texts")
+        assert texts.Y_train.shape[1] == 9 and texts.parents.shape == (11, 11)
+        np.testing.assert_array_equal(texts.Y_train.toarray(), whole.Y_train[:, 1:].toarray())
+        assert texts.names == [f"called L{i}" for i in (*range(1, 10), 0)] + ["called top"]
+        edges = {tuple(edge) for edge in np.argwhere(texts.parents.toarray())}
+        assert edges == {(7, 9), (8, 9), (8, 10), (2, 10)}
+
+    def test_the_hash_is_of_the_files(self, bench, data_folder, tmp_path):
+        for name in ("train.jsonl", "test.jsonl"):
+            (tmp_path / name).write_text((data_folder / "texts" / name).read_text())
+        first = bench.data.hash_of_files(tmp_path)
+        (tmp_path / "README.md").write_text("more")
+        assert bench.data.hash_of_files(tmp_path) == first
+        (tmp_path / "test.jsonl").write_text("other")
+        assert bench.data.hash_of_files(tmp_path) != first
+
+    def test_what_is_not_here_is_said(self, bench, data_folder, monkeypatch):
+        monkeypatch.delenv("SKMLTC_ENCODER", raising=False)
+        with pytest.raises(bench.data.Missing, match="SKMLTC_ENCODER|skmltc.text"):
+            bench.data.reader_of("vectors 128")
+        with pytest.raises(bench.data.Missing, match="folder nothing"):
+            bench.data.load(data_folder, "nothing")
+
+
+class TestRival:
+    @pytest.fixture
+    def task(self, bench, data_folder):
+        return bench.data.task_of(linear(bench), data_folder)
+
+    @pytest.mark.parametrize("rule", RULES)
+    def test_cut_offs_are_those_of_the_public_class(self, rule, bench, task):
+        model = bench.models.RivalSVC(rule, (1.0,), random_state=3).fit(task.X_train, task.Y_train)
+        folds = assign_folds(task.Y_train, 3, random_state=3)
+        cv = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(3)]
+        svc = OneVsRestClassifier(LinearSVC(random_state=3))
+        public = MultilabelThresholdClassifierCV(svc, threshold=rule, cv=cv)
+        expected = public.fit(task.X_train, task.Y_train).predict(task.X_test)
+        assert not (model.predict(task.X_test) != expected).nnz
+
+    def test_c_is_the_one_that_is_best_out_of_fold(self, bench, task):
+        Cs = (1e-4, 1.0, 1e-3)
+        model = bench.models.RivalSVC(Cs=Cs, random_state=0).fit(task.X_train, task.Y_train)
+        assert model.C_ == 1.0
+
+    def test_rules_share_a_training_and_own_its_seconds(self, bench, task):
+        first, second, other = (
+            bench.models.RivalSVC(rule, (1.0,), random_state=seed).fit(task.X_train, task.Y_train)
+            for rule, seed in (("own", 0), ("tuned", 0), ("tuned", 1))
+        )
+        assert first.svc_ is second.svc_ is not other.svc_
+        assert first.saved_seconds_ == other.saved_seconds_ == 0 < second.saved_seconds_
+        assert not (first.decision_.thresholds).any()
+
+
+class TestMeasures:
+    def test_a_row_has_the_scores_of_its_estimator(self, bench, data_folder):
+        row = linear(bench, calibration=True)
+        kept = bench.measure.measure("some", row, 1, data_folder)
+        task = bench.data.task_of(row, data_folder)
+        model = BalancedLossClassifier(**row.parameters, random_state=1)
+        truth = task.Y_test.toarray()
+        predicted = model.fit(task.X_train, task.Y_train).predict(task.X_test).toarray()
+        for average in ("micro", "macro"):
+            expected = f1_score(truth, predicted, average=average, zero_division=0)
+            np.testing.assert_allclose(kept["scores"][f"total {average}"], expected)
+        tail = task.label_counts <= 8
+        assert kept["scores"]["tail predicted pairs"] == predicted[:, tail].sum()
+        assert kept["scores"]["tail true pairs"] == truth[:, tail].sum() > 0
+        several = truth.sum(axis=1) > 1
+        expected = f1_score(truth[several], predicted[several], average="micro")
+        np.testing.assert_allclose(kept["scores"]["several labels micro"], expected)
+        assert kept["scores"]["predicted"] == predicted.sum() / truth.sum()
+        assert json.loads(json.dumps(kept)) == kept
+        assert {"commit", "versions", "data", "declared", "code", "fit CPU s"} <= set(kept)
+        assert (kept["seed"], kept["threshold"]) == (1, 0.5)
+
+    def test_the_calibration_error_is_that_of_bins(self, bench):
+        proba = np.array([0.005, 0.2, 0.2, 0.8, 0.8])
+        truth = np.array([True, False, True, True, True])
+        error = bench.measure.calibration_error(proba, truth, n_bins=2)
+        np.testing.assert_allclose(error, (2 * abs(0.2 - 0.5) + 2 * abs(0.8 - 1)) / 4)
+
+    def test_quick_rows_are_small_and_say_so(self, bench, data_folder, monkeypatch):
+        monkeypatch.setattr(bench.data, "QUICK_TRAIN", 50)
+        settings = {"encoder": "embedding", "threshold": 0.5, "calibrate": False, "loss": "bce"}
+        row = bench.rows.Row("n", "texts", "tokens 16", "BalancedLossClassifier", settings)
+        kept = bench.measure.measure("some", row, 0, data_folder, quick=True)
+        assert kept["quick"] and kept["documents"][0] == 50 and kept["chosen"]["n_iter"] == 1
+
+
+class TestRunner:
+    def options(self, run, folder, *more):
+        return run.parser().parse_args(["some", "--data", str(folder), *more])
+
+    def test_keeps_continues_and_measures_stale_rows_again(
+        self, run, bench, table, data_folder, tmp_path, capsys, monkeypatch
+    ):
+        table(linear(bench), linear(bench, "two", seeds=1))
+        path = tmp_path / "some.jsonl"
+        options = self.options(run, data_folder, "--seeds", "2")
+        run.run("some", options)
+        rows = list(map(json.loads, path.read_text().splitlines()))
+        assert [(row["name"], row["seed"]) for row in rows] == [("one", 0), ("one", 1), ("two", 0)]
+        assert capsys.readouterr().out.splitlines()[-1].startswith("[3/3, 0 min left] texts, tfidf")
+
+        path.write_text(path.read_text()[:-20])  # the last row was interrupted
+        run.run("some", options)
+        assert capsys.readouterr().out.startswith("[1/1, 0 min left] texts, tfidf: two, seed 0")
+        assert bench.rows.read(path)[:2] == rows[:2] and len(bench.rows.read(path)) == 3
+
+        table(linear(bench), linear(bench, "two", validation=20, seeds=1))
+        run.run("some", options)
+        assert not capsys.readouterr().out
+        run.run("some", self.options(run, data_folder, "--seeds", "2", "--stale"))
+        assert len(capsys.readouterr().out.splitlines()) == 1
+        assert [row.get("validation") for row in bench.rows.read(path)] == [None, None, 20]
+        run.show("some", options)
+        shown = capsys.readouterr().out.splitlines()
+        assert [line.split("  ")[0] for line in shown] == ["2 kept, 0 stale", "1 kept, 0 stale"]
+
+    def test_left_out_and_failed_rows_do_not_stop_the_others(
+        self, run, bench, table, data_folder, capsys
+    ):
+        lacking = bench.rows.Row("a", "absent", "tfidf", "LinearSVC")
+        table(lacking, linear(bench, "b", parameters={"threshold": "?"}), linear(bench, "c"))
+        with pytest.raises(SystemExit, match="1 rows failed"):
+            run.run("some", self.options(run, data_folder, "--seeds", "1"))
+        lines = capsys.readouterr().out.splitlines()
+        assert "left out, there is no the folder absent" in lines[0]
+        assert "failed: ValueError: threshold must be" in lines[1]
+        assert "total micro" in lines[2]
+
+    def test_quick_rows_are_not_kept(self, run, bench, table, data_folder, tmp_path):
+        table(linear(bench))
+        run.run("some", self.options(run, data_folder, "--quick", "--seeds", "1"))
+        assert not (tmp_path / "some.jsonl").exists()
+
+    def test_rules_of_a_rival_go_to_one_process(self, run, bench):
+        rows = [r for r in bench.rows.rows_of("defaults") if r.dataset == "reuters"]
+        tasks = run.tasks_of("defaults", rows, 2, [], stale=False)
+        groups = run.groups_of(tasks)
+        assert sum(map(len, groups)) == len(tasks)
+        rivals = [group for group in groups if group[0][0].estimator == "LinearSVC"]
+        assert [len(group) for group in rivals] == [6] * 4
+        assert all(len({(row.name, seed) for row, seed in group}) == 1 for group in rivals)
+
+    def test_the_time_left_is_that_of_rows_of_the_same_name(self, run, bench):
+        one, two = linear(bench, "one"), linear(bench, "two")
+        known = one.declared() | {"fit wall s": 100.0, "predict wall s": 20.0}
+        progress = run.Progress([(one, 0), (two, 0)], [known], jobs=2)
+        assert progress.rest() == 120
+        assert progress.done(one, None) == "[1/2, 1 min left]"
+        assert run.duration(3600 * 2 + 100) == "2 h 2 min"
+
+    def test_compares_the_seeds_that_two_files_share(self, run, bench, capsys, tmp_path):
+        def row(seed, micro, **more):
+            scores = {"total micro": micro, "total macro": 0.5, "tail macro": 0.25}
+            return linear(bench).declared() | {"seed": seed, "scores": scores} | more
+
+        files = tmp_path / "before", tmp_path / "after"
+        bench.rows.rewrite(files[0], [row(0, 0.5), row(1, 0.6), row(2, 0.1)])
+        bench.rows.rewrite(files[1], [row(1, 0.7), row(0, 0.5), row(0, 0.9, input="x")])
+        run.main(["--compare", *map(str, files)])
+        header, *lines = capsys.readouterr().out.splitlines()
+        assert header.split() == ["seeds", *"total micro total macro tail macro PSP@5".split()]
+        (line,) = lines
+        assert re.split("  +", line)[1:] == [
+            *("2", "55.00 -> 60.00 (+5.00)", "50.00 -> 50.00 (+0.00)"),
+            *("25.00 -> 25.00 (+0.00)", "-"),
+        ]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return load_script(ROOT / "docs" / "tables.py")
+
+
+class TestPages:
+    def test_tables_are_the_means_of_the_rows(self, tables, tmp_path):
+        tables.write(tables.RESULTS, tmp_path)
+        rows = [
+            row["scores"]
+            for row in map(json.loads, (tables.RESULTS / "defaults.jsonl").read_text().splitlines())
+            if (row["dataset"], row["name"], row["input"])
+            == ("reuters", "BalancedLossClassifier", "tfidf")
+        ]
+        micro, macro = (
+            100 * np.mean([row[f"total {f1}"] for row in rows]) for f1 in ("micro", "macro")
+        )
+        (line,) = re.findall(
+            '.*default .*|.*default".*', (tmp_path / "reuters_all.inc").read_text()
+        )
+        assert line.split(",")[2:4] == [f'"{len(rows)}"', f'"{micro:.1f}/{macro:.1f}"']
+
+    def test_every_table_that_a_page_includes_is_written(self, tables, tmp_path):
+        tables.write(tables.RESULTS, tmp_path)
+        pages = [*(ROOT / "docs").glob("*.rst"), *(ROOT / "docs").glob("*/*.rst")]
+        included = {
+            name for page in pages for name in re.findall(r"generated/(\S+\.inc)", page.read_text())
+        }
+        assert included and included <= {path.name for path in tmp_path.iterdir()}
+
+    def test_figures_are_means_and_marked_where_stale(self, tables, bench, tmp_path):
+        row = linear(bench).declared() | {"scores": {"total micro": 0.5}}
+        bench.rows.rewrite(tmp_path / "some.jsonl", [row | {"seed": 0}])
+        wanted = 'some texts one "total micro"'
+        assert tables.substitute(f"It is {{{{{wanted}}}}}.", tmp_path) == "It is 50.0†."
+        with pytest.raises(ValueError, match="a figure must be of one row. Got 0"):
+            tables.figure(wanted.replace("one", "two"), tmp_path)
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+    def test_every_figure_of_a_page_has_a_row(self, tables, page):
+        assert "{{" not in tables.substitute(page.read_text())
+
+    def test_our_losses_stand_below_those_of_the_paper(self, tables, tmp_path):
+        names = [f"{group} {f1}" for group in tables.GROUPS for f1 in ("micro", "macro")]
+        row = {"name": "focal", "dataset": "reuters", "input": "tokens 128", "seed": 0}
+        row |= {"variant": {"encoder": "cnn"}, "scores": dict.fromkeys(names, 0.5)}
+        (tmp_path / "losses.jsonl").write_text(json.dumps(row) + "\n")
+        lines = tables.losses_table(tmp_path).splitlines()
+        assert len(lines) == 6 + len(tables.PUBLISHED)
+        place = next(i for i, line in enumerate(lines) if "cnn, ours" in line)
+        assert '"focal","BERT, paper","","89.97/56.83"' in lines[place - 1]
+        assert lines[place].endswith('"50.0/50.0"' + ',"50.0/50.0"' * 3)
+
+    def test_the_readme_has_the_tables_of_the_rows(self, tables):
+        text = (ROOT / "README.md").read_text()
+        assert text.count("<!-- rows: ") == len(tables.IN_README)
+        marks = rf" {tables.STALE}|\n{tables.NOTE}\.\n"  # they may be behind, the figures may not
+        written, now = (re.sub(marks, "", one) for one in (text, tables.readme(text)))
+        assert written == now, "run python docs/tables.py"
+
+
+# Numbers with a point that were not measured: on any page, then on one.
+DEFINITIONS = {
+    "0.5": "a cut at a probability, or the factor of a loss",
+    "0.3": "points of micro-F1 that rules give up; a probability as an example; a factor of rates",
+    "0.55": "a constant of propensities",
+    "1.5": "a constant of propensities",
+    "2.5": "a factor of a learning rate",
+    "0.2": "logits",
+    "0.4": "bounds of the paper's cut-off",
+    "0.6": "bounds of the paper's cut-off",
+    "0.9": "a hyperparameter of a loss",
+    "0.1": "a hyperparameter of a loss, a temperature",
+    "0.05": "a hyperparameter of a loss",
+    "0.0001": "a learning rate",
+    "3.10": "a version",
+    "3.11": "a version",
+    "3.12": "a version",
+    "3.13": "a version",
+}
+PUBLISHED = {
+    "treader_xml.rst": {"87.88", "64.05", "77.27"},
+    "hybrid_siamese.rst": {"3.96", "12.80", "75.4", "75.5", "1.51", "1.73", "23.7", "25.0"},
+}
+
+
+LITERAL = r"\{\{.*?\}\}|:math:`[^`]*`|``.*?``|`[^`]*`"
+BLOCK = re.compile(r"\s*\.\. (math|code-block|literalinclude|plot)|.*::$")
+
+
+def prose_of(path):
+    """A page without code, formulas, literals and what is made of rows."""
+    text = path.read_text()
+    if path.suffix == ".md":
+        code = r"<!-- rows:.*?<!-- end of rows -->|```.*?```|`[^`]*`"
+        return re.sub(code, "", text, flags=re.DOTALL)
+    return "\n".join(lines_of_prose(re.sub(LITERAL, "", text, flags=re.DOTALL)))
+
+
+def lines_of_prose(text):
+    """Lines that are in no block of code or of a formula, and in no doctest."""
+    block, doctest = None, False
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        doctest = bool(line.strip()) and (doctest or line.lstrip().startswith(">>>"))
+        if block is not None and line.strip() and indent <= block:
+            block = None
+        if block is None and not doctest:
+            yield line
+            block = indent if BLOCK.match(line) else None
+
+
+def test_prose_is_what_is_neither_code_nor_formula(tmp_path):
+    page = tmp_path / "page.rst"
+    page.write_text(
+        "It has 1.1 ``2.2`` and :math:`3.3`::\n\n    4.4\n\n    5.5\n\nThen 1.2.\n\n"
+        ">>> 6.6\n7.7\n\n.. math::\n\n   8.8\n\n* 1.3 {{a b 9.9\n  c}}\n"
+    )
+    assert re.findall(r"\d\.\d", prose_of(page)) == ["1.1", "1.2", "1.3"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *PAGES],
+    ids=lambda page: page.stem,
+)
+def test_no_figure_is_typed(page):
+    allowed = DEFINITIONS.keys() | PUBLISHED.get(page.name, set())
+    found = re.findall(r"(?<![\w.])\d{1,3}\.\d+(?![\w.]*\d)", prose_of(page))
+    assert [number for number in found if number not in allowed] == []
