@@ -97,7 +97,7 @@ class PlainBiLSTM(nn.Module):
 PLAIN = {"cnn": PlainCNN, "bilstm": PlainBiLSTM}
 
 
-def fit_ours(spec, X, Y, batch_size):
+def fit_ours(spec, X, Y, batch_size, device="cpu"):
     BalancedLossClassifier(
         encoder=spec,
         loss="bce",
@@ -106,19 +106,19 @@ def fit_ours(spec, X, Y, batch_size):
         early_stopping=False,
         calibrate=False,
         threshold=0.5,
-        device="cpu",
+        device=device,
         random_state=0,
     ).fit(X, Y)
 
 
-def fit_bare(network, batches, Y):
+def fit_bare(network, batches, Y, device="cpu"):
     """One pass of the plain loop."""
-    loss = BinaryCrossEntropyLoss().build(Y)
+    loss, network = BinaryCrossEntropyLoss().build(Y).to(device), network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     network.train()
     for token_ids, targets in batches:
         optimizer.zero_grad()
-        loss(network(token_ids), targets.to_dense()).backward()
+        loss(network(token_ids.to(device)), targets.to_dense().to(device)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
 
@@ -131,25 +131,27 @@ def padded_batches(X, Y, batch_size):
         yield torch.from_numpy(X[rows]), torch.from_numpy(Y[rows].toarray())
 
 
-def bare_loop(X, Y, spec, batch_size):
+def bare_loop(X, Y, spec, batch_size, device="cpu"):
     """A function to time: the loop with our network and our batches."""
     n_inputs = int(X.max()) + 1
 
     def bare():
         torch.manual_seed(0)
         network = build_network(spec, n_inputs, Y.shape[1])
-        fit_bare(network, Batches(DocumentDataset(X, Y), batch_size, shuffle=True), Y)
+        batches = Batches(DocumentDataset(X, Y), batch_size, shuffle=True)
+        fit_bare(network, batches, Y, device)
 
     return bare
 
 
-def padded_loop(X, Y, spec, plain, batch_size):
+def padded_loop(X, Y, spec, plain, batch_size, device="cpu"):
     """A function to time: the loop with a plain network on padded batches."""
     n_inputs = int(X.max()) + 1
 
     def padded():
         torch.manual_seed(0)
-        fit_bare(plain(spec, n_inputs, Y.shape[1]), padded_batches(X, Y, batch_size), Y)
+        network = plain(spec, n_inputs, Y.shape[1])
+        fit_bare(network, padded_batches(X, Y, batch_size), Y, device)
 
     return padded
 

@@ -81,5 +81,11 @@ ROWS += [ours(name, "cooking", parameters) for name, parameters in PARTS.items()
 ROWS += [ours(name, "tib-bk", PARTS[name], seeds=1) for name in ON_TOKENS]
 ROWS += [ours(f"S={n}", "reuters", PARTS["H-F"] | {"n_prototypes": n}) for n in PROTOTYPES]
 ROWS += [ours(n, d, PARTS[n], "bilstm", seeds=1) for d in N_TAIL for n in ON_TOKENS]
-ROWS += [published(n, d, n_tail) for d in N_TAIL for n_tail in N_TAIL[d] for n in PUBLISHED]
+ROWS += [
+    published(name, dataset, n_tail)
+    for dataset in N_TAIL
+    for n_tail in N_TAIL[dataset]
+    for name in PUBLISHED
+    if name != "Joint" or n_tail == N_TAIL[dataset][0]  # it has no tail
+]
 ROWS += [published("H-F", "reuters", 28, n_prototypes=n) for n in PROTOTYPES if n != 30]

@@ -35,6 +35,7 @@ CHANGES = {
     "max_epochs": 40,
     "siamese_epochs": 20,
 }
+OF_SECOND = ("n_phi", "n_triplets", "siamese_epochs")
 
 
 def tail_below(n_phi):
@@ -63,8 +64,8 @@ def published(name, dataset, loss="bce", n_phi=None, **changes):
     n_phi = n_phi or SETS[dataset]
     variant = {"encoder": "cnn", "loss": loss, "n_phi": n_phi, "mode": "as published", **changes}
     parameters = CHANGES | {"loss": LOSSES[loss], "n_phi": n_phi} | changes
-    if name == "Sing.":
-        del parameters["n_phi"]
+    if name == "Sing.":  # it has no second network
+        parameters = {n: v for n, v in parameters.items() if n not in OF_SECOND}
     return Row(
         *(name, dataset, "tokens 128", MODEL),
         published=name,

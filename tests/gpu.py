@@ -1,0 +1,264 @@
+"""Checks and timings on a GPU, on made-up texts: a JSON object per result. See gpu.sh."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "examples" / "benchmarks"))
+
+import speed  # noqa: E402
+from bench import Row, Transformer, data, measure  # noqa: E402
+
+import skmltc  # noqa: E402
+from skmltc import BalancedLossClassifier, encoders, text  # noqa: E402
+from skmltc.datasets import make_long_tailed_corpus  # noqa: E402
+from skmltc.encoders import BiLSTMAttention, TextCNN, build_network  # noqa: E402
+from skmltc.losses import LOSSES  # noqa: E402
+from skmltc.text import TokenSequenceVectorizer  # noqa: E402
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SIZES = {"documents": 20_000, "labels": 200, "words": 150, "batch": 64, "rounds": 2, "width": 256}
+SMALL = {"documents": 200, "labels": 10, "words": 20, "batch": 32, "rounds": 1, "width": 32}
+FOUND_BY = "mark.gpu"
+READ = """
+import joblib, numpy as np, torch
+assert not torch.cuda.is_available()
+model, X, expected = joblib.load({path!r})
+print(float(np.abs(model.predict_proba(X) - expected).max()))
+"""
+
+
+def tests_on_gpu(sizes):
+    """The tests that are marked, in the files that have any."""
+    files = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    marked = [path for path in files if FOUND_BY in Path(path).read_text(encoding="utf-8")]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *marked], cwd=ROOT, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    yield {"what": "tests", "ok": done.returncode in (0, 5), "summary": lines[-1] if lines else ""}
+    if done.returncode not in (0, 5):
+        print(done.stdout, done.stderr, file=sys.stderr)
+
+
+def losses_on_both(sizes):
+    """Largest difference of each loss and its gradient between CPU and GPU."""
+    generator = np.random.default_rng(0)
+    logits = torch.from_numpy(generator.normal(0, 3, (64, sizes["labels"]))).float()
+    targets = torch.from_numpy(generator.random((64, sizes["labels"])) < 0.1).float()
+    for name, spec in LOSSES.items():
+        (value, slope), (other, slope_there) = (
+            loss_and_slope(spec().build(targets), logits, targets, device)
+            for device in ("cpu", DEVICE)
+        )
+        far = max(abs(value - other) / max(abs(value), 1e-12), (slope - slope_there).abs().max())
+        yield {"what": "loss", "loss": name, "difference": float(far), "ok": bool(far < 1e-4)}
+
+
+def loss_and_slope(loss, logits, targets, device):
+    logits = logits.detach().to(device).requires_grad_()
+    value = loss.to(device)(logits, targets.to(device))
+    value.backward()
+    return value.item(), logits.grad.cpu()
+
+
+def pickle_on_cpu(sizes):
+    """A model that was trained on the GPU, read where there is none."""
+    X, Y = tokens_of(sizes)
+    spec = TextCNN(n_filters=16, embedding_dim=32, hidden_dim=32)
+    model = BalancedLossClassifier(encoder=spec, max_epochs=1, device=DEVICE, random_state=0)
+    model.fit(X, Y)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.joblib")
+        joblib.dump((model, X[:100], model.predict_proba(X[:100])), path)
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        command = [sys.executable, "-c", READ.format(path=path)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    far = float(done.stdout)
+    yield {"what": "pickle", "difference": far, "ok": far < (1e-3 if DEVICE == "cuda" else 1e-5)}
+
+
+def tokens_of(sizes):
+    corpus = corpus_of(sizes)
+    return TokenSequenceVectorizer(max_length=sizes["words"]).fit_transform(
+        corpus.data
+    ), corpus.target
+
+
+def corpus_of(sizes):
+    return make_long_tailed_corpus(
+        sizes["documents"], sizes["labels"], n_words=sizes["words"], random_state=0
+    )
+
+
+def speed_of_networks(sizes):
+    """Documents per second of `fit`, of a loop with our network, and of a padded plain one."""
+    X, Y = tokens_of(sizes)
+    for name, spec in (("cnn", TextCNN), ("bilstm", BiLSTMAttention)):
+        spec = spec(hidden_dim=sizes["width"], embedding_dim=sizes["width"], embeddings="random")
+        shared = X, Y, spec
+        yield compared(
+            name,
+            sizes,
+            ours=lambda s=spec: speed.fit_ours(s, X, Y, sizes["batch"], DEVICE),
+            bare=speed.bare_loop(*shared, sizes["batch"], DEVICE),
+            padded=speed.padded_loop(*shared, speed.PLAIN[name], sizes["batch"], DEVICE),
+        )
+
+
+def compared(name, sizes, **loops):
+    """A row of documents per second, by wall-clock: the work is the GPU's."""
+    seconds = {what: [] for what in loops}
+    for _ in range(sizes["rounds"] + 1):  # the first is not counted
+        for what, loop in loops.items():
+            seconds[what].append(seconds_of(loop))
+    n = sizes["documents"]
+    rates = {f"{what} docs/s": n / min(taken[1:]) for what, taken in seconds.items()}
+    return {"what": "speed", "encoder": name, "documents": n, **rates, "ok": True}
+
+
+def seconds_of(loop):
+    start = time.perf_counter()
+    loop()
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def transformer_of(sizes, folder):
+    """Write a small BERT of random weights, which knows the words of the corpus."""
+    import transformers
+
+    texts = corpus_of(sizes).data
+    words = sorted({word for one in texts for word in one.lower().split()})[:20_000]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    vocab = {word: place for place, word in enumerate(vocabulary)}
+    transformers.BertTokenizer(vocab=vocab, model_max_length=256).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=sizes["width"],
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * sizes["width"],
+        max_position_embeddings=256,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+
+
+def with_transformer(check):
+    """A check that has a transformer's folder as SKMLTC_ENCODER; skipped without its classes."""
+
+    def checked(sizes):
+        if not hasattr(encoders, "TransformerEncoder") or not hasattr(text, "PretrainedTokenizer"):
+            yield {"what": check.__name__, "ok": True, "skipped": "no TransformerEncoder"}
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            if "SKMLTC_ENCODER" not in os.environ:
+                transformer_of(sizes, Path(folder))
+                os.environ["SKMLTC_ENCODER"] = folder
+            try:
+                yield from check(sizes)
+            finally:
+                if os.environ["SKMLTC_ENCODER"] == folder:
+                    del os.environ["SKMLTC_ENCODER"]
+
+    return checked
+
+
+@with_transformer
+def speed_of_transformer(sizes):
+    """Fine-tuning by `fit`, and by a loop with the same network and batches."""
+    corpus, Y = corpus_of(sizes).data, corpus_of(sizes).target
+    folder = os.environ["SKMLTC_ENCODER"]
+    X = text.PretrainedTokenizer(folder, max_length=64).fit_transform(corpus)
+    spec = encoders.TransformerEncoder(folder, pooling="mean", trainable=True)
+    few = sizes | {"documents": min(sizes["documents"], 4000)}
+    X, Y = X[: few["documents"]], Y[: few["documents"]]
+
+    def bare():
+        torch.manual_seed(0)
+        network = build_network(spec, int(X.max()) + 1, Y.shape[1], X)
+        batches = speed.Batches(speed.DocumentDataset(X, Y), few["batch"], shuffle=True)
+        speed.fit_bare(network, batches, Y, DEVICE)
+
+    def ours():
+        speed.fit_ours(spec, X, Y, few["batch"], DEVICE)
+
+    yield compared("transformer", few, ours=ours, bare=bare)
+
+
+@with_transformer
+def fine_tuned_rows(sizes):
+    """Rows of the runner: each published loss that the class knows, fine-tuned on made-up texts."""
+    data.MADE_UP.update(n_samples=min(sizes["documents"], 4000), n_labels=min(sizes["labels"], 60))
+    published = getattr(BalancedLossClassifier, "_published", None)
+    epochs = 3 if sizes is SIZES else 1
+    shared = {"encoder": Transformer("mean", trainable=True), "max_epochs": epochs}
+    for name in ("BCE", "CB-NTR", "DB") if published else ("bce", "distribution_balanced"):
+        parameters = shared if published else shared | {"loss": name, "threshold": "tuned"}
+        row = Row(
+            name,
+            "made-up",
+            "word pieces 64",
+            "BalancedLossClassifier",
+            parameters=parameters | {"device": DEVICE},
+            published=name if published else None,
+            validation=min(1000, sizes["documents"] // 4),
+        )
+        yield {"what": "row", "ok": True, **measure.measure("gpu", row, 0, None)}
+
+
+CHECKS = (
+    losses_on_both,
+    pickle_on_cpu,
+    speed_of_networks,
+    speed_of_transformer,
+    fine_tuned_rows,
+    tests_on_gpu,
+)
+
+
+def results(check, sizes):
+    """What a check finds; an error is a result too."""
+    start = time.perf_counter()
+    try:
+        for result in check(sizes):
+            yield result
+    except Exception:
+        traceback.print_exc()
+        yield {"what": check.__name__, "ok": False}
+    yield {"what": "seconds", "of": check.__name__, "s": time.perf_counter() - start, "ok": True}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="sizes for a CPU")
+    options = parser.parse_args(arguments)
+    sizes = SMALL if options.small else SIZES
+    name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu"
+    here = {"what": "machine", "device": name, "torch": torch.__version__, "ok": True}
+    print(json.dumps(here | {"skmltc": skmltc.__version__, "commit": measure.commit()}), flush=True)
+    failed = 0
+    for check in CHECKS:
+        for result in results(check, sizes):
+            failed += not result["ok"]
+            print(json.dumps(result), flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main() else 0)
