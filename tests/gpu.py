@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
+from functools import cache, wraps
 from pathlib import Path
 
 import joblib
@@ -92,15 +93,17 @@ def pickle_on_cpu(sizes):
 
 def tokens_of(sizes):
     corpus = corpus_of(sizes)
-    return TokenSequenceVectorizer(max_length=sizes["words"]).fit_transform(
-        corpus.data
-    ), corpus.target
+    reader = TokenSequenceVectorizer(max_length=sizes["words"])
+    return reader.fit_transform(corpus.data), corpus.target
 
 
 def corpus_of(sizes):
-    return make_long_tailed_corpus(
-        sizes["documents"], sizes["labels"], n_words=sizes["words"], random_state=0
-    )
+    return _corpus(sizes["documents"], sizes["labels"], sizes["words"])
+
+
+@cache
+def _corpus(n_samples, n_labels, n_words):
+    return make_long_tailed_corpus(n_samples, n_labels, n_words=n_words, random_state=0)
 
 
 def speed_of_networks(sizes):
@@ -162,6 +165,7 @@ def transformer_of(sizes, folder):
 def with_transformer(check):
     """A check that has a transformer's folder as SKMLTC_ENCODER; skipped without its classes."""
 
+    @wraps(check)
     def checked(sizes):
         if not hasattr(encoders, "TransformerEncoder") or not hasattr(text, "PretrainedTokenizer"):
             yield {"what": check.__name__, "ok": True, "skipped": "no TransformerEncoder"}
@@ -236,8 +240,7 @@ def results(check, sizes):
     """What a check finds; an error is a result too."""
     start = time.perf_counter()
     try:
-        for result in check(sizes):
-            yield result
+        yield from check(sizes)
     except Exception:
         traceback.print_exc()
         yield {"what": check.__name__, "ok": False}
