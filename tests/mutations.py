@@ -1250,13 +1250,71 @@ MUTATIONS = [
         fault="return 1",
         tests="tests/_linear/test_models.py -k context_of_joblib",
     ),
+    # ---- benchmarks
+    Mutation(
+        name="benchmarks: rows of other code are not stale",
+        path="examples/benchmarks/bench/rows.py",
+        text="return any(measured.get(name) != value for",
+        fault="return any(measured.get(name, value) != value and name != 'code' for",
+        tests="tests/test_benchmarks.py -k stale_when",
+    ),
+    Mutation(
+        name="benchmarks: a row that was cut off counts as kept",
+        path="examples/benchmarks/run.py",
+        text="wanted = [one is None or (",
+        fault="wanted = [one is None and (",
+        tests="tests/test_benchmarks.py -k keeps_continues",
+    ),
+    Mutation(
+        name="benchmarks: validation documents are trained on too",
+        path="examples/benchmarks/bench/data.py",
+        text="X_train=_take(task.X_train, fit), Y_train=task.Y_train[fit], **parts",
+        fault="**parts",
+        tests="tests/test_benchmarks.py -k validation_documents",
+    ),
+    Mutation(
+        name="benchmarks: the rival takes any C",
+        path="examples/benchmarks/bench/models.py",
+        text="C, pairs = max(tried, key=",
+        fault="C, pairs = min(tried, key=",
+        tests="tests/test_benchmarks.py -k best_out_of_fold",
+    ),
+    Mutation(
+        name="benchmarks: a rule that shares a training has its seconds for nothing",
+        path="examples/benchmarks/bench/models.py",
+        text="        return _LAST[key]\n",
+        fault="        return _LAST[key][0], 0.0\n",
+        tests="tests/test_benchmarks.py -k share_a_training",
+    ),
+    Mutation(
+        name="benchmarks: /CSS of HSCNN keeps the gates",
+        path="examples/benchmarks/tables/hybrid_siamese.py",
+        text='"/CSS": {"category_similarity": False, "sampling": "pair"},',
+        fault='"/CSS": {"sampling": "pair"},',
+        tests="tests/test_benchmarks.py -k hscnn",
+    ),
+    Mutation(
+        name="benchmarks: row 3 of TReaderXML is row 2",
+        path="examples/benchmarks/tables/treader_xml.py",
+        text='"3 MHSA+R": {**PAPERS, "reading": "mhsa+residual"}',
+        fault='"3 MHSA+R": {**PAPERS, "reading": "mmhsa+residual"}',
+        tests="tests/test_benchmarks.py -k treader",
+    ),
+    Mutation(
+        name="benchmarks: a figure is of all rows that fit its name",
+        path="docs/tables.py",
+        text='    if len({kept.key_of(row | {"seed": None}) for row in found}) != 1:\n',
+        fault="    if not found:\n",
+        tests="tests/test_benchmarks.py -k figures_are_means",
+    ),
 ]
 
 
 def is_caught(mutation, folder):
     """Whether a test fails on the package with the fault in it."""
-    for part in ("skmltc", "tests", "examples"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    built = shutil.ignore_patterns("__pycache__", "_build", "generated", "auto_examples")
+    for part in ("skmltc", "tests", "examples", "docs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=built)
     shutil.copy(ROOT / "setup.cfg", folder)
     file = folder / mutation.path
     source = file.read_text(encoding="utf-8")

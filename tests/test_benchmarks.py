@@ -447,6 +447,11 @@ class TestPages:
         assert tables.substitute(f"It is {{{{{wanted}}}}}.", tmp_path) == "It is 50.0†."
         with pytest.raises(ValueError, match="a figure must be of one row. Got 0"):
             tables.figure(wanted.replace("one", "two"), tmp_path)
+        bench.rows.append(tmp_path / "some.jsonl", row | {"seed": 0, "input": "tokens 128"})
+        tables.rows_of.cache_clear()
+        with pytest.raises(ValueError, match="a figure must be of one row. Got 2"):
+            tables.figure(wanted, tmp_path)
+        assert tables.figure(wanted + ' input="tokens 128"', tmp_path) == "50.0†"
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
     def test_every_figure_of_a_page_has_a_row(self, tables, page):

@@ -1,7 +1,7 @@
 """Hashes of the code that a row depends on, so that rows of older code are known as such.
 
-An estimator depends on its folder, and on every file of the package that is imported from there,
-directly or not. Docstrings and comments do not count.
+An estimator depends on its folder, on what reads texts and measures, and on every file of the
+package that is imported from there, directly or not. Docstrings and comments do not count.
 """
 
 import ast
@@ -12,24 +12,23 @@ from pathlib import Path
 import skmltc
 
 PACKAGE = Path(skmltc.__file__).parent
-# Not of the package, measured by its parts.
+MODELS = Path(__file__).parent / "models.py"
+# What the models of that file depend on.
 USED_BY = {
-    "LinearSVC": ("decision", "metrics"),
-    "SVM of the paper": ("decision", "metrics"),
-    "vote": ("balanced_loss", "decision", "metrics"),
+    "LinearSVC": ("decision",),
+    "SVM of the paper": ("decision",),
+    "vote": ("balanced_loss", "decision"),
 }
 
 
 @cache
 def hash_of_code(estimator):
-    """Hash of the files that a model depends on, and of the measures."""
+    """Hash of the files that a model depends on."""
     folder = skmltc._ESTIMATORS.get(estimator)
-    starts = (folder, "metrics") if folder else USED_BY[estimator]
-    files = set()
-    for start in starts:
-        files |= reached_from(start)
-    names = sorted(str(file.relative_to(PACKAGE)) for file in files)
-    return hash_of_text("\n".join(name + "\n" + code_of(PACKAGE / name) for name in names))
+    starts = {"metrics", "text", *((folder,) if folder else USED_BY[estimator])}
+    files = set().union(*map(reached_from, starts))
+    codes = [f"{file.relative_to(PACKAGE)}\n{code_of(file)}" for file in files]
+    return hash_of_text("\n".join([*sorted(codes), *([] if folder else [code_of(MODELS)])]))
 
 
 def hash_of_text(text):

@@ -18,6 +18,7 @@ from skmltc.text import TokenSequenceVectorizer
 QUICK_TRAIN, QUICK_TEST = 300, 100
 MADE_UP = {"n_samples": 4000, "n_labels": 60, "random_state": 0}
 OF_TRANSFORMERS = ("vectors", "word pieces")
+OF_DATA = {".jsonl", ".gz", ".tsv", ".json", ".txt", ".safetensors", ".bin"}
 
 
 class Missing(Exception):
@@ -124,10 +125,10 @@ def load(folder, dataset):
 
 
 def hash_of_files(place):
-    """Hash of the files of a data set, README apart."""
+    """Hash of the files of a data set or a transformer, README apart."""
     digest = hashlib.sha256()
     for path in sorted(place.iterdir()):
-        if path.suffix in {".jsonl", ".gz", ".tsv"}:
+        if path.suffix in OF_DATA:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -242,6 +243,10 @@ class _Both:
 
     def transform(self, texts):
         return sparse.hstack([one.transform(texts) for one in self.readers], format="csr")
+
+
+def needs_transformer(row):
+    return row.input.startswith(OF_TRANSFORMERS)
 
 
 def transformer_folder():

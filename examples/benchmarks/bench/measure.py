@@ -19,7 +19,7 @@ import skmltc
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import f1_by_group, long_tail_report, ndcg_at_k, precision_at_k
 
-from .data import task_of
+from .data import hash_of_files, needs_transformer, task_of, transformer_folder
 from .models import model_of
 
 GROUPS = ("total", "head", "medium", "tail")
@@ -42,6 +42,7 @@ def measure(table, row, seed, folder, quick=False, threads=1):
         **({"quick": True} if quick else {}),
         **row.marks(),
         "data": task.hash,
+        **_transformer(row),
         "documents": [task.Y_train.shape[0], task.Y_test.shape[0]],
         "labels": task.Y_train.shape[1],
         "threshold": _shown(getattr(model, "threshold", None)),
@@ -74,6 +75,14 @@ def timed(function):
     """What a function returns, and CPU and wall-clock seconds of it."""
     cpu, wall = time.process_time(), time.perf_counter()
     return function(), (time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def _transformer(row):
+    """Which transformer was used: the name of its folder, and a hash of its weights."""
+    if not needs_transformer(row):
+        return {}
+    place = Path(transformer_folder())
+    return {"transformer": {"name": place.name, "hash": hash_of_files(place)}}
 
 
 def _seconds(what, seconds):
