@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 import skmltc
 from skmltc import BalancedLossClassifier, datasets
 from skmltc.decision import RULES, MultilabelThresholdClassifierCV
+from skmltc.losses import LOSSES
 from skmltc.model_selection import assign_folds, multilabel_train_test_split
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +136,14 @@ class TestDeclarations:
                 checked += 1
         if not checked:
             pytest.skip("no class has rows of its paper yet")
+
+    def test_every_loss_rule_and_estimator_has_rows(self, bench):
+        losses = {row.name for row in bench.rows.rows_of("losses")}
+        defaults = bench.rows.rows_of("defaults")
+        assert set(LOSSES) <= losses
+        assert {row.variant["cut"] for row in defaults} == {"default", "own", *RULES}
+        on_tokens = {row.estimator for row in defaults if row.input == "tokens 128"}
+        assert on_tokens == set(skmltc._ESTIMATORS)
 
     def test_rows_are_json_and_leave_out_what_is_default(self, bench):
         spec = skmltc.losses.FocalLoss(gamma=1)
