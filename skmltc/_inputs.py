@@ -25,11 +25,14 @@ class Inputs:
         From documents to vectors.
     n_inputs : int
         Features; of tokens the rows of the encoder's table of word vectors.
+    vocabulary : str, default=None
+        What tells the words apart that the tokens number, where that is known.
     """
 
     kind: str
     encoder: BaseEstimator
     n_inputs: int
+    vocabulary: str | None = None
 
     @classmethod
     def learn(cls, X, encoder, estimator):
@@ -50,12 +53,31 @@ class Inputs:
         if encoder.kind == "features":
             return cls("features", encoder, checked.shape[1])
         _warn_of_counts(checked)
-        return cls("tokens", encoder, encoder.n_embeddings(int(checked.max())))
+        vocabulary = getattr(X, "vocabulary", None)
+        if vocabulary:
+            _check_vocabulary(vocabulary, encoder.vocabulary, "the words of the encoder")
+        return cls("tokens", encoder, encoder.n_embeddings(int(checked.max())), vocabulary)
 
     def read(self, X, estimator):
         """Check X as documents of this kind: float32 features, or token ids that are known."""
+        if self.kind == "tokens":
+            self.check_vocabulary(X)
         X = _validated(X, self.kind, estimator, reset=False)
         return X if self.kind == "features" else known_tokens(X, self.n_inputs)
+
+    def check_vocabulary(self, X):
+        """Refuse tokens that are known to number other words than those of fit."""
+        _check_vocabulary(getattr(X, "vocabulary", None), self.vocabulary, "the words of fit")
+
+
+def _check_vocabulary(found, wanted, whose):
+    """Refuse ids of other words; of plain arrays nobody knows what they number."""
+    if found and wanted and found != wanted:
+        remedy = (
+            "TokenSequenceVectorizer(vocabulary=embeddings) numbers the words of WordVectors, "
+            "PretrainedTokenizer(model) those of TransformerEncoder(model)."
+        )
+        raise must_be("X", f"token ids of {whose}", "ids of others", remedy)
 
 
 def _validated(X, kind, estimator, reset):

@@ -25,9 +25,9 @@ FILES = {
 # A unit is a file or a folder of the package. It may import units of lower layers, and of its own
 # what SIDEWAYS says.
 LAYERS = [
-    {"_validation", "_products"},
+    {"_validation", "_products", "_token_ids"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
-    | {"_inner", "_idle", "_published"},
+    | {"_inner", "_idle", "_published", "_pretrained"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages"},

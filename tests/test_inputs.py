@@ -6,8 +6,10 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from skmltc import TReaderXMLClassifier
 from skmltc._inputs import Inputs, check_token_ids, input_kind, known_tokens
-from skmltc.encoders import BagEncoder, TextCNN
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
+from skmltc.text import TokenSequenceVectorizer, WordVectors
 
 
 class Classifier(BaseEstimator):
@@ -155,3 +157,53 @@ def test_zeros_between_other_numbers_look_like_counts():
     with pytest.warns(UserWarning, match="Got zeros between other numbers in 2 rows instead"):
         Inputs.learn(X, TextCNN(), Classifier())
     assert Inputs.learn(X, BagEncoder(), Classifier()).kind == "features"
+
+
+# -------------------------------------------------------------------------------------- words
+
+
+TEXTS = ["milk rice rice", "honey", "rice honey tea tea"]
+VECTORS = WordVectors(["milk", "rice", "honey"], np.eye(3))
+
+
+def ids_of(vocabulary=None):
+    return TokenSequenceVectorizer(vocabulary=vocabulary, max_length=4).fit_transform(TEXTS)
+
+
+@pytest.mark.parametrize("encoder", [TextCNN, BiLSTMAttention, WordEmbedding])
+def test_ids_of_other_words_than_those_of_the_vectors_are_refused(encoder):
+    encoder = encoder(embeddings=VECTORS)
+    message = (
+        "X must be token ids of the words of the encoder. Got ids of others instead. "
+        r"TokenSequenceVectorizer\(vocabulary=embeddings\) numbers the words of WordVectors"
+    )
+    for vocabulary in (None, ["rice", "milk", "honey"], ["milk", "rice"]):
+        with pytest.raises(ValueError, match=message):
+            Inputs.learn(ids_of(vocabulary), encoder, Classifier())
+    for vocabulary in (VECTORS, list(VECTORS), {"milk": 0, "rice": 1, "honey": 2}):
+        assert Inputs.learn(ids_of(vocabulary), encoder, Classifier()).n_inputs == 5
+
+
+def test_plain_arrays_are_taken_as_they_are():
+    plain = np.asarray(ids_of())
+    inputs = Inputs.learn(plain, TextCNN(embeddings=VECTORS), estimator := Classifier())
+    assert_array_equal(inputs.read(plain, estimator), known_tokens(plain, 5))
+    assert_array_equal(inputs.read(ids_of(), estimator), known_tokens(plain, 5))
+    learned = Inputs.learn(ids_of(), TextCNN(), estimator := Classifier())
+    assert_array_equal(learned.read(plain, estimator), plain)
+
+
+def test_ids_of_other_words_than_those_of_fit_are_refused():
+    inputs = Inputs.learn(ids_of(), TextCNN(), estimator := Classifier())
+    assert_array_equal(inputs.read(ids_of()[1:], estimator), ids_of()[1:])
+    with pytest.raises(ValueError, match="X must be token ids of the words of fit. Got ids of oth"):
+        inputs.read(ids_of(VECTORS), estimator)
+
+
+@pytest.mark.parametrize("given", [{"X_val": True}, {"label_tokens": True}])
+def test_all_documents_of_a_fit_have_the_words_of_x(given):
+    others = {name: ids_of(VECTORS) for name in given}
+    y = np.eye(3, dtype=int)
+    model = TReaderXMLClassifier(n_neighbors=1, max_epochs=1)
+    with pytest.raises(ValueError, match="X must be token ids of the words of fit. Got ids of oth"):
+        model.fit(ids_of(), y, y_val=y if "X_val" in given else None, **others)

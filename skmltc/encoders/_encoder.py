@@ -28,6 +28,11 @@ class Encoder(BaseEstimator):
         `training`.
     is_linear : bool, default=False
         Whether it leaves features as they are, so that a model on it is linear.
+    is_frozen : bool, default=False
+        Whether it has nothing to train, so that a document's vector is computed once per fit where
+        a linear model is solved on the vectors.
+    vocabulary : str or None, default=None
+        Of tokens: what tells the words apart that the ids must number; None where any words do.
     head_scale : float or None, default=None
         Start of one learned factor of the vectors in front of a head; for vectors of norm 1.
 
@@ -50,6 +55,8 @@ class Encoder(BaseEstimator):
     kind = "features"
     training = Training()
     is_linear = False
+    is_frozen = False
+    vocabulary = None
     head_scale = None
 
     def __setattr__(self, name, value):

@@ -4,6 +4,7 @@ from numbers import Real
 
 import torch
 
+from .._token_ids import vocabulary_hash
 from .._validation import check_choice, must_be
 from ._encoder import Encoder, _check_dropouts, _check_sizes, _check_widths
 from ._token_modules import (
@@ -24,6 +25,12 @@ class _TokenEncoderSpec(Encoder):
     """
 
     kind = "tokens"
+
+    @property
+    def vocabulary(self):
+        """The words that token ids must number: those of pretrained vectors."""
+        words = getattr(self.embeddings, "words", None)
+        return None if words is None else vocabulary_hash(words)
 
     def n_embeddings(self, largest_id):
         """Rows of the table of word vectors.
@@ -92,7 +99,7 @@ class TextCNN(_TokenEncoderSpec):
         Start of the word vectors, which are trained further. "svd" learns it from the documents
         in a second or a few: words that stand near the same words begin alike (a truncated SVD of
         their pointwise mutual information). With a `WordVectors` the token ids must be those of
-        ``TokenSequenceVectorizer(vocabulary=embeddings)``.
+        ``TokenSequenceVectorizer(vocabulary=embeddings)``; others are refused.
     hidden_dim : int, default=1024
         Length of a document's vector, a linear map of the pooled filters.
     hidden_activation : {"identity", "relu"}, default="identity"

@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from .._token_ids import TokenIds
 from .._validation import check_choice, must_be, warn
 from ._word_vectors import FIRST_WORD, PADDING, UNKNOWN, number_words
 
@@ -76,6 +77,10 @@ token_pattern, analyzer : see Notes
 
     Notes
     -----
+    The result remembers which words its ids number, and so do parts and copies of it: an estimator
+    refuses ids of other words than those of its pretrained vectors, or of its `fit`. A plain array
+    (``numpy.asarray`` of the result) is taken as it is.
+
     With ``vocabulary=WordVectors(...)`` the ids depend on the vectors' file alone, not on any
     text: nothing of a test fold leaks, and row i + 2 of an embedding is the i-th vector in every
     fold of a grid search. So a pipeline needs the vectors twice and nothing else:
@@ -181,7 +186,7 @@ token_pattern, analyzer : see Notes
             token_ids, lengths = self._read(X, self.max_length, _known_ids(self.vocabulary_))
             _warn_if_all_unknown(token_ids)
         self.max_length_ = self.max_length or int(lengths.max(initial=1))
-        return pad(token_ids, lengths, self.max_length_)
+        return self._rows(token_ids, lengths)
 
     def transform(self, X):
         """Turn texts into rows of token ids.
@@ -198,7 +203,10 @@ token_pattern, analyzer : see Notes
         """
         check_is_fitted(self)
         token_ids, lengths = self._read(X, self.max_length_, _known_ids(self.vocabulary_))
-        return pad(token_ids, lengths, self.max_length_)
+        return self._rows(token_ids, lengths)
+
+    def _rows(self, token_ids, lengths):
+        return TokenIds.of(pad(token_ids, lengths, self.max_length_), self.vocabulary_)
 
     def inverse_transform(self, X):
         """Turn rows of token ids back into words.
@@ -258,7 +266,7 @@ token_pattern, analyzer : see Notes
         if max_length and self.truncate == "start":
             cut = slice(-max_length, None)
         token_ids, lengths = array("i"), array("i")
-        for position, text in enumerate(_check_texts(X)):
+        for position, text in enumerate(check_texts(X)):
             tokens = list(_analyze(analyze, text, position))[cut]
             token_ids.extend(to_ids(tokens))
             lengths.append(len(tokens))
@@ -281,7 +289,7 @@ token_pattern, analyzer : see Notes
         return new_ids[token_ids], lengths
 
 
-def _check_texts(X):
+def check_texts(X):
     """Refuse what would be iterated over, but not text by text."""
     if isinstance(X, str | bytes):
         raise must_be("X", "a sequence of texts", "one text", "Put it into a list.")

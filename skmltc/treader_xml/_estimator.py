@@ -420,6 +420,7 @@ class TReaderXMLClassifier(BaseLongTailClassifier):
             return None
         if problem.inputs.kind == "features":
             return sparse.csr_array(problem.inputs.read(texts, checker))
+        problem.inputs.check_vocabulary(texts)
         texts = check_token_ids(check_array(texts), type(self).__name__)
         return known_tokens(texts, problem.inputs.n_inputs)
 
