@@ -30,3 +30,39 @@ def documents():
     corpus = make_long_tailed_corpus(300, 12, n_words=30, random_state=0)
     X = TfidfVectorizer(max_features=500).fit_transform(corpus.data)
     return Bunch(X=X, Y=corpus.target, texts=corpus.data)
+
+
+@pytest.fixture(scope="session")
+def make_transformer(tmp_path_factory):
+    """Make folders of tiny random transformers, over word pieces of the made-up corpus."""
+    transformers = pytest.importorskip("transformers")
+
+    def make(kind="Bert", seed=0, words=(), **options):
+        folder = tmp_path_factory.mktemp("transformer")
+        syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+        pieces = [*syllables, *(f"##{piece}" for piece in syllables), *"abc", *words]
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]
+        (folder / "vocab.txt").write_text("\n".join(vocabulary))
+        vocab = {word: k for k, word in enumerate(vocabulary)}
+        transformers.BertTokenizer(vocab=vocab, model_max_length=60).save_pretrained(folder)
+        sizes = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "vocab_size": 200,
+            "max_position_embeddings": 64,
+        }
+        config = getattr(transformers, f"{kind}Config")(**sizes | options)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def transformer(make_transformer):
+    """Folder of a tiny random BERT; not to be changed."""
+    return make_transformer()
