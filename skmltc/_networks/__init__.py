@@ -2,6 +2,7 @@
 
 from .batches import DocumentDataset, as_tensor, sorted_by_length
 from .scoring import (
+    FrozenScorer,
     HeadScorer,
     NetworkScorer,
     head_scores,

@@ -132,6 +132,39 @@ class HeadScorer(NetworkScorer):
         return logits if self.offsets is None else logits + self.offsets[labels]
 
 
+@dataclass(frozen=True, eq=False)
+class FrozenScorer(NetworkScorer):
+    """A scorer of vectors, and the encoder that makes them and was not trained.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        In evaluation mode.
+    scorer : LinearScorer
+    """
+
+    encoder: nn.Module
+    scorer: object
+
+    def encode(self, X, device):
+        """Vectors of documents."""
+        return self.scorer.encode(network_scores(self.encoder, X, device), device)
+
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        return self.scorer.scores(encoded, labels)
+
+    @property
+    def weights(self):
+        """Of the linear scorer."""
+        return self.scorer.weights
+
+    @property
+    def intercepts(self):
+        """Of the linear scorer."""
+        return self.scorer.intercepts
+
+
 def network_vectors(network, X, device, side_inputs=None):
     """Vectors of documents, as a tensor (n_samples, dim) on the device."""
     return torch.from_numpy(network_scores(network, X, device, side_inputs)).to(device)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
 
 from .._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
-from .._networks import HeadScorer, Plan, Trainer, fitted_by
+from .._networks import (
+    FrozenScorer,
+    HeadScorer,
+    Plan,
+    Trainer,
+    fitted_by,
+    network_scores,
+    seeded_torch,
+)
 from .._stages import ENOUGH_TO_DECIDE, Trained, decides
 from .._targets import count_labels
 from .._validation import must_be
 from ..base import BaseLongTailClassifier
+from ..decision import Documents
 from ..labels import NEVER_LOGIT, log_odds_against
 from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from ..model_selection import list_held_out
@@ -21,6 +32,14 @@ from ._published import PUBLISHED
 WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _OF_BATCHES = ("training", "lr", "max_epochs", "batch_size", "early_stopping", "patience")
 _OF_BATCHES += ("validation_fraction", "callbacks")
+
+
+class FrozenPlan(NamedTuple):
+    """The linear model's plan, the encoder in front of it, and the vectors of the documents."""
+
+    solver: Solver
+    encoder: nn.Module
+    vectors: Documents
 
 
 class BalancedLossClassifier(BaseLongTailClassifier):
@@ -271,7 +290,10 @@ class BalancedLossClassifier(BaseLongTailClassifier):
 
     def _train(self, problem, train, given, seed):
         loss = self._spec_of("loss") or self._recommended_loss(problem.target)
-        if self._is_linear(problem.inputs.encoder):
+        encoder = problem.inputs.encoder
+        if self._is_linear(encoder) and not encoder.is_linear:
+            return self._train_on_vectors(problem.inputs, loss, train, given, seed)
+        if self._is_linear(encoder):
             return self._train_linear(loss, train, given, seed)
         return self._train_network(problem, loss, train, given, seed)
 
@@ -294,10 +316,35 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         return self.loss == "auto" or super()._shifts_logits()
 
     def _is_linear(self, encoder):
-        if self.optimizer == "lbfgs" and not encoder.is_linear:
-            expected = "'adamw', 'adam' or 'auto' for an encoder with layers"
+        """Whether a linear model is solved, of the features or of vectors that are not trained."""
+        is_linear = encoder.is_linear or encoder.is_frozen
+        if self.optimizer == "lbfgs" and not is_linear:
+            expected = "'adamw', 'adam' or 'auto' for an encoder with layers to train"
             raise must_be("optimizer", expected, "'lbfgs'")
-        return encoder.is_linear and self.optimizer in ("auto", "lbfgs")
+        return is_linear and self.optimizer in ("auto", "lbfgs")
+
+    def _train_on_vectors(self, inputs, loss, train, given, seed):
+        """A linear model of the documents' vectors, which are computed once; folds share them."""
+        with seeded_torch(seed):
+            encoder = inputs.encoder.build(inputs.n_inputs).eval()
+        train, given = self._vectors(encoder, train), given and self._vectors(encoder, given)
+        trained = self._train_linear(loss, train, given, seed)
+        return trained._replace(plan=FrozenPlan(trained.plan, encoder, train))
+
+    def _vectors(self, encoder, documents):
+        return Documents(network_scores(encoder, documents.X, self._device()), documents.Y)
+
+    def _held_out(self, train, trained, seed):
+        if isinstance(trained.plan, FrozenPlan):
+            train, trained = trained.plan.vectors, trained._replace(plan=trained.plan.solver)
+        return super()._held_out(train, trained, seed)
+
+    def _decide(self, problem, train, trained, held_out, seed):
+        plan = trained.plan
+        if not isinstance(plan, FrozenPlan):
+            return super()._decide(problem, train, trained, held_out, seed)
+        decided = super()._decide(problem, plan.vectors, trained, held_out, seed)
+        return decided._replace(scorer=FrozenScorer(plan.encoder, decided.scorer))
 
     def _train_linear(self, loss, train, given, seed):
         """Choose the weight decay on held-out documents, then fit on all of them."""

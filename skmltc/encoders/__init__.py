@@ -11,6 +11,7 @@ from ._heads import (
     split_head,
     start_head,
 )
+from ._pretrained import TransformerEncoder
 from ._registry import ENCODERS
 from ._token_modules import padded_length
 from ._tokens import BiLSTMAttention, TextCNN, WordEmbedding
@@ -23,6 +24,7 @@ __all__ = [
     "Encoder",
     "TextCNN",
     "Training",
+    "TransformerEncoder",
     "WordEmbedding",
     "build_network",
 ]
