@@ -145,7 +145,11 @@ def to_model(tokenizer, n_words):
     """The model's id of each id of the package, int64 of shape (n_words + 2,)."""
     padding, unknown = _special(tokenizer)
     padding = 0 if padding is None else padding
-    unknown = padding if unknown is None else unknown
+    return table_of(padding, padding if unknown is None else unknown, n_words)
+
+
+def table_of(padding, unknown, n_words):
+    """The same for the model's ids of padding and of the unknown word."""
     return np.concatenate([[padding, unknown], np.arange(n_words)])
 
 

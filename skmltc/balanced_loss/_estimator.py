@@ -67,8 +67,9 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         "auto" is 0: calibration learns what the frequency of a label says. A number is for
         ``calibrate=False``.
     optimizer : {"auto", "lbfgs", "adamw", "adam"}, default="auto"
-        "lbfgs" (full batch, to convergence) is for linear models and their default. The others
-        work by mini-batches; by default networks have that of the training in force.
+        "lbfgs" (full batch, to convergence) is for linear models, of features or of the vectors of
+        an encoder that is not trained, and their default. The others work by mini-batches; by
+        default networks have that of the training in force.
     training : "auto" or Training, default="auto"
         How mini-batches are trained on: a :class:`~skmltc.encoders.Training`. "auto" is what the
         encoder recommends. It has no effect on L-BFGS.

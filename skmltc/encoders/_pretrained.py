@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import pad as fill_up
 
 from .._pretrained import (
+    FIRST_WORD,
     POOLINGS,
     Source,
     config_of,
@@ -22,6 +23,7 @@ from .._pretrained import (
     longest_text,
     new_model,
     pool,
+    table_of,
     to_model,
     words_of,
 )
@@ -120,7 +122,7 @@ class TransformerEncoder(Encoder):
         -------
         int
         """
-        return load_config(Source.of(self.model)).vocab_size + 2
+        return load_config(Source.of(self.model)).vocab_size + FIRST_WORD
 
     def build(self, n_inputs, token_ids=None):
         """Make the torch module.
@@ -148,7 +150,7 @@ class TransformerEncoder(Encoder):
         """
         self._check()
         source = Source.of(self.model)
-        model_ids = to_model(load_tokenizer(source), n_inputs - 2)
+        model_ids = to_model(load_tokenizer(source), n_inputs - FIRST_WORD)
         config = load_config(source, float(self.dropout))
         model, source, is_complete = load_model(source, config, self.pooling)
         if self.is_frozen and not is_complete:
@@ -270,7 +272,7 @@ class Transformer(nn.Module):
             "hash": hash_of(given),
             "trained": {name: weights[name].cpu().numpy() for name in trained},
             "config": self.model.config.to_dict(),
-            "model_ids": self.model_ids.cpu().numpy(),
+            "model_ids": (*self.model_ids[:FIRST_WORD].tolist(), len(self.model_ids) - FIRST_WORD),
             "settings": tuple(self.settings),
         }
 
@@ -285,7 +287,7 @@ class Transformer(nn.Module):
         model.load_state_dict(arrays, strict=False)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in trained)
-        self.__init__(source, model, state["model_ids"], settings)
+        self.__init__(source, model, table_of(*state["model_ids"]), settings)
         self.eval()
 
 

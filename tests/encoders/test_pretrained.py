@@ -305,10 +305,11 @@ def test_frozen_is_a_linear_model_of_vectors_that_are_computed_once(
 def test_a_given_validation_part_is_encoded_too(transformer, tokens, Y):
     encoder = TransformerEncoder(transformer, trainable=False)
     vectors = network_scores(built(encoder).eval(), tokens)
-    X_val, y_val = np.tile(tokens, (20, 1)), np.tile(Y, (20, 1))
+    X_val, y_val = np.tile(tokens, (5, 1)), np.tile(Y, (5, 1))
     model = BalancedLossClassifier(encoder=encoder, random_state=0).fit(tokens, Y, X_val, y_val)
+    assert y_val.sum() >= 500  # labels enough to decide by
     linear = BalancedLossClassifier(random_state=0)
-    linear.fit(vectors, Y, np.tile(vectors, (20, 1)), y_val)
+    linear.fit(vectors, Y, np.tile(vectors, (5, 1)), y_val)
     assert_allclose(model.threshold_, linear.threshold_, rtol=1e-4)
     assert_allclose(model.decision_function(tokens), linear.decision_function(vectors), rtol=1e-3)
 
@@ -356,7 +357,7 @@ def test_weights_that_were_not_trained_are_stored_by_reference(make_transformer)
         flags = [[p.requires_grad for p in m.model.parameters()] for m in (module, again)]
         assert flags[0] == flags[1] and not again.training
     every, some, none = sizes.values()
-    assert none < 6_000 < some < every - 30_000
+    assert none < 5_000 < some < every - 30_000
 
 
 def test_storing_and_copying_draw_nothing(transformer):
