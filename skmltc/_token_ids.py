@@ -17,10 +17,10 @@ class TokenIds(np.ndarray):
     vocabulary = None
 
     @classmethod
-    def of(cls, token_ids, words):
-        """Token ids (n_samples, length) and the words in the order of their ids."""
+    def of(cls, token_ids, vocabulary):
+        """Token ids (n_samples, length) of the words that `vocabulary_hash` has seen."""
         ids = np.asarray(token_ids).view(cls)
-        ids.vocabulary = vocabulary_hash(words)
+        ids.vocabulary = vocabulary
         return ids
 
     def __array_finalize__(self, other):

@@ -9,18 +9,18 @@ from sklearn.model_selection import train_test_split
 
 from skmltc._token_ids import TokenIds, vocabulary_hash
 
-IDS = TokenIds.of(np.array([[3, 2], [2, 0], [1, 0]], dtype=np.int32), ["milk", "rice"])
+KNOWN = vocabulary_hash(["milk", "rice"])
+IDS = TokenIds.of(np.array([[3, 2], [2, 0], [1, 0]], dtype=np.int32), KNOWN)
 
 
 def test_parts_and_copies_remember_the_words(tmp_path):
-    known = vocabulary_hash(["milk", "rice"])
     joblib.dump(IDS, tmp_path / "ids")
     parts = train_test_split(IDS, random_state=0)
     again = pickle.loads(pickle.dumps(IDS))
     assert_array_equal(again, IDS)
     for part in (IDS, IDS[1:], IDS[[0, 2]], IDS.copy(), IDS.astype(np.int64), again, *parts):
-        assert part.vocabulary == known
-    assert TokenIds.of(IDS, ["rice", "milk"]).vocabulary != known == IDS.vocabulary
+        assert part.vocabulary == KNOWN
+    assert TokenIds.of(IDS, "others").vocabulary == "others" and IDS.vocabulary == KNOWN
 
 
 def test_what_is_computed_of_ids_is_a_plain_array_or_number():

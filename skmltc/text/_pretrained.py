@@ -19,7 +19,7 @@ from .._pretrained import (
     to_model,
     words_of,
 )
-from .._token_ids import TokenIds
+from .._token_ids import TokenIds, vocabulary_hash
 from .._validation import check_choice, check_number, must_be
 from ._vectorizer import check_texts, pad
 
@@ -56,6 +56,8 @@ class PretrainedTokenizer(_OfTexts):
     ----------
     tokenizer_ : tokenizer of transformers
         It is stored with this object: neither folder nor hub is needed to transform.
+    vocabulary_hash_ : str
+        What the result remembers of the words.
 
     See Also
     --------
@@ -101,6 +103,7 @@ class PretrainedTokenizer(_OfTexts):
         """
         check_texts(X)
         self.tokenizer_ = load_tokenizer(Source.of(self.model))
+        self.vocabulary_hash_ = vocabulary_hash(words_of(self.tokenizer_))
         check_max_length(self.max_length, self.tokenizer_)
         return self
 
@@ -128,7 +131,7 @@ class PretrainedTokenizer(_OfTexts):
         lengths = np.array([len(row) for row in rows], dtype=np.int32)
         tokens = np.concatenate([*rows, np.empty(0, dtype=np.int32)])
         token_ids = pad(tokens, lengths, self.max_length)
-        return TokenIds.of(token_ids, words_of(self.tokenizer_))
+        return TokenIds.of(token_ids, self.vocabulary_hash_)
 
     def _split(self, texts):
         """The model's ids of each text."""

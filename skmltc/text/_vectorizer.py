@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._token_ids import TokenIds
+from .._token_ids import TokenIds, vocabulary_hash
 from .._validation import check_choice, must_be, warn
 from ._word_vectors import FIRST_WORD, PADDING, UNKNOWN, number_words
 
@@ -70,6 +70,8 @@ token_pattern, analyzer : see Notes
         The id of each word, 2 and up, in the order of the ids.
     max_length_ : int
         Columns of the result.
+    vocabulary_hash_ : str
+        What the result remembers of the words.
 
     See Also
     --------
@@ -186,6 +188,7 @@ token_pattern, analyzer : see Notes
             token_ids, lengths = self._read(X, self.max_length, _known_ids(self.vocabulary_))
             _warn_if_all_unknown(token_ids)
         self.max_length_ = self.max_length or int(lengths.max(initial=1))
+        self.vocabulary_hash_ = vocabulary_hash(self.vocabulary_)
         return self._rows(token_ids, lengths)
 
     def transform(self, X):
@@ -206,7 +209,7 @@ token_pattern, analyzer : see Notes
         return self._rows(token_ids, lengths)
 
     def _rows(self, token_ids, lengths):
-        return TokenIds.of(pad(token_ids, lengths, self.max_length_), self.vocabulary_)
+        return TokenIds.of(pad(token_ids, lengths, self.max_length_), self.vocabulary_hash_)
 
     def inverse_transform(self, X):
         """Turn rows of token ids back into words.

@@ -91,7 +91,7 @@ def test_scikit_learn_checks_on_texts():
     assert vectorizer.fit(TEXTS, y=[0, 1, 0, 1, 0]) is vectorizer
     assert vectorizer.get_params() == before
     fitted = dict(vars(vectorizer))
-    assert set(fitted) - set(before) == {"vocabulary_", "max_length_"}
+    assert set(fitted) - set(before) == {"vocabulary_", "max_length_", "vocabulary_hash_"}
     token_ids = vectorizer.transform(TEXTS)
     assert vars(vectorizer) == fitted
     assert_array_equal(clone(vectorizer).fit_transform(TEXTS), token_ids)
