@@ -57,13 +57,12 @@ class TransformerEncoder(Encoder):
     dropout : float, default=0.1
         On the document's vector and in all dropout layers of the model while it is trained.
     gradient_checkpointing : bool, default=False
-        Compute states once more on the way back instead of keeping them: less memory for about a
-        third more time.
+        Compute states once more on the way back instead of keeping them: less memory, more time.
 
     Notes
     -----
     Padding is masked: a document's scores do not depend on the length of its batch, beyond the
-    rounding of float32 (about 1e-6). While training on CUDA it multiplies in bfloat16.
+    rounding of float32. While training on CUDA it multiplies in bfloat16.
 
     Stored models keep the weights that were trained. Others are stored by reference: the folder or
     the name with its revision, and a SHA-256 of the weights, which is checked on loading.
