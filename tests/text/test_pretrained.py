@@ -156,6 +156,23 @@ def test_embedding_leaves_torch_s_generator_alone(make_transformer):
         PretrainedEmbedder(folder, 8, pooling="pooler").fit_transform(TEXTS)
 
 
+# ------------------------------------------------------------------------------ as scikit-learn's
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_fit_and_transform_keep_to_the_rules_of_scikit_learn(transformer, kind):
+    estimator = kind(transformer, max_length=8)
+    before = estimator.get_params()
+    assert estimator.fit(TEXTS, y=[0, 1, 0, 1, 0]) is estimator
+    fitted = dict(vars(estimator))
+    assert all(name.endswith("_") for name in set(fitted) - set(before))
+    result = estimator.transform(TEXTS)
+    assert vars(estimator) == fitted and estimator.get_params() == before
+    assert_array_equal(clone(estimator).fit_transform(TEXTS, [0, 1, 0, 1, 0]), result)
+    assert len(estimator.get_feature_names_out()) == result.shape[1]
+    assert vars(clone(estimator)).keys() == before.keys()
+
+
 # --------------------------------------------------------------------------------------- errors
 
 
