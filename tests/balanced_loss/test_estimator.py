@@ -333,7 +333,7 @@ def test_lr_is_in_vain_for_lbfgs(documents):
 
 
 def test_lbfgs_is_for_linear_models(documents):
-    message = "optimizer must be 'adamw', 'adam' or 'auto' for an encoder with layers. Got 'lbfgs'"
+    message = "'adamw', 'adam' or 'auto' for an encoder with layers to train. Got 'lbfgs' instead"
     with pytest.raises(ValueError, match=message):
         network(optimizer="lbfgs").fit(documents.X, documents.Y)
     model = linear(optimizer="lbfgs").fit(documents.X, documents.Y)
