@@ -54,10 +54,7 @@ for name, classifier in classifiers.items():
     rows[name] = {"micro-F1": f1["total"]["micro"], "macro-F1": f1["total"]["macro"]}
     rows[name] |= {f"macro-F1, {group}": f1[group]["macro"] for group in list(f1)[1:]}
     rows[name] |= {"nDCG@5": ndcg_at_k(y_test, classifier.predict_proba(X_test), k=5)}
-table = 100 * pd.DataFrame(rows).T
-gains = table.loc["n_phi = auto"] - table.loc["n_phi = 0"]
-assert gains["macro-F1, tail"] > 5 and abs(gains["macro-F1, head"]) < 1 and gains["nDCG@5"] < 0
-table.round(1)
+(100 * pd.DataFrame(rows).T).round(1)
 
 # %%
 # One rare label

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn import config_context
 
 import skmltc
 from skmltc import TReaderXMLClassifier, datasets
@@ -24,11 +23,11 @@ def test_the_example_shows_the_evidence_of_the_neighbours(monkeypatch):
     )
     brief = partial(TReaderXMLClassifier, max_epochs=1)
     monkeypatch.setattr(skmltc, "TReaderXMLClassifier", brief)
-    with config_context():
-        made = runpy.run_path(str(EXAMPLES / "plot_8_neighbours.py"))
+    made = runpy.run_path(str(EXAMPLES / "plot_8_neighbours.py"))
     bars = made["ax"].patches
     plt.close("all")
     assert_array_equal([bar.get_width() for bar in bars], np.sort(made["scope"])[-12:])
-    alone, both = made["models"].values()
-    assert alone[-1].module_.vote_weight is None and both[-1].module_.body.teacher is not None
-    assert list(made["rows"]) == ["text alone", "with teacher and votes"]
+    alone, votes, both = made["models"].values()
+    assert alone[-1].module_.vote_weight is None and votes[-1].module_.vote_weight is not None
+    assert votes[-1].module_.body.teacher is None and both[-1].module_.body.teacher is not None
+    assert list(made["rows"]) == ["text alone", "with votes", "with teacher and votes"]
