@@ -384,6 +384,17 @@ class TestRunner:
         run.run("some", self.options(run, data_folder, "--quick", "--seeds", "1"))
         assert not (tmp_path / "some.jsonl").exists()
 
+    def test_rows_are_chosen_by_name_set_and_what_the_list_shows(self, run, bench):
+        rows = linear(bench, "a"), linear(bench, "b", variant={"encoder": "cnn"})
+
+        def chosen(*options):
+            known = run.parser().parse_args(["losses", *options])
+            return [row.name for row in rows if run.wanted(row, known)]
+
+        assert chosen() == ["a", "b"]
+        assert chosen("--rows", "a") == ["a"] and chosen("--datasets", "reuters") == []
+        assert chosen("--only", "encoder cnn") == ["b"] and chosen("--only", "x", ": a") == ["a"]
+
     def test_rules_of_a_rival_go_to_one_process(self, run, bench):
         rows = [r for r in bench.rows.rows_of("defaults") if r.dataset == "reuters"]
         tasks = run.tasks_of("defaults", rows, 2, [], stale=False)

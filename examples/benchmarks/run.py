@@ -165,6 +165,8 @@ def summary(result):
 
 def wanted(row, options):
     """Whether a row is among those that the options choose."""
+    if options.only and not any(text in title(row, "*") for text in options.only):
+        return False
     return (not options.datasets or row.dataset in options.datasets) and (
         not options.rows or row.name in options.rows
     )
@@ -214,6 +216,7 @@ def parser():
     made.add_argument("--list", action="store_true", help="show the rows, and measure nothing")
     made.add_argument("--datasets", nargs="+", help="rows on these alone")
     made.add_argument("--rows", nargs="+", help="rows of these names alone")
+    made.add_argument("--only", nargs="+", metavar="TEXT", help="rows with this in --list alone")
     made.add_argument("--output", metavar="ROWS", type=Path, help="by default results/TABLE.jsonl")
     made.add_argument("--threads", type=int, default=1, help="of torch and BLAS in a process")
     made.add_argument("--compare", metavar="ROWS", type=Path, nargs=2)
