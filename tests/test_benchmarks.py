@@ -393,7 +393,7 @@ class TestRunner:
 
         assert chosen() == ["a", "b"]
         assert chosen("--rows", "a") == ["a"] and chosen("--datasets", "reuters") == []
-        assert chosen("--only", "encoder cnn") == ["b"] and chosen("--only", "x", ": a") == ["a"]
+        assert chosen("--only", "encoder cnn") == ["b"] and chosen("--only", "nothing", ": a") == ["a"]
 
     def test_rules_of_a_rival_go_to_one_process(self, run, bench):
         rows = [r for r in bench.rows.rows_of("defaults") if r.dataset == "reuters"]
