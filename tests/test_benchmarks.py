@@ -244,6 +244,11 @@ class TestData:
         np.testing.assert_array_equal(
             task.label_counts + task.Y_val.sum(axis=0), whole.label_counts
         )
+        others = [
+            bench.data.task_of(linear(bench, validation=40), data_folder, seed=seed)
+            for seed in (0, 1)
+        ]
+        assert not (others[0].X_val != task.X_val).nnz and (others[1].X_val != task.X_val).nnz
 
     def test_leaves_have_the_main_classes_as_parents_alone(self, bench, data_folder):
         texts = bench.data.load(data_folder, "texts leaves")
@@ -393,7 +398,9 @@ class TestRunner:
 
         assert chosen() == ["a", "b"]
         assert chosen("--rows", "a") == ["a"] and chosen("--datasets", "reuters") == []
-        assert chosen("--only", "encoder cnn") == ["b"] and chosen("--only", "nothing", ": a") == ["a"]
+        assert chosen("--only", "encoder cnn") == ["b"] and chosen("--only", "nothing", ": a") == [
+            "a"
+        ]
 
     def test_rules_of_a_rival_go_to_one_process(self, run, bench):
         rows = [r for r in bench.rows.rows_of("defaults") if r.dataset == "reuters"]

@@ -57,11 +57,12 @@ class Task:
         return self.Y_train.sum(axis=0)
 
 
-def task_of(row, folder, quick=False):
-    """The documents of a row as its estimator reads them."""
+def task_of(row, folder, quick=False, seed=0):
+    """The documents of a row as its estimator reads them; each seed has its validation part."""
     key = (folder, row.dataset, row.input, row.n_train, row.parents, row.names, quick)
     task = _read(*key)
-    return _with_validation(task, min(row.validation, QUICK_TEST) if quick else row.validation)
+    n_validation = min(row.validation, QUICK_TEST) if quick else row.validation
+    return _with_validation(task, n_validation, seed)
 
 
 @lru_cache(maxsize=1)  # tables are sorted by what is read
@@ -90,13 +91,13 @@ def needed(value, what):
     return value
 
 
-def _with_validation(task, n_documents):
+def _with_validation(task, n_documents, seed):
     """The task with some of its training documents held out."""
     if not n_documents:
         return task
     rows = np.arange(task.Y_train.shape[0])
     fit, val, *_ = multilabel_train_test_split(
-        rows, task.Y_train, test_size=n_documents, random_state=0
+        rows, task.Y_train, test_size=n_documents, random_state=seed
     )
     parts = {"X_val": _take(task.X_train, val), "Y_val": task.Y_train[val]}
     return replace(task, X_train=_take(task.X_train, fit), Y_train=task.Y_train[fit], **parts)

@@ -32,7 +32,7 @@ def measure(table, row, seed, folder, quick=False, threads=1):
     torch.set_num_threads(threads)
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of labels without documents, of fits that are quick
-        task = task_of(row, folder, quick)
+        task = task_of(row, folder, quick, seed)
         model = model_of(row, seed, task, quick)
         fit, predict, scores = _fit_and_score(row, task, model)
     return {
