@@ -2,9 +2,9 @@
 
 The paper's encoder was BERT. Here each loss is on weighted words (a linear model), on tokens with
 networks that learn from the training texts alone, and, with a transformer as SKMLTC_ENCODER, on its
-frozen vectors and fine-tuned. 1,000 documents, others for each seed, are the validation part; labels
-are counted on the rest, as in the paper. The rows "auto" and "vote" have all defaults, and all
-documents.
+frozen vectors and fine-tuned. 1,000 documents, others for each seed, are the validation part; the
+labels are counted on the rest, as in the paper. The rows "auto" and "vote" have all defaults, and
+all documents.
 """
 
 from bench import Row, Transformer
