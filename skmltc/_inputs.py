@@ -81,11 +81,27 @@ def _check_vocabulary(found, wanted, whose):
 
 
 def _validated(X, kind, estimator, reset):
+    _refuse_texts(X)
+    if kind == "tokens" and sparse.issparse(X):
+        remedy = "TokenSequenceVectorizer makes them of texts; features go with encoder='bag'."
+        raise must_be("X", "token ids, a dense array", "sparse data", remedy)
     if kind == "features":
         X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype=np.float32)
         _check_size(X.data if sparse.issparse(X) else X)
         return X
     return check_token_ids(validate_data(estimator, X, reset=reset), type(estimator).__name__)
+
+
+def _refuse_texts(X):
+    """Name what makes numbers of texts; scikit-learn would print them all."""
+    X = X if isinstance(X, list | tuple) else getattr(X, "to_numpy", lambda: X)()
+    is_list = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.ndim == 1)
+    if is_list and len(X) and isinstance(X[0], str):
+        remedy = (
+            "Put a TfidfVectorizer, or for networks TokenSequenceVectorizer or "
+            "PretrainedTokenizer, before the classifier, in a Pipeline."
+        )
+        raise must_be("X", "features or token ids", "texts", remedy)
 
 
 def _check_size(values):

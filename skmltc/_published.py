@@ -72,6 +72,9 @@ class AsPublished:
         estimator
             Not fitted, with every parameter of the row set, so that `get_params` shows them all.
         """
+        names = cls._get_param_names()
+        for name in changes:
+            check_choice(f"A parameter of {cls.__name__}", name.partition("__")[0], names)
         values = cls._published.parameters(row, as_released)
         cls._published.check_given(changes)
         nested = {name: values.pop(name) for name in list(values) if "__" in name}

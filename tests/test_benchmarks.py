@@ -364,13 +364,19 @@ class TestRunner:
 
         table(linear(bench), linear(bench, "two", validation=20, seeds=1))
         run.run("some", options)
-        assert not capsys.readouterr().out
+        assert capsys.readouterr().out == "Every row that was asked for is kept.\n"
         run.run("some", self.options(run, data_folder, "--seeds", "2", "--stale"))
         assert len(capsys.readouterr().out.splitlines()) == 1
         assert [row.get("validation") for row in bench.rows.read(path)] == [None, None, 20]
         run.show("some", options)
         shown = capsys.readouterr().out.splitlines()
         assert [line.split("  ")[0] for line in shown] == ["2 kept, 0 stale", "1 kept, 0 stale"]
+        assert all(line.endswith(" CPU s") for line in shown)
+        run.show("some", self.options(run, data_folder, "--stale"))
+        assert not capsys.readouterr().out
+        for ask in (run.show, run.run):
+            with pytest.raises(SystemExit, match="no row of some was chosen; .*'one'"):
+                ask("some", self.options(run, data_folder, "--rows", "none"))
 
     def test_left_out_and_failed_rows_do_not_stop_the_others(
         self, run, bench, table, data_folder, capsys
@@ -380,7 +386,7 @@ class TestRunner:
         with pytest.raises(SystemExit, match="1 rows failed"):
             run.run("some", self.options(run, data_folder, "--seeds", "1"))
         lines = capsys.readouterr().out.splitlines()
-        assert "left out, there is no the folder absent" in lines[0]
+        assert "left out for want of the folder absent" in lines[0]
         assert "failed: ValueError: threshold must be" in lines[1]
         assert "total micro" in lines[2]
 

@@ -138,6 +138,18 @@ def test_what_is_no_token_id(X, message):
         Inputs.learn(np.array(X), TextCNN(), Classifier())
 
 
+@pytest.mark.parametrize("encoder", [BagEncoder(), TextCNN()])
+@pytest.mark.parametrize("make", [list, tuple, np.array])
+def test_texts_are_refused_with_what_makes_numbers_of_them(make, encoder):
+    with pytest.raises(ValueError, match="features or token ids. Got texts instead. Put"):
+        Inputs.learn(make(["a text", "another"]), encoder, Classifier())
+
+
+def test_sparse_token_ids_are_refused_with_what_makes_dense_ones():
+    with pytest.raises(ValueError, match="a dense array. Got sparse data instead. TokenSeq"):
+        Inputs.learn(sparse.eye(3, format="csr"), TextCNN(), Classifier())
+
+
 def test_known_tokens_begin_each_text_and_none_is_empty():
     X = np.array([[3, 0, 2, 9], [0, 0, 5, 4], [0, 0, 0, 0], [6, 1, 7, 2]], dtype=np.int32)
     before = X.copy()

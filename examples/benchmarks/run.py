@@ -15,6 +15,8 @@ data, transformer (a folder as SKMLTC_ENCODER) or class is not there are left ou
 import argparse
 import itertools
 import multiprocessing
+import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -67,7 +69,7 @@ def attempt(table, task, *options):
     try:
         return measure(table, *task, *options)
     except Missing as missing:
-        return f"left out, there is no {missing}"
+        return f"left out for want of {missing}"
     except Exception as error:  # hours of other rows should not be lost
         return f"{FAILED} {type(error).__name__}: {error}"
 
@@ -141,7 +143,10 @@ def run(table, options):
     path = options.output or (None if options.quick else kept_rows.RESULTS / f"{table}.jsonl")
     kept = kept_rows.read(path)
     rows = [row for row in kept_rows.rows_of(table) if wanted(row, options)]
+    check_any(rows, table)
     tasks = tasks_of(table, rows, options.seeds, kept, options.stale)
+    if not tasks:
+        print("Every row that was asked for is kept.")
     progress, failed = Progress(tasks, kept, options.jobs), []
     for (row, seed), result in measured(table, tasks, options):
         result, shown = (None, result) if isinstance(result, str) else (result, summary(result))
@@ -156,6 +161,13 @@ def run(table, options):
     if failed:
         raise SystemExit(f"{len(failed)} rows failed")
     return kept
+
+
+def check_any(rows, table):
+    """End where the options choose no row."""
+    if not rows:
+        names = ", ".join(dict.fromkeys(repr(row.name) for row in kept_rows.rows_of(table)))
+        raise SystemExit(f"no row of {table} was chosen; their names are {names}; see --list")
 
 
 def summary(result):
@@ -176,11 +188,19 @@ def show(table, options):
     """Print the rows of a table, with what is kept of each."""
     kept = kept_rows.read(options.output or kept_rows.RESULTS / f"{table}.jsonl")
     known = {kept_rows.key_of(row): row for row in kept}
-    for row in kept_rows.rows_of(table):
-        if wanted(row, options):
-            seeds = [known[row.key(seed)] for seed in range(100) if row.key(seed) in known]
-            n_stale = sum(kept_rows.is_stale(one, table) for one in seeds)
-            print(f"{len(seeds)} kept, {n_stale} stale  {title(row, '*')}")
+    rows = [row for row in kept_rows.rows_of(table) if wanted(row, options)]
+    check_any(rows, table)
+    for row in rows:
+        seeds = [known[row.key(seed)] for seed in range(100) if row.key(seed) in known]
+        n_stale = sum(kept_rows.is_stale(one, table) for one in seeds)
+        if n_stale or not options.stale:
+            print(f"{len(seeds)} kept, {n_stale} stale  {title(row, '*')}{cost(seeds)}")
+
+
+def cost(rows):
+    """What a fit took, where it was measured in CPU seconds."""
+    seconds = [row["fit CPU s"] for row in rows if "fit CPU s" in row]
+    return f", {np.mean(seconds):.0f} CPU s" if seconds else ""
 
 
 def compare(before, after):
@@ -212,7 +232,9 @@ def parser():
     made.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ... of each row")
     made.add_argument("--quick", action="store_true", help="few documents and epochs; not kept")
     made.add_argument("--jobs", type=int, default=1, help="rows at a time, each in a process")
-    made.add_argument("--stale", action="store_true", help="measure stale rows again")
+    made.add_argument(
+        "--stale", action="store_true", help="measure stale rows again; list them alone"
+    )
     made.add_argument("--list", action="store_true", help="show the rows, and measure nothing")
     made.add_argument("--datasets", nargs="+", help="rows on these alone")
     made.add_argument("--rows", nargs="+", help="rows of these names alone")
@@ -233,4 +255,7 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # what reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

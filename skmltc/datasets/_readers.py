@@ -185,7 +185,7 @@ def load_texts(texts, labels, label_names=None) -> Bunch:
         label_names = sorted(set(chain.from_iterable(label_lists)))
     elif isinstance(label_names, str | os.PathLike):
         label_names = _names_by_line(Path(label_names))
-    target = _target(label_lists, label_names)
+    target = _target(label_lists, label_names, "label_names")
     return Bunch(data=data, target=target, target_names=list(label_names))
 
 
@@ -217,12 +217,12 @@ def _file_of(folder, part):
     return found
 
 
-def _target(label_lists, target_names):
+def _target(label_lists, target_names, called="target_names"):
     """Label indicators, with a warning for labels that have no column."""
     column_of = {label: column for column, label in enumerate(target_names)}
     if len(column_of) < len(target_names):
         raise must_be(
-            "target_names",
+            called,
             "different labels",
             f"{len(target_names) - len(column_of)} repeated ones",
         )
@@ -236,7 +236,7 @@ def _target(label_lists, target_names):
         n_bare = np.count_nonzero(np.diff(target.indptr)[np.unique(rows[~known])] == 0)
         warn(
             f"{len(unknown)} labels, {np.count_nonzero(~known)} assignments in all, are not among "
-            f"target_names and were dropped (the first: {', '.join(unknown[:3])}); "
+            f"{called} and were dropped (the first: {', '.join(unknown[:3])}); "
             f"{n_bare} documents have no label left.",
         )
     return target

@@ -117,7 +117,8 @@ def _part_of(folder, pattern, part):
     found = find_file(folder, pattern)
     if found is None:
         raise FileNotFoundError(
-            f"path must be a folder with {pattern} (or {pattern}.gz) for the part {part!r}. "
+            f"path must be a folder with *_data.txt, whose parts are those of *_trSplit.txt and "
+            f"*_tstSplit.txt, or with {pattern} for the part {part!r}; all perhaps with .gz. "
             f"Got {str(folder)!r} instead. A single file can be given by its own path."
         )
     return found
@@ -166,11 +167,15 @@ def _read_rows(file, column, n_samples, path):
             fields = line.split()
             if not fields:
                 continue
-            number = fields[column] if column < len(fields) else b""
+            if column >= len(fields):
+                remedy = "Columns count from 0: split=0 is the first."
+                expected = f"a line of {column + 1} columns at least, for split {column}"
+                raise must_be(f"Line {place} of {file}", expected, len(fields), remedy)
+            number = fields[column]
             if not number.isdigit() or not 1 <= int(number) <= n_samples:
                 expected = f"a row number from 1 to {n_samples}, the documents of {path.name}"
                 where = f"Column {column} of line {place} of {file}"
-                raise must_be(where, expected, excerpt(number or line))
+                raise must_be(where, expected, excerpt(number))
             numbers.append(int(number) - 1)
     return np.array(numbers, dtype=np.int64)
 

@@ -149,7 +149,8 @@ class PretrainedTokenizer(_OfTexts):
 class PretrainedEmbedder(_OfTexts):
     """Turn texts into the vectors of a pretrained transformer, which is not trained.
 
-    In a search it belongs into ``Pipeline(memory=...)``: vectors are made once then. It needs the
+    In a search it belongs into ``Pipeline(memory=...)``: the training texts of a fold are embedded
+    once then, and those that it holds out once per candidate. It needs the
     extra ``pip install skmltc[transformers]``.
 
     Parameters
