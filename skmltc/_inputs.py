@@ -11,6 +11,15 @@ from sklearn.utils.validation import validate_data
 
 from ._validation import must_be, warn
 
+_OF_FIT = "the words of fit"
+_SAME_WORDS = (
+    "Transform all documents by the vectorizer that was fitted on the training texts; one with "
+    "another max_length, or fitted on other texts, has other words."
+)
+_WORDS_OF_ENCODERS = (
+    "TokenSequenceVectorizer(vocabulary=embeddings) numbers the words of WordVectors, "
+    "PretrainedTokenizer(model) those of TransformerEncoder(model)."
+)
 _LARGEST = 1e15  # of features; the sum of 10^8 squares is below the largest float32
 
 
@@ -67,16 +76,13 @@ class Inputs:
 
     def check_vocabulary(self, X):
         """Refuse tokens that are known to number other words than those of fit."""
-        _check_vocabulary(getattr(X, "vocabulary", None), self.vocabulary, "the words of fit")
+        _check_vocabulary(getattr(X, "vocabulary", None), self.vocabulary, _OF_FIT)
 
 
 def _check_vocabulary(found, wanted, whose):
     """Refuse ids of other words; of plain arrays nobody knows what they number."""
     if found and wanted and found != wanted:
-        remedy = (
-            "TokenSequenceVectorizer(vocabulary=embeddings) numbers the words of WordVectors, "
-            "PretrainedTokenizer(model) those of TransformerEncoder(model)."
-        )
+        remedy = _SAME_WORDS if whose == _OF_FIT else _WORDS_OF_ENCODERS
         raise must_be("X", f"token ids of {whose}", "ids of others", remedy)
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._torch_random import kept_generator
 from ._validation import must_be
 
 POOLINGS = ("cls", "mean", "pooler")
@@ -33,8 +34,8 @@ class Source(NamedTuple):
         """Read the parameter `model`, a str or a path."""
         if not isinstance(model, str | os.PathLike) or not os.fspath(model):
             raise must_be("model", _A_MODEL, repr(model))
-        name = os.fspath(model)
-        is_path = Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+        name = os.path.expanduser(os.fspath(model))
+        is_path = Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1
         if (is_path or isinstance(model, os.PathLike)) and not Path(name).is_dir():
             raise must_be("model", _A_MODEL, f"{name!r}, which is no folder")
         return cls(os.path.abspath(name) if Path(name).is_dir() else name)
@@ -42,7 +43,10 @@ class Source(NamedTuple):
 
 def load_tokenizer(source):
     """The tokenizer of a model."""
-    return _load("AutoTokenizer", source)
+    tokenizer = _load("AutoTokenizer", source)
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # made of no file
+        raise must_be("model", _A_MODEL, f"{source.name!r}, which has no words of a tokenizer")
+    return tokenizer
 
 
 def load_config(source, dropout=None):
@@ -51,6 +55,7 @@ def load_config(source, dropout=None):
     for name, value in config.to_dict().items():
         if dropout is not None and "drop" in name and isinstance(value, float):
             setattr(config, name, dropout)
+    config.use_cache = False  # of what is generated
     return config
 
 
@@ -82,9 +87,7 @@ def load_model(source, config, pooling):
 
 def new_model(config, pooling):
     """A model of a configuration, whose weights are still to be set."""
-    import torch
-
-    with torch.random.fork_rng(devices=()):  # they are drawn first
+    with kept_generator():  # they are drawn first
         model = _library().AutoModel.from_config(config)
     fit_pooler(model, pooling)
     return model
@@ -194,13 +197,15 @@ def _library():
 
 def _load(kind, source, **options):
     """Load with one of the library's classes; its errors name the parameter."""
+    from safetensors import SafetensorError
+
     loader = getattr(_library(), kind)
     try:
-        with _quiet():
+        with kept_generator(), _quiet():  # what was not stored is drawn
             return loader.from_pretrained(
                 source.name, revision=source.revision or "main", **options
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise must_be("model", _A_MODEL, repr(source.name), reason) from error
 

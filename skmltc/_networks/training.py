@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from skorch.callbacks import GradientNormClipping
 from skorch.helper import predefined_split
 from torch import nn
 
+from .._torch_random import kept_generator
 from .._validation import must_be
 from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
@@ -33,13 +33,11 @@ _FEWEST_STEPS = 200  # where the number of epochs is not given
 _DEFAULT_FRACTION = 0.1  # of estimators
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping needs
 
-_training = threading.RLock()  # torch has one generator
-
 
 @contextmanager
 def seeded_torch(seed):
     """Seed torch for the block and leave its global random state as it was."""
-    with _training, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with kept_generator(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 

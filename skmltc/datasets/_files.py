@@ -1,5 +1,6 @@
 """What the readers of files share: how they are found, opened and quoted, and label indicators."""
 
+import codecs
 import gzip
 
 import numpy as np
@@ -33,8 +34,11 @@ def find_file(folder, *patterns):
 
 
 def open_bytes(path):
-    """Open a file for reading bytes, compressed or not."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+    """Open a file for reading bytes, compressed or not, behind a byte order mark if it has one."""
+    file = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    return file
 
 
 def excerpt(line):

@@ -331,7 +331,8 @@ def _parse_record(line, number, path, fields):
         by_number = fields.rows is None and _are(int, *of) and not _are(str, *of)
         remedy = "Row numbers of labels need a label_file." if by_number else ""
         raise must_be(f"Line {number} of {path}", _expected(fields), excerpt(line), remedy)
-    return str(record.get(fields.ids, number)), text, labels
+    identifier = record.get(fields.ids)
+    return str(number if identifier is None else identifier), text, labels
 
 
 def _parse_json(line):

@@ -78,7 +78,11 @@ class AdamTransfer(BaseEstimator):
                 optimizer.zero_grad()
                 nn.functional.mse_loss(transfer(batch), targets).backward()
                 optimizer.step()
-        return transfer.weight.detach().numpy().astype(np.float64)
+        matrix = transfer.weight.detach().numpy().astype(np.float64)
+        if not np.isfinite(matrix).all():
+            remedy = f"Adam diverged: give a smaller lr than {self.lr:g}."
+            raise must_be("The matrix of AdamTransfer", "finite", "NaN or infinity", remedy)
+        return matrix
 
 
 def _is_in(value, lowest, limit):

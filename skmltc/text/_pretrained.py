@@ -11,6 +11,7 @@ from .._pretrained import (
     POOLINGS,
     Source,
     from_model,
+    hash_of,
     load_config,
     load_model,
     load_tokenizer,
@@ -173,6 +174,10 @@ class PretrainedEmbedder(_OfTexts):
     ----------
     tokenizer_ : PretrainedTokenizer
         It is stored with this object; the model is loaded in each `transform`.
+    source_ : tuple of (str, str or None)
+        Where it is loaded from: the absolute path of a folder, or a name with its revision.
+    weights_hash_ : str
+        A SHA-256 of its weights; others are refused.
 
     See Also
     --------
@@ -202,7 +207,7 @@ class PretrainedEmbedder(_OfTexts):
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Load the tokenizer, and see whether the model is there.
+        """Load the tokenizer, and see which model is there.
 
         Parameters
         ----------
@@ -223,11 +228,17 @@ class PretrainedEmbedder(_OfTexts):
         ValueError
             If there is no such model, or a parameter is out of range.
         """
+        self._check()
+        self.tokenizer_ = PretrainedTokenizer(self.model, self.max_length).fit(X)
+        self.source_ = Source.of(self.model)
+        self.config_ = load_config(self.source_)
+        model, self.source_ = self._load()
+        self.weights_hash_ = hash_of(model.state_dict())
+        return self
+
+    def _check(self):
         check_choice("pooling", self.pooling, POOLINGS)
         check_number("batch_size", self.batch_size, 1, whole=True)
-        self.tokenizer_ = PretrainedTokenizer(self.model, self.max_length).fit(X)
-        self.config_ = load_config(Source.of(self.model))
-        return self
 
     def transform(self, X):
         """Turn texts into vectors.
@@ -243,6 +254,7 @@ class PretrainedEmbedder(_OfTexts):
             A text's vector does not depend on the others, up to the rounding of float32.
         """
         check_is_fitted(self)
+        self._check()
         token_ids = np.asarray(self.tokenizer_.transform(X))
         vectors = np.empty((len(token_ids), self._n_features_out), dtype=np.float32)
         if len(token_ids):
@@ -266,17 +278,21 @@ class PretrainedEmbedder(_OfTexts):
                 vectors[rows] = pool(output, mask, self.pooling).float().cpu().numpy()
 
     def _model(self):
-        import torch
+        """The model, with the weights that it had in fit."""
+        model, source = self._load()
+        if hash_of(model.state_dict()) != self.weights_hash_:
+            remedy = "Put the old ones back, or fit again."
+            raise must_be("The model", "as it was in fit", f"others at {source.name!r}", remedy)
+        return model
 
-        with torch.random.fork_rng(devices=()):  # a pooler that was not stored is drawn
-            source = Source.of(self.model)
-            model, _, is_complete = load_model(source, self.config_, self.pooling)
+    def _load(self):
+        model, source, is_complete = load_model(self.source_, self.config_, self.pooling)
         limit = longest_text(model) or self.max_length
         check_number("max_length", self.max_length, 1, limit, whole=True)
         if not is_complete:
             expected = "'cls' or 'mean' for a model stored without the weights of a pooler"
             raise must_be("pooling", expected, "'pooler'")
-        return model
+        return model, source
 
     def _batches(self, lengths):
         """Rows and columns of each batch; the bar counts tokens, whose number tells the time."""

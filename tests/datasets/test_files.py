@@ -29,6 +29,15 @@ def test_open_bytes_reads_compressed_and_plain_files(tmp_path):
             assert stream.read() == b"words"
 
 
+@pytest.mark.parametrize("name", ["marked.txt", "marked.txt.gz"])
+def test_a_byte_order_mark_is_no_text(tmp_path, name):
+    path = tmp_path / name
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(path, "wb") as file:
+        file.write(b"\xef\xbb\xbfone\r\ntwo\n")
+    assert list(read_lines(path)) == ["one", "two"]
+
+
 def test_read_pairs(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("a\tb c\n\nd\te\n")

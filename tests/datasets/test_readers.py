@@ -339,6 +339,12 @@ def test_two_files_of_other_lengths(tmp_path):
         load_texts(*files)
 
 
+def test_a_document_whose_identifier_is_null_has_its_number(tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"text": "a", "labels": ["x"], "id": null}\n')
+    assert load_jsonl(path).ids == ["1"]
+
+
 def test_a_line_that_is_no_text_is_named(tmp_path):
     (tmp_path / "texts.txt").write_bytes(b"one\ntw\xff\n")
     (tmp_path / "labels.txt").write_bytes(b"a\nb\n")

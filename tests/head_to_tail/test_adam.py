@@ -82,6 +82,12 @@ def test_it_is_a_spec_that_a_name_stands_for():
     assert clone(model).get_params()["transfer__lr"] == 0.5
 
 
+def test_a_rate_at_which_it_diverges_is_named():
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match="must be finite.* give a smaller lr than 1e"):
+        AdamTransfer(lr=1e30).solve(P.astype(np.float32), M.astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "spec, message",
     [

@@ -3,6 +3,7 @@
 import builtins
 import io
 import pickle
+import shutil
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -219,6 +220,49 @@ def test_parameters_of_the_embedder_are_checked(transformer, name, value):
 def test_a_folder_of_something_else_is_refused(tmp_path, kind):
     with pytest.raises(ValueError, match="model must be a folder with a tokenizer and a model"):
         kind(tmp_path).fit(TEXTS)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_model_without_a_tokenizer_is_refused(make_transformer, kind, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(make_transformer() / name, tmp_path)
+    with pytest.raises(ValueError, match="which has no words of a tokenizer"):
+        kind(tmp_path, 8).fit(TEXTS)
+
+
+def test_other_weights_than_those_of_fit_are_refused(make_transformer):
+    folder, other = make_transformer(), make_transformer(seed=1)
+    embedder = PretrainedEmbedder(folder, 8).fit(TEXTS)
+    shutil.copy(other / "model.safetensors", folder)
+    for one in (embedder, pickle.loads(pickle.dumps(embedder))):
+        with pytest.raises(ValueError, match="The model must be as it was in fit. Got others at"):
+            one.transform(TEXTS)
+
+
+def test_broken_weights_are_named(make_transformer):
+    folder = make_transformer()
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=f"model must be a folder .*{folder.name}"):
+        PretrainedEmbedder(folder, 8).fit(TEXTS)
+
+
+def test_a_relative_folder_is_found_from_elsewhere(make_transformer, monkeypatch):
+    folder = make_transformer()
+    monkeypatch.chdir(folder.parent)
+    embedder = PretrainedEmbedder(f"./{folder.name}", 8).fit(TEXTS)
+    vectors = embedder.transform(TEXTS)
+    monkeypatch.chdir(folder)
+    assert_array_equal(embedder.transform(TEXTS), vectors)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    at_home = PretrainedEmbedder(f"~/{folder.name}", 8).fit_transform(TEXTS)
+    assert_array_equal(at_home, vectors)
+
+
+def test_parameters_that_were_set_after_fit_are_checked(transformer):
+    embedder = PretrainedEmbedder(transformer, 8).fit(TEXTS).set_params(pooling="sum")
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        embedder.transform(TEXTS)
 
 
 @pytest.mark.parametrize("kind", BOTH)
