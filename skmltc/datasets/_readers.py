@@ -20,6 +20,7 @@ from ._files import excerpt, find_file, indicator, open_bytes, parts_of, read_li
 _PART_NAMES = {"train": ("train.jsonl", "trn.json"), "test": ("test.jsonl", "tst.json")}
 _LABEL_FILE = "lbl.json"  # of folders of the extreme classification repository
 _OPENS, _CLOSES = re.compile(rb'(\{\s*"\w+"\s*:\s*)?\['), re.compile(rb"^\]\s*\}?$")
+_CLOSES_BEHIND = re.compile(rb"(?<=\})\s*\]\s*\}?$")  # an object; it may also end so itself
 
 
 class Fields(NamedTuple):
@@ -318,9 +319,16 @@ def read_jsonl(path, fields=_USUAL):
             opens = number == 1 and bool(_OPENS.fullmatch(content))
             in_array = in_array or opens
             if in_array:
-                content = b"" if opens else _CLOSES.sub(b"", content).removesuffix(b",")
+                content = b"" if opens else _without_end(content)
             if content:
                 yield _parse_record(content, number, path, fields)
+
+
+def _without_end(line):
+    """An object of an array without what separates it from the next, or closes the array."""
+    line = _CLOSES.sub(b"", line).removesuffix(b",")
+    before = _CLOSES_BEHIND.sub(b"", line)
+    return line if before == line or _parse_json(line) is not None else before
 
 
 def _parse_record(line, number, path, fields):

@@ -276,8 +276,9 @@ def test_articles_of_one_array(tmp_path):
     path = tmp_path / "allMeSH.json"
     lines = ",\n".join(json.dumps(article) for article in articles)
     fields = {"text": ("title", "abstractText"), "labels": "meshMajor", "ids": "pmid"}
-    for opening, closing in (('{"articles":[', "]}"), ('{ "articles" : [', "] }"), ("[", "]")):
-        path.write_text(f"{opening}\n{lines}\n{closing}\n")
+    ends = [('{"articles":[', "\n]}"), ('{ "articles" : [', "\n] }"), ("[", "\n]")]
+    for opening, closing in [*ends, ('{"articles":[', "]}"), ("[", "]")]:
+        path.write_text(f"{opening}\n{lines}{closing}\n")
         mesh = load_jsonl(path, **fields)
         assert mesh.data == ["Mice.\nOn mice.", "On rats."] and mesh.ids == ["1", "2"]
         assert mesh.target_names == ["Mice", "Rats"]
