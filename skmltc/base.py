@@ -35,7 +35,7 @@ from .decision import (
 )
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .labels import label_groups, log_odds_against
-from .losses import LOSSES
+from .losses import LOSSES, SquaredHingeLoss
 from .model_selection import list_held_out
 
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
@@ -225,14 +225,15 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
         """Warn where a number cuts logits that are far from log-odds."""
         if target.is_multilabel and not self._undecided and self._shifts_logits():
             warn(
-                f"threshold={self.threshold} cuts logits that are no log-odds: the negative "
-                "tolerance of the loss moves and stretches them. calibrate=True makes "
-                "probabilities of them; a rule, such as threshold='frequency', needs none."
+                f"threshold={self.threshold} cuts logits that are no log-odds: the loss moves or "
+                "stretches them. calibrate=True makes probabilities of them; a rule, such as "
+                "threshold='frequency', needs none."
             )
 
     def _shifts_logits(self):
-        """Whether the loss has negative tolerance."""
-        return hasattr(self._spec_of("loss"), "kappa")
+        """Whether the loss has negative tolerance, or is no likelihood."""
+        loss = self._spec_of("loss")
+        return hasattr(loss, "kappa") or isinstance(loss, SquaredHingeLoss)
 
     def _learn_of_prior(self, target, train, scorer):
         """Where held-out documents say nothing, as many labels are predicted as there are."""

@@ -140,7 +140,7 @@ class TestDeclarations:
     def test_every_loss_rule_and_estimator_has_rows(self, bench):
         losses = {row.name for row in bench.rows.rows_of("losses")}
         defaults = bench.rows.rows_of("defaults")
-        assert set(LOSSES) <= losses
+        assert set(LOSSES) - {"squared_hinge"} <= losses  # which is in no table of the papers
         assert {row.variant["cut"] for row in defaults} == {"default", "own", *RULES}
         on_tokens = {row.estimator for row in defaults if row.input == "tokens 128"}
         assert on_tokens == set(skmltc._ESTIMATORS)

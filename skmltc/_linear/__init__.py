@@ -7,6 +7,7 @@ from .models import (
     block_size,
     fit_linear,
     select_weight_decay,
+    weight_decays,
 )
 from .products import DesignMatrix
 from .solver import BlockLBFGS, BlockObjective

@@ -19,9 +19,12 @@ from .._targets import count_labels
 from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import NEVER_LOGIT, log_odds_against
+from ..losses import SquaredHingeLoss
 from .products import DesignMatrix
 from .solver import BlockLBFGS, BlockObjective
 
+_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)
+_DECAYS_OF_HINGE = (10.0, 5.0, 2.5, 1.0, 0.5)  # 1 / C of C = 0.1, 0.2, 0.4, 1, 2
 _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
@@ -324,6 +327,11 @@ def _scorer(weights, Y, solver, labels=slice(None)):
 
 
 # ------------------------------------------------------------------------------- weight decay
+
+
+def weight_decays(loss):
+    """Weight decays to choose from, strong to weak; a hinge's cells do not vanish far away."""
+    return _DECAYS_OF_HINGE if isinstance(loss, SquaredHingeLoss) else _DECAYS
 
 
 def select_weight_decay(parts, label_counts, n_samples, solver, decays, *, every_label=False):

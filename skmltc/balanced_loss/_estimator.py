@@ -9,7 +9,13 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from .._linear import LazyLinearScorer, Solver, fit_linear, select_weight_decay
+from .._linear import (
+    LazyLinearScorer,
+    Solver,
+    fit_linear,
+    select_weight_decay,
+    weight_decays,
+)
 from .._networks import (
     FrozenScorer,
     HeadScorer,
@@ -29,7 +35,6 @@ from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from ..model_selection import list_held_out
 from ._published import PUBLISHED
 
-WEIGHT_DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)  # of L-BFGS
 _OF_BATCHES = ("training", "lr", "max_epochs", "batch_size", "early_stopping", "patience")
 _OF_BATCHES += ("validation_fraction", "callbacks")
 
@@ -79,7 +84,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         its factors. L-BFGS has none.
     weight_decay : float or "auto", default="auto"
         For L-BFGS the factor of half the squared weights against the loss summed over documents;
-        "auto" chooses on held-out documents, by the criterion of the rule "frequency".
+        "auto" chooses on held-out documents, by the criterion of the rule "frequency". With
+        "squared_hinge" it is 1 / C of `LinearSVC`, and "auto" tries 1 / C of 0.1, 0.2, 0.4, 1, 2.
         For mini-batches their own decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
         Passes of mini-batches over the documents; "auto" is the number of a `training` that is
@@ -365,12 +371,13 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         held_out = list_held_out(train.Y, seed)
         parts = [(train[fit], train[held]) for fit, held in held_out]
         parts = [(train, given)] if decides(given) else parts
+        decays = weight_decays(solver.loss)
         if not parts:
-            return solver._replace(weight_decay=WEIGHT_DECAYS[len(WEIGHT_DECAYS) // 2]), None
+            return solver._replace(weight_decay=decays[len(decays) // 2]), None
         counts = count_labels(train.Y)
         every_label = self.threshold == "per_label"
         decay, pairs = select_weight_decay(
-            parts, counts, len(train), solver, WEIGHT_DECAYS, every_label=every_label
+            parts, counts, len(train), solver, decays, every_label=every_label
         )
         return solver._replace(weight_decay=decay), pairs
 

@@ -1,7 +1,8 @@
-"""The nine losses of the papers' tables, composed of weighting, negative tolerance and focusing.
+"""The nine losses of the papers' tables, and the squared hinge.
 
-Weighting says how much a cell of the label matrix counts, negative tolerance where its logit is
-judged, focusing how far easy cells are ignored. A *spec* such as ``FocalLoss(gamma=1)`` holds
+The nine are composed of weighting, negative tolerance and focusing. Weighting says how much a cell
+of the label matrix counts, negative tolerance where its logit is judged, focusing how far easy
+cells are ignored. A *spec* such as ``FocalLoss(gamma=1)`` holds
 hyperparameters, with scikit-learn's ``get_params``, ``set_params`` and ``clone``;
 ``spec.build(Y)`` makes the torch module once the labels are known. `LOSSES` names the specs.
 """
@@ -17,6 +18,7 @@ from ._specs import (
     FocalLoss,
     NegativeTolerantFocalLoss,
     RebalancedFocalLoss,
+    SquaredHingeLoss,
     WeightedBinaryCrossEntropyLoss,
 )
 
@@ -31,5 +33,6 @@ __all__ = [
     "LOSSES",
     "NegativeTolerantFocalLoss",
     "RebalancedFocalLoss",
+    "SquaredHingeLoss",
     "WeightedBinaryCrossEntropyLoss",
 ]

@@ -1,4 +1,6 @@
-"""The torch module behind all nine losses: one kernel whose gradient is written out.
+"""The torch modules of the losses: one kernel for all nine of the papers, and the squared hinge.
+
+Their gradients are written out.
 
 `skmltc.losses` has the hyperparameters and builds it; `skmltc._linear` takes its cells without
 autograd, in blocks of labels.
@@ -259,7 +261,7 @@ class BalancedLoss(nn.Module):
 
     def select(self, columns):
         """Make the same loss for some of the labels: linear models are solved in blocks."""
-        return BalancedLoss(
+        return type(self)(
             weighting=None if self.weighting is None else self.weighting.select(columns),
             shift=None if self.shift is None else self.shift[columns],
             neg_scale=self.neg_scale,
@@ -268,6 +270,16 @@ class BalancedLoss(nn.Module):
             reduction=self.reduction,
             ignore_index=self.ignore_index,
         )
+
+
+class SquaredHinge(BalancedLoss):
+    """The torch module of the squared hinge: max(0, 1 - z)^2 of positives, max(0, 1 + z)^2 else."""
+
+    def cells(self, logits, targets, weight=None, with_slopes=True):
+        """Compute each cell's loss and its derivative in the logit, without autograd."""
+        du_dz = _where_target(targets, -1.0, 1.0)
+        u = (du_dz * logits).add_(1).clamp_min_(0)
+        return u.square(), du_dz.mul_(u).mul_(2) if with_slopes else None
 
 
 class LabelWeights(nn.Module):

@@ -1,7 +1,8 @@
-"""The nine losses of the papers' tables, composed of weighting, negative tolerance and focusing.
+"""The nine losses of the papers' tables, and the squared hinge.
 
-Weighting says how much a cell of the label matrix counts, negative tolerance where its logit is
-judged, focusing how far easy cells are ignored. A *spec* such as ``FocalLoss(gamma=1)`` holds
+The nine are composed of weighting, negative tolerance and focusing. Weighting says how much a cell
+of the label matrix counts, negative tolerance where its logit is judged, focusing how far easy
+cells are ignored. A *spec* such as ``FocalLoss(gamma=1)`` holds
 hyperparameters, with scikit-learn's ``get_params``, ``set_params`` and ``clone``;
 ``spec.build(Y)`` makes the torch module once the labels are known. `LOSSES` names the specs.
 """
@@ -18,11 +19,13 @@ from sklearn.base import BaseEstimator
 
 from .._validation import LabelWarning, check_label_matrix, must_be, warn
 from ..labels import LabelStatistics
-from ._kernel import BalancedLoss, LabelWeights, Rebalancing
+from ._kernel import BalancedLoss, LabelWeights, Rebalancing, SquaredHinge
 
 
 class _LossSpec(BaseEstimator):
     """Hyperparameters of a loss; each part that a loss inherits adds to its module."""
+
+    _module = BalancedLoss
 
     def build(
         self, statistics, *, reduction: str = "mean", ignore_index: float | None = None
@@ -59,7 +62,7 @@ class _LossSpec(BaseEstimator):
             statistics = statistics.cpu()
         if not isinstance(statistics, LabelStatistics):
             statistics = LabelStatistics.from_matrix(check_label_matrix(statistics))
-        return BalancedLoss(
+        return self._module(
             **self._parts(statistics),
             reduction=reduction,
             ignore_index=ignore_index,
@@ -391,6 +394,30 @@ class DistributionBalancedLoss(_ShareInDocument, _NegativeTolerance, _Focusing):
     """
 
 
+class SquaredHingeLoss(_LossSpec):
+    """Squared hinge of every label: max(0, 1 - z)^2 where a document has it, max(0, 1 + z)^2 else.
+
+    That of scikit-learn's `LinearSVC`. A linear model solved by L-BFGS minimises its sum over the
+    documents plus half the squared weights times `weight_decay`, which is 1 / C: the objective of
+    ``LinearSVC(loss="squared_hinge", C=C)`` divided by C, but for the intercept, which is not
+    penalised here, while `LinearSVC` treats it as the weight of a column of ``intercept_scaling``.
+    Networks may be trained with it too.
+
+    The scores are no log-odds: most are between -1 and 1. Calibration, which is on by default,
+    makes log-odds of them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmltc.losses import SquaredHingeLoss
+    >>> Y = torch.tensor([[1.0, 0.0]])
+    >>> SquaredHingeLoss().build(Y, reduction="none")(torch.tensor([[0.5, 0.5]]), Y)
+    tensor([[0.2500, 2.2500]])
+    """
+
+    _module = SquaredHinge
+
+
 LOSSES = {
     "bce": BinaryCrossEntropyLoss,
     "weighted_bce": WeightedBinaryCrossEntropyLoss,
@@ -401,4 +428,5 @@ LOSSES = {
     "distribution_balanced_no_focal": DistributionBalancedNoFocalLoss,
     "class_balanced_negative_tolerant": ClassBalancedNegativeTolerantLoss,
     "distribution_balanced": DistributionBalancedLoss,
+    "squared_hinge": SquaredHingeLoss,
 }

@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
 
 from skmltc import BalancedLossClassifier
 from skmltc._linear.models import LinearProblem, Solver, fit_linear, solve_block
@@ -22,12 +23,14 @@ from skmltc.losses import (
     BinaryCrossEntropyLoss,
     ClassBalancedNegativeTolerantLoss,
     DistributionBalancedLoss,
+    SquaredHingeLoss,
 )
 
 SOLVED = [
     BinaryCrossEntropyLoss(),
     DistributionBalancedLoss(),
     ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4),
+    SquaredHingeLoss(),
 ]
 DEFAULT = ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
 
@@ -140,6 +143,22 @@ def test_the_optimum_is_that_of_scipy(problem, spec, decay):
 
         best = minimize(evaluate, np.zeros(31), jac=True, method="L-BFGS-B", tol=1e-12).fun
         assert ours[label] <= best * (1 + 5e-3)
+
+
+@pytest.mark.parametrize("C", [0.1, 1.0, 4.0])
+def test_the_squared_hinge_is_the_objective_of_linear_svc(problem, C):
+    """Divided by C; its intercept is penalised, the less the larger its scaling."""
+    X, Y = problem
+    hinge = SquaredHingeLoss()
+    fitted, _ = fit_linear(X, Y, Solver(hinge, 1 / C, tol=1e-5))
+    ours = penalised_loss(hinge, X, Y, np.vstack([fitted.weights, fitted.intercepts]), 1 / C)
+    svc = LinearSVC(C=C, intercept_scaling=100.0, tol=1e-7, max_iter=10**6, random_state=0)
+    for label in range(7):
+        svc.fit(X, Y[:, [label]].toarray().ravel())
+        W, signs = np.append(svc.coef_, svc.intercept_), 2 * Y[:, [label]].toarray().ravel() - 1
+        slack = np.maximum(0, 1 - signs * (X @ W[:-1] + W[-1]))
+        theirs = (W[:-1] @ W[:-1]) / 2 + C * slack @ slack
+        assert C * ours[label] == pytest.approx(theirs, rel=1e-3)
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)
@@ -286,7 +305,8 @@ def test_a_label_on_all_documents_or_on_none_leaves_no_nan(name, n_samples):
         assert np.isfinite(fitted.weights).all() and np.isfinite(fitted.intercepts).all()
         assert n_iter < 200
         assert not fitted.weights[:, 2].any()
-        assert name == "weighted_bce" or fitted.intercepts[0] > 1
+        least = 0.99 if name == "squared_hinge" else 1  # where its loss ends
+        assert name == "weighted_bce" or fitted.intercepts[0] > least
 
 
 # ---------------------------------------------------------------------------- features of any scale

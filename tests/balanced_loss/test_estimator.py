@@ -322,6 +322,11 @@ def test_balancing_finds_more_rare_labels_than_plain_cross_entropy(split):
     assert macro["class_balanced_negative_tolerant"] > macro["bce"] + 0.05
 
 
+def test_the_weight_decay_of_a_squared_hinge_is_one_over_c(documents):
+    model = linear(loss="squared_hinge", weight_decay="auto").fit(documents.X, documents.Y)
+    assert 1 / model.weight_decay_ in (0.1, 0.2, 0.4, 1.0, 2.0)
+
+
 # --------------------------------------------------------------------------------- optimizers
 
 

@@ -252,9 +252,10 @@ def test_where_each_label_has_one_document_the_prior_decides(name, threshold, da
     assert model.predict(data[2]).sum() <= 2 * 300
 
 
-def test_a_number_without_calibration_is_warned_of_where_the_loss_shifts_logits(data):
+@pytest.mark.parametrize("loss", ["auto", "squared_hinge"])
+def test_a_number_without_calibration_is_warned_of_where_scores_are_no_log_odds(data, loss):
     X, Y, *_ = data
-    model = BalancedLossClassifier(weight_decay=0.03, threshold=0.5, calibrate=False)
+    model = BalancedLossClassifier(loss=loss, weight_decay=0.03, threshold=0.5, calibrate=False)
     with pytest.warns(UserWarning, match="calibrate=True"):
         model.fit(X, Y)
     with warnings.catch_warnings():

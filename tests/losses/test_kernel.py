@@ -1,4 +1,4 @@
-"""The module behind the nine losses: extremes, precision, memory, blocks of labels, devices."""
+"""The modules behind the losses: extremes, precision, memory, blocks of labels, devices."""
 
 import pickle
 
@@ -27,8 +27,8 @@ LABELS[3], LABELS[:, 4] = 0, 0
 TARGETS = torch.from_numpy(LABELS).double()
 LOGITS = torch.from_numpy(np.random.default_rng(1).normal(scale=2, size=LABELS.shape))
 
-NINE = [loss() for loss in LOSSES.values()]
-every_loss = pytest.mark.parametrize("spec", NINE, ids=list(LOSSES))
+EVERY = [loss() for loss in LOSSES.values()]
+every_loss = pytest.mark.parametrize("spec", EVERY, ids=list(LOSSES))
 NOT_ALL_WEIGHED = pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
 INDICATORS = hnp.arrays(
     np.int8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.integers(0, 1)
@@ -169,7 +169,7 @@ class TestExtremes:
         np.testing.assert_allclose(weights, np.full(LABELS.shape, 0.8), rtol=1e-6)
 
     @settings(deadline=None, max_examples=50)
-    @given(INDICATORS, st.sampled_from(NINE), st.floats(-100, 100))
+    @given(INDICATORS, st.sampled_from(EVERY), st.floats(-100, 100))
     def test_finite_and_never_negative(self, labels, spec, logit):
         logits = torch.full(labels.shape, logit, requires_grad=True)
         value = spec.build(labels)(logits, torch.from_numpy(labels))

@@ -1,4 +1,4 @@
-"""The nine losses against loops over cells, the papers' vectors, and what must hold of them."""
+"""The losses against loops over cells, the papers' vectors, and what must hold of them."""
 
 import math
 
@@ -23,6 +23,7 @@ from skmltc.losses import (
     FocalLoss,
     NegativeTolerantFocalLoss,
     RebalancedFocalLoss,
+    SquaredHingeLoss,
     WeightedBinaryCrossEntropyLoss,
 )
 
@@ -33,7 +34,7 @@ Y = [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0]]
 LOGITS = torch.tensor(Z, dtype=torch.float64)
 TARGETS = torch.tensor(Y, dtype=torch.float64)
 
-NINE = [
+EVERY = [
     BinaryCrossEntropyLoss(),
     WeightedBinaryCrossEntropyLoss(),
     FocalLoss(),
@@ -43,6 +44,7 @@ NINE = [
     DistributionBalancedNoFocalLoss(mu=0.9),
     ClassBalancedNegativeTolerantLoss(),
     DistributionBalancedLoss(mu=0.9),
+    SquaredHingeLoss(),
 ]
 OTHER_SETTINGS = [
     WeightedBinaryCrossEntropyLoss(clip=False),
@@ -55,7 +57,7 @@ OTHER_SETTINGS = [
     DistributionBalancedLoss(alpha=0, beta=50, mu=0.05, kappa=0.2, neg_scale=7, gamma=1),
 ]
 NOT_ALL_WEIGHED = pytest.mark.filterwarnings("ignore:weighted_bce gives")
-every_loss = pytest.mark.parametrize("spec", NINE, ids=list(LOSSES))
+every_loss = pytest.mark.parametrize("spec", EVERY, ids=list(LOSSES))
 UNHURRIED = settings(deadline=None, max_examples=50)
 LABELS = hnp.arrays(
     np.int8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.integers(0, 1)
@@ -84,6 +86,8 @@ def loop_weight(spec, label, document, counts, n_samples):
 
 def loop_side(spec, shifted, is_positive):
     """Compute one side of a cell as the paper has it: by log q, or by log(1 - q)."""
+    if isinstance(spec, SquaredHingeLoss):
+        return max(0, 1 - shifted if is_positive else 1 + shifted) ** 2
     gamma, scale = getattr(spec, "gamma", 0), getattr(spec, "neg_scale", 1)
     if is_positive:
         q = logistic(shifted)
@@ -243,7 +247,7 @@ class TestVectors:
 
 
 class TestLoop:
-    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     @NOT_ALL_WEIGHED
     def test_cells(self, spec):
         logits, targets, labels = random_problem()
@@ -253,7 +257,7 @@ class TestLoop:
         actual = cells_of(spec, labels, logits, targets)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-12)
 
-    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     def test_gradient(self, spec):
         loss = spec.build(STATISTICS)
         logits = (3 * LOGITS).requires_grad_()
@@ -263,7 +267,7 @@ class TestLoop:
 
 
 class TestSoftTargets:
-    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     @NOT_ALL_WEIGHED
     def test_cells_are_those_of_the_formula(self, spec):
         logits, targets, labels = soft_problem()
@@ -272,7 +276,7 @@ class TestSoftTargets:
         actual = cells_of(spec, labels, logits, targets)
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-12)
 
-    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     def test_gradient(self, spec):
         targets = 0.9 * TARGETS + 0.05
         logits = (3 * LOGITS).requires_grad_()
@@ -315,7 +319,7 @@ class TestSoftTargets:
 
 
 class TestUnknownTargets:
-    @pytest.mark.parametrize("spec", NINE + OTHER_SETTINGS)
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     @pytest.mark.parametrize("is_soft", [False, True])
     @NOT_ALL_WEIGHED
     def test_loss_is_the_mean_of_the_known_cells(self, spec, is_soft):
@@ -497,8 +501,9 @@ class TestSpecs:
             "distribution_balanced_no_focal",
             "class_balanced_negative_tolerant",
             "distribution_balanced",
+            "squared_hinge",
         ]
-        assert list(LOSSES.values()) == [type(spec) for spec in NINE]
+        assert list(LOSSES.values()) == [type(spec) for spec in EVERY]
 
     def test_defaults_are_those_of_the_paper(self):
         assert DistributionBalancedLoss().get_params() == {
