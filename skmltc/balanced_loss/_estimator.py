@@ -121,7 +121,8 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         tau log(N/n - 1), tau the best for macro-F1 within 0.3 points of the best micro-F1, N being
         all training documents and n those of the label. "tuned": one cut-off, of the best
         micro-F1. "tuned_low": the lowest within 0.3 points of it. "per_group", "per_label":
-        cut-offs of their own, drawn to the common one where positives are few.
+        cut-offs of their own, drawn to the common one where positives are few. "micro_macro":
+        a cut-off per label, of the best sum of micro- and macro-F1 that the probabilities promise.
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"
@@ -375,7 +376,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         if not parts:
             return solver._replace(weight_decay=decays[len(decays) // 2]), None
         counts = count_labels(train.Y)
-        every_label = self.threshold == "per_label"
+        every_label = self.threshold in ("per_label", "micro_macro")
         decay, pairs = select_weight_decay(
             parts, counts, len(train), solver, decays, every_label=every_label
         )

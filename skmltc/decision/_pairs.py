@@ -86,6 +86,8 @@ class ScoredPairs:
         For how many documents of its label a pair stands.
     n_positives : array of int of shape (n_labels,)
         How many documents each label has, reached or not.
+    are_log_odds : bool, default=False
+        Whether the scores are calibrated: log-odds of what is true.
     """
 
     labels: np.ndarray
@@ -94,6 +96,7 @@ class ScoredPairs:
     is_true: np.ndarray
     weights: np.ndarray
     n_positives: np.ndarray
+    are_log_odds: bool = False
 
     @classmethod
     def collect(cls, held_out, labels=None, device="cpu", n_jobs=None):
@@ -166,7 +169,10 @@ class ScoredPairs:
     def concatenate(cls, parts):
         """Put the pairs of several folds together."""
         fields = {f: np.concatenate([getattr(p, f) for p in parts]) for f in _PAIR_FIELDS}
-        return cls(**fields, n_positives=np.sum([part.n_positives for part in parts], axis=0))
+        n_positives = np.sum([part.n_positives for part in parts], axis=0)
+        return cls(
+            **fields, n_positives=n_positives, are_log_odds=all(p.are_log_odds for p in parts)
+        )
 
     def shifted(self, by_label):
         """Add a number to the scores of each label."""
@@ -176,7 +182,7 @@ class ScoredPairs:
         """Keep the pairs of some labels only."""
         kept = mask[self.labels]
         fields = {field: getattr(self, field)[kept] for field in _PAIR_FIELDS}
-        return ScoredPairs(**fields, n_positives=np.where(mask, self.n_positives, 0))
+        return replace(self, **fields, n_positives=np.where(mask, self.n_positives, 0))
 
     def by_label(self):
         """The pairs of each label, as a list in the order of the labels."""
@@ -184,7 +190,7 @@ class ScoredPairs:
         ends = np.cumsum(np.bincount(self.labels, minlength=len(self.n_positives)))[:-1]
         columns = {f: np.split(getattr(self, f)[order], ends) for f in _PAIR_FIELDS}
         return [
-            ScoredPairs(**{f: parts[k] for f, parts in columns.items()}, n_positives=n)
+            replace(self, **{f: parts[k] for f, parts in columns.items()}, n_positives=n)
             for k, n in enumerate(self.n_positives[:, None])
         ]
 

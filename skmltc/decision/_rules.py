@@ -7,12 +7,15 @@ from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 
 from .._validation import check_choice, must_be
 from ..labels import label_groups, log_odds_against
+from ._calibration import Calibration
 
 _SLACK = 0.003  # micro-F1 that a choice may give up for macro-F1
 _PRIOR_POSITIVES = 10.0  # at which a cut-off of a label's own counts half
+_LEAST_SIZE = 0.3  # documents with a label, and predictions of it, that its F1 is taken over
 LOGIT_ADJUSTMENTS = sorted(
     [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
     + [0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0],
@@ -140,6 +143,43 @@ def _shrunken_cut_off(pairs, common):
     return total / (n_positives + _PRIOR_POSITIVES)
 
 
+def _micro_macro(pairs, label_counts, n_samples):
+    """Where one more prediction no longer raises the sum of micro- and macro-F1, in expectation.
+
+    A pair of probability p changes micro-F1 by (2 p - F) / T and the F1 of its label by
+    (2 p - F_l) / S_l; F and F_l are the best that can be expected, T and S_l predictions and true
+    labels there.
+    """
+    calibration = Calibration.identity()
+    if not pairs.are_log_odds:
+        calibration = Calibration.of_pairs(pairs)
+        pairs = calibration.calibrated(pairs)
+    micro, total = _best_expected_f1(pairs)
+    expected = [_best_expected_f1(one) or (micro, 0.0) for one in pairs.by_label()]
+    f1, sizes = np.array(expected).T
+    n_labels = np.count_nonzero(np.bincount(pairs.labels))
+    weights = total / (n_labels * np.maximum(sizes, _LEAST_SIZE))  # of a label's F1
+    cut_offs = (micro + weights * f1) / (2 * (1 + weights))
+    slopes, offsets = calibration.lines(log_odds_against(label_counts, n_samples))
+    return (logit(np.maximum(cut_offs, np.finfo(float).tiny)) - offsets) / slopes
+
+
+def _best_expected_f1(pairs):
+    """The best F1 that probabilities promise, and predictions plus true labels there.
+
+    None where there are no pairs.
+    """
+    if not len(pairs.scores):
+        return None
+    order = np.argsort(-pairs.scores, kind="stable")
+    weights = pairs.weights[order].astype(np.float64)
+    found = np.cumsum(weights * expit(pairs.scores[order].astype(np.float64)))
+    sizes = np.cumsum(weights) + found[-1]
+    f1 = 2 * found / sizes
+    best = f1.argmax()
+    return f1[best], sizes[best]
+
+
 # From pairs, label counts and the number of documents to a cut-off, or one for each label.
 RULES = {
     "frequency": _frequency,
@@ -147,6 +187,7 @@ RULES = {
     "tuned_low": _tuned_low,
     "per_group": _per_group,
     "per_label": _per_label,
+    "micro_macro": _micro_macro,
 }
 
 
@@ -160,7 +201,9 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
         0.3 points of the best micro-F1. "tuned": one cut-off, of the best micro-F1. "tuned_low":
         the lowest one within 0.3 points of it. "per_group": one for each of head, medium and
         tail. "per_label": one per label. The last two are drawn towards the common cut-off
-        where positives are few: with ten of them half-way.
+        where positives are few: with ten of them half-way. "micro_macro": one per label, that of
+        the best sum of micro- and macro-F1 that calibrated probabilities promise; scores that are
+        no log-odds are calibrated for it.
     pairs : ScoredPairs
     label_counts : array of shape (n_labels,)
         Training documents of each label. A label without any is left out of the learning.

@@ -56,11 +56,15 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         :class:`~sklearn.frozen.FrozenEstimator`, alone or as the last step of a Pipeline, the
         cut-offs are learned from the documents of `fit`, all of which count as unseen, and `cv`
         is not used.
-    threshold : {"frequency", "tuned", "tuned_low", "per_group", "per_label"}, default="frequency"
+    threshold : {"frequency", "tuned", "tuned_low", "per_group", "per_label", "micro_macro"}, \
+            default="frequency"
         The rule: one cut-off of the best micro-F1 ("tuned"); the lowest one within 0.3 points
         of it; one for score + tau log(N/n - 1), tau the best for macro-F1 within these 0.3
         points ("frequency"); one for each of head, medium and tail; one per label. The last two
         are drawn towards the common cut-off where a group or label has few positives.
+        "micro_macro": one per label, of the best sum of micro- and macro-F1 in expectation; for
+        it the scores are calibrated first (:class:`~skmltc.decision.Calibration`), which changes
+        nothing else.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         What is cut; "auto" takes the first of the two that the fitted estimator has.
     cv : int, splitter or iterable of (train, test), default=3

@@ -169,7 +169,7 @@ def test_a_probability_cuts_at_its_logit():
 def pairs_of(labels, scores, is_true, n_positives):
     """Pairs of weight 1, of labels that half of the documents have."""
     n = len(labels)
-    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives)
+    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives, True)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,13 +1,16 @@
 """Rules for cut-offs against exhaustive loops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
 
+from skmltc.decision import Calibration
 from skmltc.decision._pairs import ScoredPairs
 from skmltc.decision._rules import (
     RULES,
@@ -17,6 +20,7 @@ from skmltc.decision._rules import (
     learn_cut_offs,
     select_for_tail,
 )
+from skmltc.labels import log_odds_against
 
 SLACK = 0.003  # the micro-F1 that "tuned_low" and "frequency" may give up
 PRIOR_POSITIVES = 10
@@ -28,9 +32,9 @@ slacks = st.sampled_from([0.0, 0.003, 0.05, 0.2])
 
 
 def pairs_of(labels, scores, is_true, n_positives):
-    """Pairs of weight 1, of labels that half of the documents have."""
+    """Pairs of weight 1 with log-odds, of labels that half of the documents have."""
     n = len(labels)
-    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives)
+    return ScoredPairs(labels, scores, np.zeros(n), is_true, np.ones(n), n_positives, True)
 
 
 def make_pairs(triples, n_positives):
@@ -127,6 +131,25 @@ def loop_group(count):
     return "head" if count > 50 else "tail" if count <= 10 else "medium"
 
 
+def loop_expected_f1(triples):
+    """The best F1 in expectation, and predictions plus true labels there."""
+    probabilities = sorted((1 / (1 + math.exp(-score)) for _, score, _ in triples), reverse=True)
+    curve = [
+        (2 * sum(probabilities[:k]) / (k + sum(probabilities)), k + sum(probabilities))
+        for k in range(1, len(probabilities) + 1)
+    ]
+    return max(curve, key=lambda point: point[0])
+
+
+def loop_micro_macro(label, triples):
+    micro, total = loop_expected_f1(triples)
+    own = [t for t in triples if t[0] == label]
+    f1, size = loop_expected_f1(own) if own else (micro, 0)
+    weight = total / len({t[0] for t in triples}) / max(size, 0.3)
+    p = (micro + weight * f1) / (2 * (1 + weight))
+    return math.log(p / (1 - p))
+
+
 def loop_rule(rule, triples, n_positives, counts):
     """One cut-off per label, by the rule."""
     triples = [t for t in triples if counts[t[0]]]
@@ -159,6 +182,7 @@ def loop_rule(rule, triples, n_positives, counts):
         "frequency": lambda label, count: cut_off - tau * loop_log_odds_against(count),
         "per_group": lambda label, count: shrunken(group_of(count)),
         "per_label": lambda label, count: shrunken([label]),
+        "micro_macro": lambda label, count: loop_micro_macro(label, triples),
     }[rule]
     return [cut_off_of(label, n) if n else math.inf for label, n in enumerate(counts)]
 
@@ -382,7 +406,62 @@ def test_per_group_follows_the_groups():
     assert_allclose(learned[::2], [1, 0, -1], atol=0.5)
 
 
-@pytest.mark.parametrize("rule", RULES)
+def calibrated_problem(seed, n_labels=40):
+    """Labels of falling frequency whose log-odds are right: pairs, counts and documents in all."""
+    rng = np.random.RandomState(seed)
+    labels = np.repeat(np.arange(n_labels), 400)
+    scores = rng.normal(-2 - labels / 10, 2.0).astype(np.float32)
+    is_true = rng.random_sample(len(labels)) < expit(scores)
+    counts = np.bincount(labels[is_true], minlength=n_labels)
+    return replace(pairs_of(labels, scores, is_true, counts), log_odds_against=labels / 10), counts
+
+
+def expected_f1(pairs, cut_offs):
+    """Micro plus macro F1 that the log-odds of the pairs promise."""
+    p, above = expit(pairs.scores), pairs.scores > cut_offs[pairs.labels]
+    found, predicted, true = (
+        np.bincount(pairs.labels, w, minlength=len(cut_offs)) for w in (p * above, above, p)
+    )
+    return 2 * found.sum() / (predicted + true).sum() + (2 * found / (predicted + true)).mean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_other_rule_and_no_move_of_a_cut_off_promises_more_of_both_f1(seed):
+    pairs, counts = calibrated_problem(seed)
+    learned = learn_cut_offs("micro_macro", pairs, counts, 400)
+    best = expected_f1(pairs, learned)
+    for rule in set(RULES) - {"micro_macro"}:
+        assert expected_f1(pairs, learn_cut_offs(rule, pairs, counts, 400)) < best
+    for label in (0, 10, 20, 39):
+        for step in (-0.7, 0.7):
+            moved = learned + step * (np.arange(40) == label)
+            assert expected_f1(pairs, moved) < best
+
+
+def test_micro_macro_calibrates_scores_that_are_no_log_odds():
+    pairs, counts = calibrated_problem(0)
+    against = log_odds_against(counts, 400)
+    raw = replace(pairs, log_odds_against=against[pairs.labels])
+    calibration = Calibration.of_pairs(raw)
+    slopes, offsets = calibration.lines(against)
+    expected = learn_cut_offs("micro_macro", calibration.calibrated(raw), counts, 400)
+    raw = replace(raw, are_log_odds=False)
+    learned = learn_cut_offs("micro_macro", raw, counts, 400)
+    assert_allclose(learned * slopes + offsets, expected, rtol=1e-5, atol=1e-6)
+    stretched = learn_cut_offs("micro_macro", replace(raw, scores=raw.scores / 3 + 1), counts, 400)
+    assert_allclose(3 * (stretched - 1), learned, atol=0.1)
+
+
+def test_more_documents_stand_behind_a_pair_of_more_weight():
+    pairs = make_pairs([(0, 1.0, True), (0, -1.0, False), (1, -0.5, True)], [1, 1])
+    heavy = replace(pairs, weights=np.array([1.0, 3.0, 1.0]))
+    repeated = make_pairs([(0, 1.0, True), *[(0, -1.0, False)] * 3, (1, -0.5, True)], [1, 1])
+    learned = [learn_cut_offs("micro_macro", one, [1, 1], 9) for one in (pairs, heavy, repeated)]
+    assert_allclose(learned[1], learned[2])
+    assert (learned[0] != learned[1]).all()
+
+
+@pytest.mark.parametrize("rule", set(RULES) - {"micro_macro"})  # which counts no hits
 def test_a_single_label(rule):
     pairs = make_pairs([(0, 2, True), (0, 1, True), (0, -1, False)], [2])
     assert_allclose(learn_cut_offs(rule, pairs, [2], 10), [0])
