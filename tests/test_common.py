@@ -19,7 +19,7 @@ from skmltc import (
 )
 from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
-from skmltc.neighbors import CosineNeighbors
+from skmltc.neighbors import CosineNeighbors, MultilabelKNeighborsClassifier
 
 LINEAR = BalancedLossClassifier(weight_decay=0.1)
 NETWORK = BalancedLossClassifier(
@@ -64,10 +64,11 @@ READ = TReaderXMLClassifier(
 READ_WORDS = clone(READ).set_params(
     encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", lr=0.03, max_epochs=30
 )
+VOTES = MultilabelKNeighborsClassifier(n_neighbors=5)
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
-ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS]
+ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS, VOTES]
 NAMES = ["linear", "network", "convolutions", "recurrent", "siamese", "siamese convolutions"]
-NAMES += ["transferred", "transferred recurrent", "read", "read words"]
+NAMES += ["transferred", "transferred recurrent", "read", "read words", "votes"]
 SEEDED = clone(NETWORK).set_params(random_state=0)
 LOGISTIC = OneVsRestClassifier(LogisticRegression())
 AROUND_OTHERS = {

@@ -1,5 +1,6 @@
-"""The nearest documents by cosine: exact, and in blocks, never a matrix of all pairs."""
+"""The nearest documents by cosine, and the votes of their labels."""
 
 from .._cosine import CosineNeighbors
+from ._classifier import MultilabelKNeighborsClassifier
 
-__all__ = ["CosineNeighbors"]
+__all__ = ["CosineNeighbors", "MultilabelKNeighborsClassifier"]

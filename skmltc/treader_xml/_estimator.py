@@ -24,6 +24,7 @@ from .._networks import (
     sorted_by_length,
 )
 from .._stages import Trained
+from .._token_counts import token_tfidf
 from .._validation import must_be, warn
 from ..base import BaseLongTailClassifier
 from ..encoders import BagEncoder, WordEmbedding
@@ -41,7 +42,7 @@ from ._network import (
     fit_mixture,
 )
 from ._published import PUBLISHED
-from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest, token_tfidf
+from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest
 
 # At the rate for features alone the tanh of the attentions would soon be flat.
 _HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3

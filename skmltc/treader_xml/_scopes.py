@@ -6,39 +6,11 @@ Wang et al. (arXiv 2205.11973), sections 3.1 and 3.2: retrieval by cosine, and A
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.pipeline import make_pipeline
 
 from .._ranking import top_of_sparse
 from .._targets import count_labels
-from .._votes import vote_evidence
-
-
-class TokenCounts(TransformerMixin, BaseEstimator):
-    """How often each token id stands in a document; padding and the unknown word do not count.
-
-    Parameters
-    ----------
-    n_ids : int
-        Ids are below this number.
-
-    Notes
-    -----
-    As of features, the first column is word 1.
-    """
-
-    def __init__(self, n_ids):
-        self.n_ids = n_ids
-
-    def fit(self, X, y=None):
-        """Nothing to learn."""
-        return self
-
-    def transform(self, X):
-        """Counts, a csr_array (n_samples, n_ids - 1) of float32."""
-        rows, places = np.nonzero(X > 1)
-        ones = np.ones(len(rows), dtype=np.float32)
-        return sparse.csr_array((ones, (rows, X[rows, places] - 1)), shape=(len(X), self.n_ids - 1))
+from .._token_counts import TokenCounts
+from .._votes import keep_first_positive, neighbor_cosines, vote_evidence, vote_shares
 
 
 class MeanEmbedding(TransformerMixin, BaseEstimator):
@@ -59,11 +31,6 @@ class MeanEmbedding(TransformerMixin, BaseEstimator):
     def transform(self, X):
         """Means (n_samples, dim), up to their length: cosines do not see it."""
         return TokenCounts(len(self.table)).transform(X) @ self.table[1:]
-
-
-def token_tfidf(n_ids):
-    """From token ids to tf-idf weights."""
-    return make_pipeline(TokenCounts(n_ids), TfidfTransformer(sublinear_tf=True))
 
 
 class ScopeRetriever:
@@ -128,24 +95,10 @@ class ScopeRetriever:
         """Cosines of the nearest documents, and their row numbers."""
         if not self.n_neighbors:
             return np.zeros((vectors.shape[0], 0), np.float32), np.zeros((vectors.shape[0], 0), int)
-        k = min(n_neighbors, self.label_sets.shape[0])
-        distances, indices = self.neighbors.kneighbors(vectors, k)
-        cosines = np.where(indices < 0, 0, np.maximum(1 - distances, 0))
-        return cosines.astype(np.float32), indices
+        return neighbor_cosines(self.neighbors, vectors, min(n_neighbors, self.label_sets.shape[0]))
 
     def _scopes(self, cosines, indices):
-        cosines /= np.maximum(cosines.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        rows, places = np.nonzero(cosines)
-        near = sparse.csr_array(
-            (cosines[rows, places], (rows, indices[rows, places])),
-            shape=(len(indices), self.label_sets.shape[0]),
-        )
-        return vote_evidence(sparse.csr_array(near @ self.label_sets), self.priors)
-
-
-def keep_first_positive(cosines, n):
-    """Zero all but the first n positive numbers of each row."""
-    return np.where(np.cumsum(cosines > 0, axis=1) <= n, cosines, 0)
+        return vote_evidence(vote_shares(cosines, indices, self.label_sets), self.priors)
 
 
 def with_parents(Y, parents):

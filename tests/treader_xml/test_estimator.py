@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from skmltc import TReaderXMLClassifier, base
 from skmltc._networks import Trainer, seeded_torch
+from skmltc._token_counts import token_tfidf
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import Documents
@@ -31,7 +32,7 @@ from skmltc.metrics import RankingScorer
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
 from skmltc.text import TokenSequenceVectorizer
 from skmltc.treader_xml._network import POOLINGS, READINGS, ReadingScorer, fit_mixture
-from skmltc.treader_xml._scopes import ScopeRetriever, token_tfidf, with_parents
+from skmltc.treader_xml._scopes import ScopeRetriever, with_parents
 
 KINDS = {"features": BagEncoder(hidden_dims=(16,)), "tokens": WordEmbedding(embedding_dim=16)}
 MORE = {

@@ -17,11 +17,8 @@ from skmltc.neighbors import CosineNeighbors
 from skmltc.treader_xml._scopes import (
     MeanEmbedding,
     ScopeRetriever,
-    TokenCounts,
     first_words,
     heaviest,
-    keep_first_positive,
-    token_tfidf,
     with_parents,
 )
 
@@ -59,25 +56,6 @@ def fit(X, Y, parents, n_neighbors=5, neighbors=None):
 # ------------------------------------------------------------------------------------ vectors
 
 
-def counts_in_loops(token_ids, n_ids):
-    counts = np.zeros((len(token_ids), n_ids - 1))
-    for row, text in zip(counts, token_ids, strict=True):
-        for word in text:
-            if word > 1:  # neither padding nor the unknown word
-                row[word - 1] += 1
-    return counts
-
-
-@SEEDS
-@FEW
-def test_counts_in_loops(seed):
-    token_ids = texts(np.random.RandomState(seed))
-    counts = TokenCounts(9).fit_transform(token_ids)
-    assert isinstance(counts, sparse.csr_array) and counts.dtype == np.float32
-    assert_array_equal(counts.toarray(), counts_in_loops(token_ids, 9))
-    assert len(set(zip(*counts.nonzero(), strict=True))) == counts.nnz
-
-
 @SEEDS
 @FEW
 def test_means_of_word_vectors_in_loops(seed):
@@ -90,20 +68,6 @@ def test_means_of_word_vectors_in_loops(seed):
             mean += table[word] / len(known)
     found = MeanEmbedding(table).fit_transform(token_ids)
     assert_allclose(normalize(found), normalize(means), atol=1e-5)
-
-
-@SEEDS
-@FEW
-def test_tfidf_of_tokens_in_loops(seed):
-    token_ids = texts(np.random.RandomState(seed))
-    counts = counts_in_loops(token_ids, 9)
-    expected = np.zeros_like(counts)
-    for d, word in zip(*counts.nonzero(), strict=True):
-        holders = np.count_nonzero(counts[:, word])
-        inverse = math.log((1 + len(counts)) / (1 + holders)) + 1
-        expected[d, word] = (1 + math.log(counts[d, word])) * inverse
-    found = token_tfidf(9).fit_transform(token_ids).toarray()
-    assert_allclose(found, normalize(expected), atol=1e-6)
 
 
 # ------------------------------------------------------------------------------- descriptions
@@ -304,12 +268,6 @@ def test_neighbours_that_were_not_found_do_not_count():
     X, Y, queries = features(rng), labels(rng), features(rng, 10)
     (two, _), (lossy, _) = (fit(X, Y, flat(6), n, s) for n, s in ((2, None), (5, Lossy())))
     assert_array_equal(lossy.scopes(queries).toarray(), two.scopes(queries).toarray())
-
-
-def test_the_first_positive_numbers_of_each_row():
-    cosines = np.array([[0, 0.9, 0.8, 0.7], [0.9, 0.8, 0, 0.7], [0, 0, 0, 0.1]])
-    expected = [[0, 0.9, 0.8, 0], [0.9, 0.8, 0, 0], [0, 0, 0, 0.1]]
-    assert_array_equal(keep_first_positive(cosines, 2), expected)
 
 
 def test_without_neighbours_nothing_is_looked_up():

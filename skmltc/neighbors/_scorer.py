@@ -1,0 +1,117 @@
+"""Log-odds of labels from the votes of the nearest documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+
+from .._targets import count_labels
+from .._votes import neighbor_cosines, vote_shares
+from ..labels import NEVER_LOGIT
+
+_DOCUMENTS_AT_A_TIME = 4096  # of those that look for neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Documents among which neighbours are looked up, and some of their labels.
+
+    Parameters
+    ----------
+    neighbors : fitted estimator with `kneighbors`
+        Its distances are 1 - cosine.
+    vectors : array or csr_array of float32 of shape (n_fitted, n_features)
+        What it was fitted on.
+    Y : csr_array of shape (n_fitted, n_labels)
+    """
+
+    neighbors: BaseEstimator
+    vectors: sparse.csr_array | np.ndarray
+    Y: sparse.csr_array
+
+    @classmethod
+    def of(cls, neighbors, vectors, Y):
+        """Fit a copy of an estimator with `kneighbors`."""
+        return cls(clone(neighbors).fit(vectors), vectors, Y)
+
+    def extended(self, vectors, Y):
+        """Take in further documents."""
+        stack = sparse.vstack if sparse.issparse(vectors) else np.concatenate
+        vectors = stack([self.vectors, vectors])
+        vectors = sparse.csr_array(vectors) if sparse.issparse(vectors) else vectors
+        return Memory.of(self.neighbors, vectors, sparse.csr_array(sparse.vstack([self.Y, Y])))
+
+    def nearest(self, vectors, n_neighbors, n_jobs=None):
+        """Cosines and rows of the nearest documents, by blocks of documents."""
+        n = min(n_neighbors, self.Y.shape[0])
+        starts = range(0, vectors.shape[0], _DOCUMENTS_AT_A_TIME)
+        found = Parallel(n_jobs, prefer="threads")(
+            delayed(neighbor_cosines)(self.neighbors, vectors[i : i + _DOCUMENTS_AT_A_TIME], n)
+            for i in starts
+        )
+        return (np.concatenate(parts) for parts in zip(*found, strict=True))
+
+    def log_odds(self, cosines, indices):
+        """Log-odds (n_samples, n_labels) of (m v + p) / (m + 1), as in the classifier's notes."""
+        n_voters = np.count_nonzero(cosines, axis=1)[:, None].astype(np.float32)
+        votes = np.minimum(vote_shares(cosines, indices, self.Y).toarray(), 1) * n_voters
+        n_samples, counts = self.Y.shape[0], count_labels(self.Y)
+        priors = (np.clip(counts, 0.5, n_samples - 0.5) / n_samples).astype(np.float32)
+        logits = np.log(votes + priors) - np.log(n_voters - votes + (1 - priors))
+        logits[:, counts == 0] = NEVER_LOGIT
+        return logits
+
+
+@dataclass(frozen=True, eq=False)
+class VoteScorer:
+    """Scores of documents by the votes of their neighbours.
+
+    Parameters
+    ----------
+    vectorizer : fitted transformer
+        From documents to the vectors whose cosines are compared.
+    memories : tuple of Memory
+        Each has the next labels: those added later are known of other documents too.
+    n_neighbors : int
+    n_jobs : int, default=None
+        Blocks of documents at a time.
+    """
+
+    vectorizer: BaseEstimator
+    memories: tuple[Memory, ...]
+    n_neighbors: int
+    n_jobs: int | None = None
+
+    def encode(self, X, device):
+        """Cosines and rows of the nearest documents of each memory."""
+        vectors = self.vectorizer.transform(X)
+        return [
+            tuple(memory.nearest(vectors, self.n_neighbors, self.n_jobs))
+            for memory in self.memories
+        ]
+
+    def scores(self, encoded, labels=None):
+        """Log-odds (n_samples, n_block) of an array of labels, of all by default; float32."""
+        pairs = zip(self.memories, encoded, strict=True)
+        logits = np.hstack([memory.log_odds(*nearest) for memory, nearest in pairs])
+        return logits if labels is None else logits[:, labels]
+
+    def with_documents(self, X, Y):
+        """Take in further documents with all their labels."""
+        vectors, first, memories = self.vectorizer.transform(X), 0, []
+        for memory in self.memories:
+            last = first + memory.Y.shape[1]
+            memories.append(memory.extended(vectors, Y[:, first:last]))
+            first = last
+        return replace(self, memories=tuple(memories))
+
+    def with_labels(self, X, Y):
+        """Take in new labels, and the documents that have them; the others keep their scores."""
+        memory = max(self.memories, key=lambda memory: memory.Y.shape[0])
+        absent = sparse.csr_array((memory.Y.shape[0], Y.shape[1]), dtype=Y.dtype)
+        added = replace(memory, Y=absent).extended(self.vectorizer.transform(X), Y)
+        return replace(self, memories=(*self.memories, added))
