@@ -218,9 +218,7 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
             return Calibration.identity(), self._decision(target, None, train)
         if pairs is None or not pairs.is_true.any():
             return self._learn_of_prior(target, train, scorer)
-        if not calibrates:
-            return Calibration.identity(), self._decision(target, pairs, train, learn)
-        calibration = Calibration.of_pairs(pairs)
+        calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
         return calibration, self._decision(target, calibration.calibrated(pairs), train, learn)
 
     def _warn_of_shifted_logits(self, target):

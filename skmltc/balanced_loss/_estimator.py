@@ -122,7 +122,7 @@ class BalancedLossClassifier(BaseLongTailClassifier):
         all training documents and n those of the label. "tuned": one cut-off, of the best
         micro-F1. "tuned_low": the lowest within 0.3 points of it. "per_group", "per_label":
         cut-offs of their own, drawn to the common one where positives are few. "micro_macro":
-        a cut-off per label, of the best sum of micro- and macro-F1 that the probabilities promise.
+        a cut-off per label, of the best sum of micro- and macro-F1 in expectation.
     min_labels : int, default=0
         Give every document its best labels up to this number.
     device : str, default="auto"

@@ -152,8 +152,7 @@ class Calibration:
     def calibrated(self, pairs):
         """The pairs with log-odds for scores."""
         slopes, offsets = self.lines(pairs.log_odds_against)
-        scores = pairs.scores.astype(np.float32) * slopes + offsets
-        return replace(pairs, scores=scores, are_log_odds=True)
+        return replace(pairs, scores=pairs.scores.astype(np.float32) * slopes + offsets)
 
     def _weight(self, name):
         return self.weights[self.columns.index(name)] if name in self.columns else 0.0

@@ -149,9 +149,14 @@ def _micro_macro(pairs, label_counts, n_samples):
     A pair of probability p changes micro-F1 by (2 p - F) / T and the F1 of its label by
     (2 p - F_l) / S_l; F and F_l are the best that can be expected, T and S_l predictions and true
     labels there.
+
+    One line through all scores is too low for the best of rare labels and too high for the many
+    others, which then promise more than they keep. So scores are calibrated on the best-scored
+    documents of each label, and elsewhere the probability is 0.
     """
     calibration = Calibration.identity()
     if not pairs.are_log_odds:
+        pairs = pairs.best_scored()
         calibration = Calibration.of_pairs(pairs)
         pairs = calibration.calibrated(pairs)
     micro, total = _best_expected_f1(pairs)
@@ -202,8 +207,8 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
         the lowest one within 0.3 points of it. "per_group": one for each of head, medium and
         tail. "per_label": one per label. The last two are drawn towards the common cut-off
         where positives are few: with ten of them half-way. "micro_macro": one per label, that of
-        the best sum of micro- and macro-F1 that calibrated probabilities promise; scores that are
-        no log-odds are calibrated for it.
+        the best sum of micro- and macro-F1 in expectation; for it the scores are calibrated once
+        more, on the best-scored documents of each label.
     pairs : ScoredPairs
     label_counts : array of shape (n_labels,)
         Training documents of each label. A label without any is left out of the learning.

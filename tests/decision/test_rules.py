@@ -438,16 +438,18 @@ def test_no_other_rule_and_no_move_of_a_cut_off_promises_more_of_both_f1(seed):
             assert expected_f1(pairs, moved) < best
 
 
-def test_micro_macro_calibrates_scores_that_are_no_log_odds():
+def test_micro_macro_calibrates_on_the_best_scored_documents_of_each_label():
     pairs, counts = calibrated_problem(0)
     against = log_odds_against(counts, 400)
-    raw = replace(pairs, log_odds_against=against[pairs.labels])
+    raw = replace(pairs, log_odds_against=against[pairs.labels], are_log_odds=False)
+    far = replace(raw, scores=raw.scores - 1, is_true=np.zeros(len(raw.labels), bool))
+    far = replace(far, weights=np.full(len(raw.labels), 9.0), n_positives=0 * counts)
+    learned = learn_cut_offs("micro_macro", ScoredPairs.concatenate([raw, far]), counts, 400)
     calibration = Calibration.of_pairs(raw)
     slopes, offsets = calibration.lines(against)
-    expected = learn_cut_offs("micro_macro", calibration.calibrated(raw), counts, 400)
-    raw = replace(raw, are_log_odds=False)
-    learned = learn_cut_offs("micro_macro", raw, counts, 400)
-    assert_allclose(learned * slopes + offsets, expected, rtol=1e-5, atol=1e-6)
+    calibrated = replace(calibration.calibrated(raw), are_log_odds=True)
+    expected = learn_cut_offs("micro_macro", calibrated, counts, 400)
+    assert_allclose(learned * slopes + offsets, expected, rtol=1e-5, atol=1e-5)
     stretched = learn_cut_offs("micro_macro", replace(raw, scores=raw.scores / 3 + 1), counts, 400)
     assert_allclose(3 * (stretched - 1), learned, atol=0.1)
 
