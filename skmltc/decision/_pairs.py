@@ -87,8 +87,8 @@ class ScoredPairs:
     n_positives : array of int of shape (n_labels,)
         How many documents each label has, reached or not.
     are_log_odds : bool, default=False
-        Whether the scores are log-odds of these very pairs, and no label is true elsewhere: those
-        of a stack of members, which is calibrated on its candidates.
+        Whether the scores are log-odds as they are: those of a stack of members, which is
+        calibrated by more than one line.
     """
 
     labels: np.ndarray
@@ -184,11 +184,6 @@ class ScoredPairs:
         kept = mask[self.labels]
         fields = {field: getattr(self, field)[kept] for field in _PAIR_FIELDS}
         return replace(self, **fields, n_positives=np.where(mask, self.n_positives, 0))
-
-    def best_scored(self):
-        """Leave out the pairs that stand for the rest."""
-        kept = self.weights <= 1
-        return replace(self, **{field: getattr(self, field)[kept] for field in _PAIR_FIELDS})
 
     def by_label(self):
         """The pairs of each label, as a list in the order of the labels."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 
-from .._validation import check_choice, must_be
+from .._validation import check_choice, known_labels, must_be
 from ..labels import label_groups, log_odds_against
 from ._calibration import Calibration
 
 _SLACK = 0.003  # micro-F1 that a choice may give up for macro-F1
 _PRIOR_POSITIVES = 10.0  # at which a cut-off of a label's own counts half
+_LEAST_PROBABILITY = 1e-6  # of a calibrated score
 _LEAST_SIZE = 0.3  # documents with a label, and predictions of it, that its F1 is taken over
 LOGIT_ADJUSTMENTS = sorted(
     [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
@@ -146,27 +149,84 @@ def _shrunken_cut_off(pairs, common):
 def _micro_macro(pairs, label_counts, n_samples):
     """Where one more prediction no longer raises the sum of micro- and macro-F1, in expectation.
 
+    Scores that are no log-odds are calibrated for it, once more if they are already: one line for
+    all labels promises too much of low scores and too little of middle ones.
+    """
+    if pairs.are_log_odds:
+        return logit(_best_probabilities(pairs))
+    with known_labels():
+        calibration = Calibration.of_pairs(pairs)
+    pairs = calibration.calibrated(pairs)
+    curves = _Curves.fit(pairs, label_counts)
+    probabilities = _best_probabilities(curves.calibrated(pairs))
+    slopes, offsets = calibration.lines(log_odds_against(label_counts, n_samples))
+    return (curves.inverse(probabilities) - offsets) / slopes
+
+
+class _Curves(NamedTuple):
+    """Rising probabilities of the scores of head, medium and tail labels.
+
+    Parameters
+    ----------
+    masks : list of array of bool of shape (n_labels,)
+    knots : list of (array of scores, array of probabilities)
+        One for each mask; linear in between.
+    """
+
+    masks: list
+    knots: list
+
+    @classmethod
+    def fit(cls, pairs, label_counts):
+        """Isotonic regression of each group, drawn to that of all where positives are few."""
+        common = _isotonic(pairs)
+        masks = list(label_groups(label_counts).values())
+        return cls(masks, [_isotonic(pairs.select(mask), common) for mask in masks])
+
+    def calibrated(self, pairs):
+        """The pairs with log-odds for scores."""
+        probabilities = np.empty(len(pairs.scores))
+        for mask, knots in zip(self.masks, self.knots, strict=True):
+            own = mask[pairs.labels]
+            probabilities[own] = np.interp(pairs.scores[own], *knots)
+        return replace(pairs, scores=logit(probabilities))
+
+    def inverse(self, probabilities):
+        """Scores (n_labels,) at which labels have these probabilities."""
+        scores = np.empty(len(probabilities))
+        for mask, (at, rising) in zip(self.masks, self.knots, strict=True):
+            scores[mask] = np.interp(probabilities[mask], rising, at)
+        return scores
+
+
+def _isotonic(pairs, common=None):
+    """Scores and their rising probabilities; a common curve counts as ten positives."""
+    if not len(pairs.scores):
+        return common
+    fitted = IsotonicRegression(y_min=_LEAST_PROBABILITY, y_max=1 - _LEAST_PROBABILITY)
+    fitted.fit(pairs.scores.astype(np.float64), pairs.is_true, pairs.weights)
+    own = fitted.X_thresholds_, fitted.y_thresholds_
+    if common is None:
+        return own
+    n_positives, at = np.count_nonzero(pairs.is_true), np.union1d(own[0], common[0])
+    total = n_positives * np.interp(at, *own) + _PRIOR_POSITIVES * np.interp(at, *common)
+    return at, total / (n_positives + _PRIOR_POSITIVES)
+
+
+def _best_probabilities(pairs):
+    """Cut-offs of labels, as probabilities, from pairs with log-odds.
+
     A pair of probability p changes micro-F1 by (2 p - F) / T and the F1 of its label by
     (2 p - F_l) / S_l; F and F_l are the best that can be expected, T and S_l predictions and true
     labels there.
-
-    One line through all scores is too low for the best of rare labels and too high for the many
-    others, which then promise more than they keep. So scores are calibrated on the best-scored
-    documents of each label, and elsewhere the probability is 0.
     """
-    calibration = Calibration.identity()
-    if not pairs.are_log_odds:
-        pairs = pairs.best_scored()
-        calibration = Calibration.of_pairs(pairs)
-        pairs = calibration.calibrated(pairs)
     micro, total = _best_expected_f1(pairs)
     expected = [_best_expected_f1(one) or (micro, 0.0) for one in pairs.by_label()]
     f1, sizes = np.array(expected).T
     n_labels = np.count_nonzero(np.bincount(pairs.labels))
     weights = total / (n_labels * np.maximum(sizes, _LEAST_SIZE))  # of a label's F1
     cut_offs = (micro + weights * f1) / (2 * (1 + weights))
-    slopes, offsets = calibration.lines(log_odds_against(label_counts, n_samples))
-    return (logit(np.maximum(cut_offs, np.finfo(float).tiny)) - offsets) / slopes
+    return np.maximum(cut_offs, np.finfo(np.float64).tiny)
 
 
 def _best_expected_f1(pairs):
@@ -208,7 +268,7 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
         tail. "per_label": one per label. The last two are drawn towards the common cut-off
         where positives are few: with ten of them half-way. "micro_macro": one per label, that of
         the best sum of micro- and macro-F1 in expectation; for it the scores are calibrated once
-        more, on the best-scored documents of each label.
+        more, by a rising curve for each of head, medium and tail.
     pairs : ScoredPairs
     label_counts : array of shape (n_labels,)
         Training documents of each label. A label without any is left out of the learning.

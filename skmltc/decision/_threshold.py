@@ -63,8 +63,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         points ("frequency"); one for each of head, medium and tail; one per label. The last two
         are drawn towards the common cut-off where a group or label has few positives.
         "micro_macro": one per label, of the best sum of micro- and macro-F1 in expectation; for
-        it the scores are calibrated (:class:`~skmltc.decision.Calibration`) on the best-scored
-        documents of each label, which changes nothing else.
+        it the scores are calibrated, which changes nothing else.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         What is cut; "auto" takes the first of the two that the fitted estimator has.
     cv : int, splitter or iterable of (train, test), default=3
