@@ -74,15 +74,17 @@ def top_of_sparse(scores, k):
     return ranking
 
 
-def keep_top(scores, k):
+def keep_top(scores, k, ranked_by=None):
     """Keep the k best scores of each row of a dense array, those of -inf left out.
+
+    The best are those of the highest numbers in `ranked_by`, of the same shape, where it is given.
 
     Returns
     -------
     csr_array of shape (n_rows, n_columns)
         Of equal scores the lower columns are kept.
     """
-    ranking = top_of_dense(scores, min(k, scores.shape[1]))
+    ranking = top_of_dense(scores if ranked_by is None else ranked_by, min(k, scores.shape[1]))
     rows, ranks = np.nonzero(ranking >= 0)
     columns = ranking[rows, ranks]
     best = sparse.csr_array((scores[rows, columns], (rows, columns)), shape=scores.shape)

@@ -31,7 +31,9 @@ from .decision import (
     ScoredPairs,
     check_min_labels,
     check_threshold,
+    label_worth,
     prior_cut_off,
+    top_of_logits,
 )
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .labels import label_groups, log_odds_against
@@ -445,7 +447,7 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
         decision = self._decision_in_force()
         return self.target_.decode(map(decision.predict, self._logit_blocks(X)))
 
-    def predict_topk(self, X, k=5):
+    def predict_topk(self, X, k=5, weight=None):
         """The best labels of each document, without a dense matrix of all scores.
 
         Parameters
@@ -453,14 +455,17 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
         X : array or sparse matrix of shape (n_samples, n_features)
         k : int, default=5
             Labels per document.
+        weight : {None, "propensity"}, default=None
+            "propensity" takes those of the best probability times inverse propensity.
 
         Returns
         -------
         csr_array of shape (n_samples, n_labels)
             Probabilities of the best k labels of each row.
         """
-        check_k(k)
-        tops = [self.decision_.topk(block, k) for block in self._logit_blocks(X)]
+        check_k(k), check_is_fitted(self)
+        worth = label_worth(weight, self.label_counts_, self.n_samples_fit_)
+        tops = [top_of_logits(self.decision_, z, k, worth) for z in self._logit_blocks(X)]
         best = sparse.vstack(tops, format="csr")
         best.data = expit(best.data.astype(np.float64))  # in float32 the best would tie at 1
         return best

@@ -1,6 +1,7 @@
 """The contract that all estimators share, on the linear model and on small networks."""
 
 import linecache
+import math
 import os
 import pickle
 import re
@@ -526,6 +527,35 @@ def test_topk_are_the_best_of_all_scores_and_no_more_are_kept(model, documents, 
         assert_allclose(top.toarray(), expected, rtol=1e-6)
         assert top.nnz == 300 * min(k, 12)
     assert model.predict_topk(documents.X).nnz == 300 * 5
+
+
+@BOTH
+def test_topk_by_propensity_are_those_of_the_best_probability_times_its_inverse(model, documents):
+    model = clone(model).fit(documents.X, documents.Y)
+    proba = expit(model.decision_function(documents.X).astype(np.float64))
+    n_samples, counts = documents.Y.shape[0], model.label_counts_
+    scale = (math.log(n_samples) - 1) * 2.5**0.55
+    worth = [1 + scale * (n + 1.5) ** -0.55 for n in counts]
+    differ = False
+    for k in (1, 3):
+        top = model.predict_topk(documents.X, k, weight="propensity")
+        for row, probabilities in enumerate(proba):
+            best = sorted(range(12), key=lambda c: -probabilities[c] * worth[c])[:k]
+            columns = top.indices[top.indptr[row] : top.indptr[row + 1]]
+            assert sorted(columns) == sorted(best)
+            assert_allclose(top[[row]].toarray()[0, best], probabilities[best], rtol=1e-6)
+        differ |= (top != model.predict_topk(documents.X, k)).nnz > 0
+    assert differ
+    with pytest.raises(ValueError, match="weight must be one of None, 'propensity'. Got 'psp' ins"):
+        model.predict_topk(documents.X, weight="psp")
+
+
+def test_a_label_without_documents_is_not_taken_for_its_propensity(documents):
+    Y = sparse.hstack([documents.Y, sparse.csr_array((300, 1))], format="csr")
+    with pytest.warns(LabelWarning):
+        model = clone(LINEAR).fit(documents.X, Y)
+    top = model.predict_topk(documents.X, 13, weight="propensity")
+    assert top.nnz == 300 * 12 and top[:, [12]].nnz == 0
 
 
 @BOTH

@@ -7,10 +7,11 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from scipy.special import logit
+from scipy.special import log_expit, logit
 
 from .._ranking import keep_top
-from .._validation import must_be
+from .._validation import check_choice, must_be
+from ..labels import inverse_propensities
 from ._rules import learn_cut_offs
 
 
@@ -99,9 +100,13 @@ class Decision:
             chosen[_stored(filled)] = True
         return sparse.csr_array(chosen, dtype=np.int64)
 
-    def topk(self, scores, k):
-        """Keep the best k scores of each row; a label that is never predicted is none of them."""
-        return keep_top(np.where(np.isposinf(self.thresholds), -np.inf, scores), k)
+    def topk(self, scores, k, ranked_by=None):
+        """Keep the best k scores of each row; a label that is never predicted is none of them.
+
+        Others of the same shape say which are the best, where they are given.
+        """
+        ranked_by = scores if ranked_by is None else ranked_by
+        return keep_top(scores, k, np.where(np.isposinf(self.thresholds), -np.inf, ranked_by))
 
     def margins(self, scores):
         """Scores less their thresholds; of a label that is never predicted the scores."""
@@ -122,6 +127,19 @@ class Decision:
         nearest = distances == distances.min(axis=1, keepdims=True)
         thresholds = nearest @ self.thresholds[known] / nearest.sum(axis=1)
         return replace(self, thresholds=np.append(self.thresholds, thresholds))
+
+
+def label_worth(weight, label_counts, n_samples):
+    """Factors (n_labels,) of probabilities by which labels are ranked; None: they count alike."""
+    check_choice("weight", weight, [None, "propensity"])
+    return None if weight is None else inverse_propensities(label_counts, n_samples)
+
+
+def top_of_logits(decision, logits, k, worth):
+    """Keep the k logits of each row whose probabilities, times what labels are worth, are best."""
+    if worth is None:
+        return decision.topk(logits, k)
+    return decision.topk(logits, k, log_expit(logits.astype(np.float64)) + np.log(worth))
 
 
 def _stored(matrix):

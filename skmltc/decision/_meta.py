@@ -9,7 +9,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length, chec
 from .._ranking import check_k
 from .._targets import Target
 from .._validation import must_be
-from ._decision import Decision
+from ._decision import Decision, label_worth
 
 BLOCK_SIZE = 2**24  # scores that are dense at a time
 
@@ -125,7 +125,7 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         scores = map(self._score_block, self._blocks(X))
         return self.target_.decode(map(decision.predict, scores))
 
-    def predict_topk(self, X, k=5):
+    def predict_topk(self, X, k=5, weight=None):
         """Score the best labels of each document.
 
         Parameters
@@ -133,6 +133,9 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         X : list, array or sparse matrix of n_samples documents
         k : int, default=5
             How many labels at most; one without training documents is none of them.
+        weight : {None, "propensity"}, default=None
+            "propensity" takes those of the best probability times inverse propensity; the
+            estimator must have `predict_proba`.
 
         Returns
         -------
@@ -141,11 +144,13 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             values, or the mean votes of several classifiers. Of equal scores the lower columns
             are kept.
         """
-        check_k(k)
-        tops = [self._top_of_block(block, k) for block in self._blocks(X)]
+        check_k(k), check_is_fitted(self, "decision_")
+        worth = label_worth(weight, self.label_counts_, self.n_samples_fit_)
+        tops = [self._top_of_block(block, k, worth) for block in self._blocks(X)]
         return sparse.vstack(tops, format="csr")
 
-    def _top_of_block(self, X, k):
+    def _top_of_block(self, X, k, worth):
+        check_worth(worth, False)
         return self.decision_.topk(self._score_block(X), k)
 
     def __sklearn_tags__(self):
@@ -157,6 +162,13 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         tags.input_tags.sparse = all(one.input_tags.sparse for one in inner)
         tags.input_tags.allow_nan = all(one.input_tags.allow_nan for one in inner)
         return tags
+
+
+def check_worth(worth, has_proba):
+    """Refuse to weigh what is no probability."""
+    if worth is not None and not has_proba:
+        expected = "None, where there are no probabilities to be weighed"
+        raise must_be("weight", expected, "'propensity'")
 
 
 def check_rows(X, y):

@@ -27,6 +27,7 @@ from ._decision import Decision, check_min_labels
 from ._meta import (
     MultilabelMetaClassifier,
     check_rows,
+    check_worth,
     decision_of_classes,
     document_blocks,
     for_estimators,
@@ -261,15 +262,16 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
     def _score_block(self, X):
         return label_scores(self.estimator_, self.response_method_, X, self._n_columns)
 
-    def _top_of_block(self, X, k):
+    def _top_of_block(self, X, k, worth):
         inner, X_inner = last_step(self.estimator_, X)
-        if hasattr(inner, "predict_topk"):
+        if hasattr(inner, "predict_topk") and worth is None:
             return inner.predict_topk(X_inner, k)
         has_proba = hasattr(self.estimator_, "predict_proba")
+        check_worth(worth, has_proba)
         method = "predict_proba" if has_proba else self.response_method_
         # In float32 the best would tie at 1.
         scores = label_scores(self.estimator_, method, X, self._n_columns, np.float64)
-        return self.decision_.topk(scores, k)
+        return self.decision_.topk(scores, k, None if worth is None else scores * worth)
 
     def _ask(self, method, X):
         check_is_fitted(self, "decision_")

@@ -42,7 +42,7 @@ from skmltc.decision import (
     ScoredPairs,
 )
 from skmltc.encoders import BagEncoder, TextCNN
-from skmltc.labels import LabelWarning
+from skmltc.labels import LabelWarning, inverse_propensities
 from skmltc.metrics import RankingScorer, precision_at_k
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
 from skmltc.text import TokenSequenceVectorizer
@@ -497,6 +497,24 @@ def test_predict_topk_gives_probabilities_where_there_are_any(method, X, y):
         assert_array_equal(np.sort(expected), np.sort(best.indices[3 * row : 3 * row + 3]))
     stored = best.tocoo()
     assert_array_equal(stored.data, probabilities[stored.row, stored.col])  # not as float32
+
+
+@pytest.mark.parametrize("model", [logistic(C=10), BalancedLossClassifier(weight_decay=0.1)])
+def test_predict_topk_by_propensity_weighs_probabilities(model, X, y):
+    tuned = MultilabelThresholdClassifierCV(model, random_state=0).fit(X, y)
+    probabilities = tuned.predict_proba(X)
+    weighed = probabilities * inverse_propensities(y.sum(axis=0), len(y))
+    top = tuned.predict_topk(X, 2, weight="propensity")
+    for row in range(len(y)):
+        best = np.sort(np.argsort(-weighed[row], kind="stable")[:2])
+        assert_array_equal(top.indices[2 * row : 2 * row + 2], best)
+        assert_allclose(top[[row]].toarray()[0, best], probabilities[row, best], rtol=1e-6)
+
+
+def test_predict_topk_by_propensity_needs_probabilities(X, y):
+    tuned = MultilabelThresholdClassifierCV(svc(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="weight must be None, where there are no probabilities"):
+        tuned.predict_topk(X, weight="propensity")
 
 
 def test_predict_topk_is_that_of_an_estimator_of_ours(corpus, y):
