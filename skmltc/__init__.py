@@ -9,6 +9,7 @@ __all__ = [
     "BalancedLossClassifier",
     "HeadToTailClassifier",
     "HybridSiameseClassifier",
+    "LongTailClassifier",
     "TReaderXMLClassifier",
     "__version__",
 ]
@@ -18,6 +19,7 @@ _ESTIMATORS = {
     "BalancedLossClassifier": "balanced_loss",
     "HeadToTailClassifier": "head_to_tail",
     "HybridSiameseClassifier": "hybrid_siamese",
+    "LongTailClassifier": "long_tail",
     "TReaderXMLClassifier": "treader_xml",
 }
 _MODULES = (
@@ -37,6 +39,7 @@ if _TYPE_CHECKING:
     from .balanced_loss import BalancedLossClassifier
     from .head_to_tail import HeadToTailClassifier
     from .hybrid_siamese import HybridSiameseClassifier
+    from .long_tail import LongTailClassifier
     from .treader_xml import TReaderXMLClassifier
 else:
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -78,6 +79,19 @@ class Target:
             return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
         ones, ends = np.ones(len(codes), dtype=np.float32), np.arange(len(codes) + 1)
         return sparse.csr_array((ones, codes, ends), shape=(len(codes), len(self.classes)))
+
+    def probabilities(self, logits):
+        """The logistic function of logits (n_samples, n_columns), one column for each class.
+
+        For a 1-D y rows sum to 1.
+        """
+        probabilities = expit(logits)
+        if self.type == "binary":
+            return np.hstack([1 - probabilities, probabilities])
+        if self.type == "multiclass":
+            tiny = np.finfo(probabilities.dtype).tiny
+            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), tiny)
+        return probabilities
 
     def decode(self, blocks):
         """Make predictions of the form of y from blocks of predicted label indicators."""

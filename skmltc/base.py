@@ -424,13 +424,7 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
         array of shape (n_samples, n_labels)
             For a 1-D y (n_samples, n_classes), with rows that sum to 1.
         """
-        probabilities = expit(np.concatenate(list(self._logit_blocks(X))))
-        if self.target_.type == "binary":
-            return np.hstack([1 - probabilities, probabilities])
-        if self.target_.type == "multiclass":
-            tiny = np.finfo(probabilities.dtype).tiny
-            probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), tiny)
-        return probabilities
+        return self.target_.probabilities(np.concatenate(list(self._logit_blocks(X))))
 
     def predict(self, X):
         """Predict the labels above `threshold_`; for a 1-D y the best class.

@@ -14,6 +14,7 @@ from .training import (
     Plan,
     SparseTargets,
     Trainer,
+    best_epoch,
     fitted_by,
     leave_if_interrupted,
     seeded_torch,

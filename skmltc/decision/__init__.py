@@ -1,8 +1,15 @@
 """From scores to decisions: calibration, learned cut-offs for any classifier, and voting."""
 
 from ._calibration import Calibration
-from ._decision import Decision, check_min_labels, label_worth, top_of_logits
-from ._meta import prior_cut_off
+from ._decision import Decision, check_min_labels
+from ._meta import (
+    MultilabelMetaClassifier,
+    check_rows,
+    decision_of_classes,
+    document_blocks,
+    for_estimators,
+    prior_cut_off,
+)
 from ._pairs import Documents, HeldOut, ScoredPairs, label_blocks
 from ._rules import RULES, Candidates, adjusted, check_threshold, select_for_tail
 from ._threshold import MultilabelThresholdClassifierCV

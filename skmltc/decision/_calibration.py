@@ -53,8 +53,8 @@ class Calibration:
         return cls((SCORE,), np.ones(1), offset)
 
     @classmethod
-    def fit(cls, values, is_true, weights=None, prior=None, least=None):
-        """Fit by a logistic regression with a ridge of ten pairs' weight.
+    def fit(cls, values, is_true, weights=None, prior=None, least=None, ridge=_RIDGE):
+        """Fit by a logistic regression with a ridge, of ten pairs' weight unless told otherwise.
 
         The ridge is on changes of the weights in standard deviations of the columns, or as they are
         where a column varies by more than 1.
@@ -71,6 +71,8 @@ class Calibration:
         least : mapping of str to float, default=None
             Of a column that varies by less, this is taken for its standard deviation: what was not
             seen to vary gets no weight.
+        ridge : float, default=10.0
+            Weight of the ridge, in pairs.
 
         Returns
         -------
@@ -85,7 +87,7 @@ class Calibration:
         spread = np.maximum(spread, np.maximum(resolution, np.finfo(np.float32).tiny))
         spread = np.maximum(spread, [(least or {}).get(name, 0.0) for name in values])
         features = np.column_stack([(columns - centre) / spread, np.ones(len(columns))])
-        ridge = _RIDGE * np.append(np.minimum(1, 1 / spread) ** 2, 1)  # of large columns as given
+        ridge = ridge * np.append(np.minimum(1, 1 / spread) ** 2, 1)  # of large columns as given
         fitted = fit_logistic(features, is_true, columns @ start, weights, ridge=ridge)
         change = fitted[:-1] / spread
         return cls(tuple(values), start + change, float(fitted[-1] - change @ centre))

@@ -1,0 +1,273 @@
+"""What is known of a (document, label) pair: the members' evidence, and the document's context.
+
+Each column is an array with one number per pair. A document's own labels are in none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from .._ranking import keep_top
+from .._targets import count_labels
+from .._votes import vote_evidence
+from ..labels import log_odds_against
+
+AGAINST = "log_odds_against"
+CONTEXT = ("rank", "best other", "other labels", "co-occurrence")
+MARGIN_KNEE = -0.6  # below it the margins of rare labels crowd, and say little
+_LEAST_MASS = 0.05  # of other labels
+_LOWEST_OTHER = -10.0  # log-odds of another label where there is none, or one less likely
+_LEAST_PROBABILITY = 0.003  # of a label that speaks for those that it occurs with
+_PRIOR_DOCUMENTS = 3.0  # that count towards the independence of two labels
+_PRIOR_SHARE = 0.3  # of a label's own share, added to what other labels say
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What the documents that members were trained on say of the labels.
+
+    Parameters
+    ----------
+    counts : array of int of shape (n_labels,)
+        Documents of each label.
+    n_samples : int
+        Documents in all.
+    together : csr_array of shape (n_labels, n_labels)
+        Documents that have both of two labels; nothing on the diagonal.
+    """
+
+    counts: np.ndarray
+    n_samples: int
+    together: sparse.csr_array
+
+    @classmethod
+    def of(cls, Y):
+        """Count labels and pairs of labels of a csr_array of label indicators."""
+        together = sparse.csr_array(Y.T @ Y)
+        rows = np.repeat(np.arange(Y.shape[1]), np.diff(together.indptr))
+        together.data[rows == together.indices] = 0
+        together.eliminate_zeros()
+        together.sort_indices()
+        return cls(count_labels(Y), Y.shape[0], together)
+
+    @property
+    def shares(self):
+        """Share of the documents that have each label."""
+        return self.counts / self.n_samples
+
+    @property
+    def against(self):
+        """log(N/n - 1) of each label."""
+        return log_odds_against(self.counts, self.n_samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Some (document, label) pairs of a block of documents, by document and then by label.
+
+    Parameters
+    ----------
+    keys : array of int64 of shape (n_pairs,)
+        Ascending: row * n_labels + label.
+    shape : tuple
+        Documents, and labels.
+    columns : dict of str to array of float32 of shape (n_pairs,)
+    """
+
+    keys: np.ndarray
+    shape: tuple
+    columns: dict
+
+    @cached_property
+    def rows(self):
+        """Row of the document of each pair."""
+        return self.keys // self.shape[1]
+
+    @cached_property
+    def labels(self):
+        """Label of each pair."""
+        return self.keys % self.shape[1]
+
+    def look_up(self, matrix):
+        """Entries of a sparse matrix of this shape; 0 where it has none."""
+        stored = keys_of(matrix)
+        at = np.searchsorted(stored, self.keys)
+        at[at == len(stored)] = 0
+        if not len(stored):
+            return np.zeros(len(self.keys), dtype=matrix.dtype)
+        return np.where(stored[at] == self.keys, matrix.data[at], 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a member with scores says of a block of documents.
+
+    Parameters
+    ----------
+    name : str
+    scores : array of float32 of shape (n_samples, n_labels)
+    is_margin : bool, default=False
+        Whether they are the margins of a hinge loss, which crowd near -1 where labels are rare.
+    """
+
+    name: str
+    scores: np.ndarray
+    is_margin: bool = False
+
+    def candidates(self, known, n_candidates):
+        """Keys of the best labels of each document that were trained on."""
+        return keys_of(keep_top(np.where(known.counts > 0, self.scores, -np.inf), n_candidates))
+
+    def columns(self, pairs, known):
+        """Score z and z log(N/n - 1); of margins also what is above the knee, and its product."""
+        against, score = known.against[pairs.labels], self.scores.ravel()[pairs.keys]
+        found = {"score": score}
+        if self.is_margin:
+            found["margin"] = np.maximum(score - MARGIN_KNEE, 0)
+        for kind, values in found.copy().items():
+            found[f"{kind} x {AGAINST}"] = values * against
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What the neighbours of a block of documents say.
+
+    Parameters
+    ----------
+    name : str
+    shares : dict of int to csr_array of shape (n_samples, n_labels)
+        By a number of neighbours: the share of their votes, weighted by cosine, that a label has.
+    best : csr_array of shape (n_samples, n_labels)
+        The best cosine to a neighbour that has the label.
+    """
+
+    name: str
+    shares: dict
+    best: sparse.csr_array
+
+    def candidates(self, known, n_candidates):
+        """Keys of all labels that a near neighbour has."""
+        return keys_of(self.shares[min(self.shares)])
+
+    def columns(self, pairs, known):
+        """log(1 + v N / 4n) for each number of neighbours, and the best cosine."""
+        found = {
+            f"votes of {k}": pairs.look_up(vote_evidence(shares, known.shares))
+            for k, shares in self.shares.items()
+        }
+        return {**found, "best cosine": pairs.look_up(self.best)}
+
+
+def keys_of(matrix):
+    """Ascending keys row * n_columns + column of what a canonical CSR matrix stores."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    return rows * matrix.shape[1] + matrix.indices
+
+
+def evidence(answers, known, n_best=25, n_further=12):
+    """Candidates of each document, and the columns of what the members say of them.
+
+    Parameters
+    ----------
+    answers : list of Scores and Votes
+        Of the same documents.
+    known : Known
+        Of the documents that the members were trained on.
+    n_best, n_further : int
+        Candidates of the first member with scores, and of every further one. Labels that a near
+        neighbour has are candidates too.
+
+    Returns
+    -------
+    Pairs
+    """
+    wanted = _wanted(answers, n_best, n_further)
+    found = [one.candidates(known, n) for one, n in zip(answers, wanted, strict=True)]
+    shape = next(_shape(one) for one in answers)
+    pairs = Pairs(np.unique(np.concatenate(found)), shape, {})
+    columns = {
+        f"{one.name}: {kind}": values.astype(np.float32)
+        for one in answers
+        for kind, values in one.columns(pairs, known).items()
+    }
+    against = known.against[pairs.labels].astype(np.float32)
+    return Pairs(pairs.keys, shape, {**columns, AGAINST: against})
+
+
+def _wanted(answers, n_best, n_further):
+    """Candidates of each member: more of the first one with scores."""
+    scored = [isinstance(one, Scores) for one in answers]
+    first = scored.index(True) if any(scored) else -1
+    return [n_best if k == first else n_further for k in range(len(answers))]
+
+
+def _shape(answer):
+    return answer.scores.shape if isinstance(answer, Scores) else answer.best.shape
+
+
+def context(pairs, log_odds, known):
+    """What else the document was given: labels compete, or come together.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        All candidates of each document.
+    log_odds : array of float of shape (n_pairs,)
+        By the evidence alone.
+    known : Known
+        Of the documents that the members were trained on.
+
+    Returns
+    -------
+    dict of str to array of float32 of shape (n_pairs,)
+        "rank": log(1 + labels of the document that are more likely). "best other": the largest
+        log-odds of its other labels. "other labels": log of the sum of their probabilities,
+        raised by 0.05. "co-occurrence": log((q + .3 n/N) / (n/N)), q being what these labels say
+        of this one by the documents that have both.
+    """
+    p = expit(log_odds)
+    total = np.bincount(pairs.rows, p, minlength=pairs.shape[0])
+    others = np.maximum(total[pairs.rows] - p, 0)
+    rank, best_other = _competition(pairs.rows, log_odds)
+    shares = known.shares[pairs.labels]
+    expected = _expected_by_others(pairs, p, known)
+    columns = (
+        np.log1p(rank),
+        best_other,
+        np.log(_LEAST_MASS + others),
+        np.log((expected + _PRIOR_SHARE * shares) / shares),
+    )
+    return {name: c.astype(np.float32) for name, c in zip(CONTEXT, columns, strict=True)}
+
+
+def _competition(rows, log_odds):
+    """How many labels of its document are ahead of a pair, and the best of all others."""
+    order = np.lexsort((-log_odds, rows))
+    starts = np.searchsorted(rows[order], rows[order])
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[order] = np.arange(len(rows)) - starts
+    ordered = np.append(log_odds[order], _LOWEST_OTHER)
+    ordered_rows = np.append(rows[order], -1)
+    best_at = np.searchsorted(rows[order], rows)
+    second_at = best_at + 1
+    second = np.where(ordered_rows[second_at] == rows, ordered[second_at], _LOWEST_OTHER)
+    return rank, np.maximum(np.where(rank == 0, second, ordered[best_at]), _LOWEST_OTHER)
+
+
+def _expected_by_others(pairs, p, known):
+    """Sum over other labels m of p_m (c_ml + 3 n_l/N) / (n_m + 3), c being documents of both."""
+    heard = np.where(p >= _LEAST_PROBABILITY, p, 0)
+    heard /= (known.counts + _PRIOR_DOCUMENTS)[pairs.labels]
+    speaks = np.flatnonzero(heard)
+    at = pairs.rows[speaks], pairs.labels[speaks]
+    weights = sparse.csr_array((heard[speaks], at), shape=pairs.shape)
+    said = sparse.csr_array(weights @ known.together)
+    said.sort_indices()
+    others = np.bincount(pairs.rows, heard, minlength=pairs.shape[0])[pairs.rows] - heard
+    return pairs.look_up(said) + _PRIOR_DOCUMENTS * known.shares[pairs.labels] * others

@@ -1,0 +1,357 @@
+"""LongTailClassifier: the evidence of several members in one calibrated decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import expit
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import check_is_fitted
+
+from .._inputs import input_kind
+from .._stages import draw_seed
+from .._targets import count_labels, warn_of_empty_labels
+from .._validation import LabelWarning, must_be, warn
+from ..balanced_loss import BalancedLossClassifier
+from ..decision import (
+    Decision,
+    MultilabelMetaClassifier,
+    check_min_labels,
+    check_rows,
+    check_threshold,
+    decision_of_classes,
+    document_blocks,
+    for_estimators,
+    prior_cut_off,
+)
+from ..model_selection import list_held_out
+from ._columns import Known
+from ._members import Member
+from ._neighbors import MultilabelKNeighborsClassifier
+from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
+
+
+class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
+    """Weigh what several classifiers say of a label, and what else the document is given.
+
+    Members are trained together, and score documents held out in turn. What they say of a pair of
+    document and label, and how frequent the label is, are the columns of a logistic regression of
+    some ten numbers for all labels together: so labels with two documents profit from those with
+    thousands. A second one adds the context: labels of one document compete, and some come
+    together. Its probabilities are what `predict` cuts, by a rule learned from the same held-out
+    documents.
+
+    Parameters
+    ----------
+    estimators : "auto" or list of (str, classifier), default="auto"
+        Members with `decision_function` or `predict_proba`: classifiers of this package and
+        others, pipelines from raw texts too. "drop" in place of one leaves it out. "auto" is, on
+        features, a linear model with squared hinge loss and the nearest documents by cosine; on
+        tokens a BiLSTM and the nearest documents by the tf-idf of their tokens.
+    threshold : float or str, default="micro_macro"
+        What `predict` cuts at: a probability, or a rule of
+        :class:`~skmltc.decision.MultilabelThresholdClassifierCV`, learned from held-out documents.
+    min_labels : int, default=0
+        Give every document its best labels up to this number.
+    device : str, default="auto"
+        Of the members of "auto": a torch device; "auto" is CUDA where there is one.
+    n_jobs : int, default=None
+        Of the members of "auto": blocks of labels that are solved at a time.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the folds, and of members of this package that have none.
+    verbose : int, default=0
+        Of the members of "auto": 1 shows progress.
+
+    Attributes
+    ----------
+    members_ : Bunch
+        The members, fitted on all documents, by name. Those of this package have learned no
+        decision, which nobody would read.
+    weights_ : dict of str to array
+        What was learned, as the columns of a table: "column" and "weight", the log-odds per unit
+        of it.
+    calibration_ : Calibration
+        The same numbers: from evidence and context to what `decision_function` returns.
+    threshold_ : array of shape (n_labels,)
+        Log-odds above which a label is predicted; +inf for a label without documents.
+    classes_, label_counts_, n_labels_, n_samples_fit_
+        Columns (for a 1-D y its classes), training documents of each, their number, and documents
+        in all.
+    n_features_in_, feature_names_in_
+        Those of the first member that has them.
+
+    See Also
+    --------
+    skmltc.decision.MultilabelVotingClassifier : The mean of several classifiers, nothing learned.
+
+    Notes
+    -----
+    Every member is fitted four times: on all documents, and without each of three folds, which are
+    the same for all members. A weight decay is searched once. Candidates of a document are the 25
+    best labels of the first member with scores, 12 of each further one, and all labels of its 20
+    nearest documents: the probability of any other label is 0.
+
+    The columns of a member with score z for a label with n of N documents are z and
+    z log(N/n - 1), and the same of max(0, z + 0.6) where the loss is a squared hinge. Neighbours
+    say log(1 + v N / 4n) of the share v of votes, by cosine, of the nearest 20 and 50, and the best
+    cosine to a document with the label. Stacked regression is that of Wolpert (1992,
+    https://doi.org/10.1016/S0893-6080(05)80023-1), voting neighbours that of Zhang and Zhou (2007,
+    https://doi.org/10.1016/j.patcog.2006.12.019).
+
+    Examples
+    --------
+    >>> from sklearn.feature_extraction.text import TfidfVectorizer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skmltc import LongTailClassifier
+    >>> from skmltc.datasets import make_long_tailed_corpus
+    >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+    >>> model = make_pipeline(TfidfVectorizer(), LongTailClassifier(random_state=0))
+    >>> model.fit(corpus.data, corpus.target).predict(corpus.data[:2]).shape
+    (2, 10)
+    """
+
+    _undecided = False  # set by what decides by itself: no decision is learned
+
+    def __init__(
+        self,
+        estimators="auto",
+        *,
+        threshold="micro_macro",
+        min_labels=0,
+        device="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimators = estimators
+        self.threshold = threshold
+        self.min_labels = min_labels
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def get_params(self, deep=True):
+        """Parameters, with those of the members by name."""
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, a member's by ``name__parameter``."""
+        estimators = params.get("estimators", self.estimators)
+        if isinstance(estimators, str) and any("__" in name for name in params):
+            remedy = (
+                "Name the members to set their parameters: "
+                'estimators=[("linear", BalancedLossClassifier(loss="squared_hinge")), '
+                '("neighbors", MultilabelKNeighborsClassifier(n_neighbors=150))].'
+            )
+            raise must_be("estimators", "a list of (name, classifier) pairs", "'auto'", remedy)
+        return self._set_params("estimators", **params)
+
+    def fit(self, X, y):
+        """Train the members, and learn what they say from documents held out in turn.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+            Whatever all members take; with "auto" features or token ids.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators, dense or of any scipy sparse format; or one class per document.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If y or a parameter is not of the form above, y has no label at all, two members have
+            one name, or a member has no scores.
+        """
+        self._check_parameters()
+        seed = draw_seed(self.random_state)
+        target, Y = self._learn_target(y)
+        warn_of_empty_labels(count_labels(Y))
+        X, y_fit = check_rows(X, for_estimators(target, y, Y))
+        members = tuple(Member.fit(*one, X, y_fit, seed) for one in self._kept(X))
+        folds = [part for part in list_held_out(Y, seed) if self._tells(target, Y[part[0]])]
+        parts = list(fit_members_again(members, X, y_fit, Y, folds, seed))
+        scorer, decision = self._combine(target, members, parts, X, Y, seed)
+        named = Bunch(**{member.name: member.estimator for member in members})
+        self._set_fitted(
+            target,
+            decision,
+            (count_labels(Y), Y.shape[0]),
+            list(named.values()),
+            members_=named,
+            scorer_=scorer,
+            calibration_=scorer.second,
+            n_labels_=Y.shape[1],
+        )
+        return self
+
+    def _check_parameters(self):
+        check_threshold(self.threshold)
+        check_min_labels(self.min_labels)
+        if self._is_auto():
+            return
+        if not isinstance(self.estimators, list | tuple) or not self._kept(None):
+            expected = "'auto' or a list of (name, classifier) pairs, not all dropped"
+            raise must_be("estimators", expected, repr(self.estimators))
+        self._validate_names([name for name, _ in self.estimators])
+        for name, estimator in self._kept(None):
+            if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+                raise must_be(f"estimator {name!r}", "a classifier", repr(estimator))
+
+    def _is_auto(self):
+        return isinstance(self.estimators, str) and self.estimators == "auto"
+
+    def _kept(self, X):
+        """Members that are not dropped, with their names."""
+        if self._is_auto():
+            return self._default_members(input_kind(X))
+        return [one for one in self.estimators if not isinstance(one[1], str)]
+
+    def _default_members(self, kind):
+        """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
+        how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
+        neighbors = MultilabelKNeighborsClassifier(n_neighbors=150)
+        if kind == "features":
+            linear = BalancedLossClassifier(loss="squared_hinge", **how)
+            return [("linear", linear), ("neighbors", neighbors)]
+        network = BalancedLossClassifier(encoder="bilstm", loss="bce", **how)
+        return [("bilstm", network), ("neighbors", neighbors)]
+
+    @staticmethod
+    def _tells(target, Y):
+        """Whether members can be trained on a part: it has a label, and of classes all."""
+        if target.is_multilabel:
+            return Y.nnz > 0
+        counts = count_labels(Y)
+        return bool(counts.all()) and counts.max() < Y.shape[0]
+
+    def _combine(self, target, members, parts, X, Y, seed):
+        """The scorer of labels, and the decision."""
+        known = Known.of(Y)
+        if not any(part.is_true.any() for part in parts):
+            return self._learn_of_prior(target, StackScorer.of_one(members, known, X), X, Y)
+        first, second, pairs = calibrate(parts, seed)
+        scorer = StackScorer(members, known, first, second)
+        if not target.is_multilabel:
+            return scorer, decision_of_classes(target, 0.0)
+        if self._learns_rule() and not pairs.is_true.all():
+            return scorer, Decision.learn(self.threshold, pairs, known.counts, known.n_samples)
+        return scorer, self._even_decision(known)
+
+    def _learns_rule(self):
+        return isinstance(self.threshold, str) and not self._undecided
+
+    def _even_decision(self, known):
+        """Cut at even odds, or at the probability that is given."""
+        rule = self.threshold if isinstance(self.threshold, str) else None
+        decision = Decision.at_probability(0.5 if rule else self.threshold, known.counts)
+        return replace(decision, rule=rule)
+
+    def _learn_of_prior(self, target, scorer, X, Y):
+        """Where held-out documents say nothing: one member, and as many labels as there are."""
+        if not target.is_multilabel:
+            return scorer, decision_of_classes(target, 0.0)
+        warn(
+            "No held-out document has a label that other documents have too, so nothing could be "
+            "learned of how much each member says: the scores of the first one count alone, and "
+            "as many labels are above the thresholds as the training documents have. Give more "
+            "documents per label.",
+            LabelWarning,
+        )
+        decision = self._even_decision(scorer.known)
+        cut_off = prior_cut_off(map(scorer.scores, self._parts(X, Y.shape[1])), Y.nnz)
+        return scorer.raised(decision.thresholds.min() - cut_off), decision
+
+    @staticmethod
+    def _parts(X, n_labels):
+        return document_blocks(X, n_labels, SCORES_AT_A_TIME)
+
+    @property
+    def threshold_(self):
+        """Log-odds above which labels are predicted, (n_labels,); +inf without documents.
+
+        They are those in force: of a number that stands as `threshold` now, else of the rule that
+        was learned.
+        """
+        return self._decision_in_force().thresholds
+
+    def _decision_in_force(self):
+        decision = super()._decision_in_force()
+        check_threshold(self.threshold)
+        check_min_labels(self.min_labels)
+        if not self.target_.is_multilabel:
+            return decision
+        if not isinstance(self.threshold, str):
+            decision = Decision.at_probability(self.threshold, self.label_counts_)
+        elif self.threshold != decision.rule:
+            known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"
+            remedy = "A rule is learned in fit: fit again."
+            raise must_be("threshold", known, self.threshold, remedy)
+        return replace(decision, min_labels=self.min_labels)
+
+    @property
+    def weights_(self):
+        """What was learned, as columns of a table: ``pandas.DataFrame`` takes it as it is.
+
+        A dict of two arrays: "column", the names of the columns of a pair, as
+        "<member>: <what it says>", and "weight", the log-odds per unit of it. The last row is the
+        offset.
+        """
+        check_is_fitted(self, "calibration_")
+        learned = self.calibration_
+        return {
+            "column": np.array([*learned.columns, "offset"]),
+            "weight": np.append(learned.weights, learned.offset),
+        }
+
+    def decision_function(self, X):
+        """Log-odds of every label.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array of float32 of shape (n_samples, n_labels), or (n_samples,) for a binary y
+            -50 where no member sees a reason to consider the label.
+        """
+        scores = np.concatenate(list(map(self._score_block, self._blocks(X))))
+        return scores.ravel() if self.target_.type == "binary" else scores
+
+    def predict_proba(self, X):
+        """Probabilities, which can be read as frequencies: they are learned out of fold.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+
+        Returns
+        -------
+        array of shape (n_samples, n_labels)
+            For a 1-D y (n_samples, n_classes), with rows that sum to 1.
+        """
+        blocks = list(map(self._score_block, self._blocks(X)))
+        return self.target_.probabilities(np.concatenate(blocks))
+
+    def _blocks(self, X):
+        check_is_fitted(self, "decision_")
+        return self._parts(X, self._n_columns)
+
+    def _score_block(self, X):
+        return self.scorer_.scores(X)
+
+    def _top_of_block(self, X, k):
+        best = super()._top_of_block(X, k)
+        best.data = expit(best.data.astype(np.float64))  # in float32 the best would tie at 1
+        return best
+
+    def _inner_tags(self):
+        members = self._default_members("features") if self._is_auto() else self._kept(None)
+        return [get_tags(member) for _, member in members]

@@ -1,0 +1,192 @@
+"""From the answers of members to log-odds: two calibrations, one of them in sight of the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+
+from .._targets import count_labels
+from ..decision import Calibration, ScoredPairs, document_blocks
+from ..labels import NEVER_LOGIT
+from ._columns import Known, Pairs, context, evidence, keys_of
+
+SCORES_AT_A_TIME = 2**22  # of one member, so that memory does not grow with the documents
+_RIDGE = 1.0  # pairs' weight: there are some hundred for each number, or more
+_MOST_NEGATIVES = 200_000  # from which a few numbers are learned
+
+
+@dataclass(frozen=True, eq=False)
+class StackScorer:
+    """Log-odds of labels from the evidence of members and the context of the document.
+
+    Parameters
+    ----------
+    members : tuple of Member
+    known : Known
+        Of the documents that they were trained on.
+    first : Calibration
+        Of the evidence alone; its probabilities make the context.
+    second : Calibration
+        Of the evidence and the context.
+    """
+
+    members: tuple
+    known: Known
+    first: Calibration
+    second: Calibration
+
+    @classmethod
+    def of_one(cls, members, known, X):
+        """Let the first member's scores count alone; X is any of its documents."""
+        some = next(document_blocks(X, 2**20, 2**20))
+        column = next(iter(ask(members, some, known).columns))
+        alone = Calibration((column,), np.ones(1))
+        return cls(members, known, alone, alone)
+
+    def raised(self, number):
+        """Add a number to all log-odds."""
+        offset = self.second.offset + float(number)
+        return replace(self, second=replace(self.second, offset=offset))
+
+    def scores(self, X):
+        """Log-odds (n_samples, n_labels), float32; what is no candidate has `NEVER_LOGIT`."""
+        pairs = ask(self.members, X, self.known)
+        found = self.second.log_odds(_with_context(pairs, self.first, self.known))
+        scores = np.full(pairs.shape, NEVER_LOGIT, dtype=np.float32)
+        scores[pairs.rows, pairs.labels] = np.maximum(found, NEVER_LOGIT)
+        return scores
+
+
+class HeldOutPairs(NamedTuple):
+    """Candidates of a block of documents that members were not trained on, and their labels.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    known : Known
+        Of the documents that the members were trained on.
+    truth : csr_array of shape (n_samples, n_labels)
+    """
+
+    pairs: Pairs
+    known: Known
+    truth: sparse.csr_array
+
+    @property
+    def is_true(self):
+        """Whether the document of each pair has the label."""
+        return np.isin(self.pairs.keys, keys_of(self.truth), assume_unique=True)
+
+    def scored(self, log_odds):
+        """The pairs that cut-offs are learned from; labels that are no candidates are missed."""
+        labels = self.pairs.labels
+        return ScoredPairs(
+            labels=labels.astype(np.int32),
+            scores=log_odds.astype(np.float32),
+            log_odds_against=self.known.against[labels].astype(np.float32),
+            is_true=self.is_true,
+            weights=np.ones(len(labels), dtype=np.float32),
+            n_positives=count_labels(self.truth),
+            are_log_odds=True,
+        )
+
+
+def ask(members, X, known):
+    """Candidates of a block of documents, and their evidence."""
+    return evidence([member.answer(X, len(known.counts)) for member in members], known)
+
+
+def held_out_pairs(members, X, Y, known):
+    """Yield what members say of documents that they were not trained on, by blocks.
+
+    Parameters
+    ----------
+    members : list of Member
+    X : list, array or sparse matrix of n_samples documents
+    Y : csr_array of shape (n_samples, n_labels)
+        Their labels, of which the members learn nothing.
+    known : Known
+        Of the documents that the members were trained on.
+
+    Yields
+    ------
+    HeldOutPairs
+    """
+    first = 0
+    for block in document_blocks(X, Y.shape[1], SCORES_AT_A_TIME):
+        pairs = ask(members, block, known)
+        rows = slice(first, first := first + pairs.shape[0])
+        yield HeldOutPairs(pairs, known, Y[rows])
+
+
+def fit_members_again(members, X, y, Y, folds, seed):
+    """Yield the pairs of all folds, one fold after the other: members of one are kept at a time.
+
+    Parameters
+    ----------
+    members : list of Member
+        Fitted on all documents.
+    X : list, array or sparse matrix of n_samples documents
+    y : array or sparse matrix
+        As the members take it.
+    Y : csr_array of shape (n_samples, n_labels)
+    folds : list of (array of int, array of int)
+        Rows to fit on, and rows to hold out.
+    seed : int
+
+    Yields
+    ------
+    HeldOutPairs
+    """
+    for fit, held in folds:
+        X_fit, y_fit = _safe_indexing(X, fit), _safe_indexing(y, fit)
+        others = [member.again(X_fit, y_fit, seed) for member in members]
+        yield from held_out_pairs(others, _safe_indexing(X, held), Y[held], Known.of(Y[fit]))
+
+
+def calibrate(parts, seed):
+    """Learn what evidence and context say, a few numbers for all labels.
+
+    Parameters
+    ----------
+    parts : list of HeldOutPairs
+    seed : int
+        Of the sample where pairs are very many.
+
+    Returns
+    -------
+    first, second : Calibration
+        Of the evidence, and of both.
+    pairs : ScoredPairs
+        With log-odds by the second.
+    """
+    is_true = np.concatenate([part.is_true for part in parts])
+    kept, weights = _sample(is_true, seed)
+    first = _fit([part.pairs.columns for part in parts], is_true, kept, weights)
+    values = [_with_context(part.pairs, first, part.known) for part in parts]
+    second = _fit(values, is_true, kept, weights)
+    scored = [p.scored(second.log_odds(v)) for p, v in zip(parts, values, strict=True)]
+    return first, second, ScoredPairs.concatenate(scored)
+
+
+def _with_context(pairs, first, known):
+    """All columns: those of the evidence, and those of the context that its probabilities make."""
+    return pairs.columns | context(pairs, first.log_odds(pairs.columns), known)
+
+
+def _fit(values, is_true, kept, weights):
+    """Fit a calibration on the kept pairs."""
+    columns = {name: np.concatenate([part[name] for part in values])[kept] for name in values[0]}
+    return Calibration.fit(columns, is_true[kept], weights, ridge=_RIDGE)
+
+
+def _sample(is_true, seed):
+    """Rows of all true pairs and of as many others as are enough, and what each counts."""
+    share = min(1.0, _MOST_NEGATIVES / max(np.count_nonzero(~is_true), 1))
+    drawn = np.random.RandomState(seed % 2**32).random_sample(len(is_true)) < share
+    kept = np.flatnonzero(is_true | drawn)
+    return kept, np.where(is_true[kept], 1.0, 1.0 / share)

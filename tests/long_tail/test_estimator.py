@@ -1,0 +1,378 @@
+"""LongTailClassifier: members of all kinds, what it learns, and what it refuses."""
+
+import io
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from skmltc import BalancedLossClassifier, LongTailClassifier
+from skmltc.datasets import make_long_tailed_corpus
+from skmltc.decision import MultilabelThresholdClassifierCV
+from skmltc.labels import LabelWarning
+from skmltc.long_tail._neighbors import MultilabelKNeighborsClassifier
+
+pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+
+
+def linear(**options):
+    return BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0, **options)
+
+
+def two(**options):
+    members = [("linear", linear()), ("neighbors", MultilabelKNeighborsClassifier(80))]
+    return LongTailClassifier(members, random_state=0, **options)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Documents to learn from, and others."""
+    corpus = make_long_tailed_corpus(500, 12, n_words=40, random_state=1)
+    X = TfidfVectorizer().fit_transform(corpus.data)
+    Y = corpus.target.toarray()
+    return X[:300], Y[:300], X[300:], Y[300:]
+
+
+@pytest.fixture(scope="module")
+def fitted(parts):
+    X, Y, _, _ = parts
+    return two().fit(X, Y)
+
+
+def test_it_is_ahead_of_its_linear_member_alone(parts, fitted):
+    X, Y, X_new, Y_new = parts
+    svc = MultilabelThresholdClassifierCV(OneVsRestClassifier(LinearSVC(random_state=0)))
+    alone = svc.set_params(random_state=0).fit(X, Y).predict(X_new)
+    together = fitted.predict(X_new)
+    for average in ("micro", "macro"):
+        score, other = (f1_score(Y_new, p, average=average) for p in (together, alone))
+        assert score > other > 0.5
+
+
+def test_probabilities_add_up_to_the_labels_of_new_documents(parts, fitted):
+    _, _, X_new, Y_new = parts
+    assert_allclose(fitted.predict_proba(X_new).sum(), Y_new.sum(), rtol=0.1)
+
+
+def test_what_is_predicted_is_above_the_thresholds(parts, fitted):
+    X_new = parts[2]
+    scores = fitted.decision_function(X_new)
+    assert scores.dtype == np.float32
+    assert fitted.threshold_.shape == (12,)
+    assert_array_equal(fitted.predict(X_new), scores > fitted.threshold_)
+    assert_allclose(fitted.predict_proba(X_new), 1 / (1 + np.exp(-scores)), rtol=1e-5)
+
+
+def test_weights_are_named_by_member(fitted):
+    assert fitted.weights_["column"].tolist() == [
+        "linear: score",
+        "linear: margin",
+        "linear: score x log_odds_against",
+        "linear: margin x log_odds_against",
+        "neighbors: votes of 20",
+        "neighbors: votes of 50",
+        "neighbors: best cosine",
+        "log_odds_against",
+        "rank",
+        "best other",
+        "other labels",
+        "co-occurrence",
+        "offset",
+    ]
+    assert fitted.weights_["weight"][-1] == fitted.calibration_.offset
+    assert_array_equal(fitted.weights_["weight"][:-1], fitted.calibration_.weights)
+
+
+def test_members_are_fitted_on_all_documents_and_learn_no_decision(parts, fitted):
+    X, Y, X_new, _ = parts
+    alone = linear(calibrate=False, threshold=0.5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a number that cuts margins
+        alone.fit(X, Y)
+    member = fitted.members_.linear
+    assert_array_equal(member.decision_function(X_new), alone.decision_function(X_new))
+    assert list(fitted.members_) == ["linear", "neighbors"]
+    assert fitted.estimators[0][1] is not member
+    assert not hasattr(fitted.estimators[0][1], "scorer_")
+
+
+def test_a_weight_decay_is_searched_once(parts, monkeypatch):
+    X, Y, _, _ = parts
+    fitted_with = []
+    fit = BalancedLossClassifier._train_linear
+
+    def watch(self, *args):
+        fitted_with.append(self.weight_decay)
+        return fit(self, *args)
+
+    monkeypatch.setattr(BalancedLossClassifier, "_train_linear", watch)
+    members = [("linear", BalancedLossClassifier(loss="squared_hinge"))]
+    model = LongTailClassifier(members, random_state=0).fit(X, Y)
+    assert fitted_with == ["auto", *[model.members_.linear.weight_decay_] * 3]
+
+
+def test_predict_topk_are_the_best_probabilities(parts, fitted):
+    X_new = parts[2]
+    best = fitted.predict_topk(X_new, 3).toarray()
+    probabilities = fitted.predict_proba(X_new).astype(np.float64)
+    expected = np.where(np.argsort(np.argsort(-probabilities, axis=1)) < 3, probabilities, 0)
+    assert_allclose(best, expected, rtol=1e-5)
+
+
+def test_equal_seeds_make_equal_models(parts, fitted):
+    X, Y, X_new, _ = parts
+    again = two().fit(X, Y)
+    assert_array_equal(again.decision_function(X_new), fitted.decision_function(X_new))
+    assert_array_equal(again.threshold_, fitted.threshold_)
+    other = two().set_params(random_state=1).fit(X, Y)
+    assert not np.array_equal(other.weights_["weight"], again.weights_["weight"])
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csr_array, sparse.csc_array])
+def test_sparse_and_dense_labels_make_equal_models(parts, fitted, form):
+    X, Y, X_new, _ = parts
+    model = two().fit(X, form(Y))
+    assert_array_equal(model.decision_function(X_new), fitted.decision_function(X_new))
+    predicted = model.predict(X_new)
+    assert sparse.issparse(predicted)
+    assert_array_equal(predicted.toarray(), fitted.predict(X_new))
+
+
+def test_sparse_and_dense_features_make_like_models(parts, fitted):
+    X, Y, X_new, _ = parts
+    model = two().fit(X.toarray(), Y)
+    found = model.predict_proba(X_new.toarray())
+    assert_allclose(found, fitted.predict_proba(X_new), atol=2e-3)
+
+
+def test_scores_do_not_depend_on_blocks(parts, fitted, monkeypatch):
+    X_new = parts[2]
+    expected = fitted.decision_function(X_new)
+    for module in ("_estimator", "_scorer"):
+        monkeypatch.setattr(f"skmltc.long_tail.{module}.SCORES_AT_A_TIME", 12 * 17)
+    assert_array_equal(fitted.decision_function(X_new), expected)
+    X, Y, _, _ = parts
+    assert_allclose(two().fit(X, Y).decision_function(X_new), expected, rtol=1e-5)
+
+
+def test_a_stored_model_is_equal_to_the_last_bit(parts, fitted):
+    X_new = parts[2]
+    file = io.BytesIO()
+    joblib.dump(fitted, file)
+    file.seek(0)
+    again = joblib.load(file)
+    assert_array_equal(again.decision_function(X_new), fitted.decision_function(X_new))
+    assert_array_equal(again.predict(X_new), fitted.predict(X_new))
+
+
+def test_a_label_without_documents_is_never_predicted(parts):
+    X, Y, X_new, _ = parts
+    Y = np.insert(Y, 3, 0, axis=1)
+    with pytest.warns(LabelWarning, match="1 of 13 labels have no training document") as said:
+        model = two().fit(X, Y)
+    assert len(said) == 1
+    assert model.threshold_[3] == np.inf
+    assert (model.predict_proba(X_new)[:, 3] < 1e-20).all()
+    assert not model.predict(X_new)[:, 3].any()
+    assert (model.predict_topk(X_new, 13).toarray()[:, 3] == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:n_neighbors must be at most")
+def test_twenty_documents_of_five_labels_are_enough(parts):
+    X, Y, X_new, Y_new = parts
+    some = Y.sum(axis=0).argsort()[-5:]
+    model = two().fit(X[:20], Y[:20, some])
+    assert np.isfinite(model.decision_function(X_new)).all()
+    assert np.isfinite(model.weights_["weight"]).all()
+    assert f1_score(Y_new[:, some], model.predict(X_new), average="micro") > 0.4
+
+
+@pytest.mark.filterwarnings("ignore:n_neighbors must be at most")
+def test_with_too_few_documents_the_first_member_counts_alone():
+    X, Y = np.eye(6), np.tile([[1, 0], [0, 1]], (3, 1))
+    with pytest.warns(LabelWarning, match="nothing could be learned of how much each member says"):
+        model = two().fit(X, Y)
+    scores = model.members_.linear.decision_function(X)
+    offset = model.weights_["weight"][-1]
+    assert_allclose(model.decision_function(X), scores + offset, rtol=1e-5)
+    assert model.predict(X).sum() == Y.sum()
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_of_a_target_of_classes_the_best_is_predicted(parts, n_classes):
+    X, Y, X_new, Y_new = parts
+    names = np.array(list("abcd"))[:n_classes]
+    frequent = Y.sum(axis=0).argsort()[-n_classes:]
+    has_one, new = (y[:, frequent].any(axis=1) for y in (Y, Y_new))
+    y, y_new = (names[labels[:, frequent].argmax(axis=1)] for labels in (Y[has_one], Y_new[new]))
+    model = two().fit(X[has_one], y)
+    assert_array_equal(model.classes_, names)
+    probabilities = model.predict_proba(X_new[new])
+    assert probabilities.shape == (new.sum(), n_classes)
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    predicted = model.predict(X_new[new])
+    assert_array_equal(predicted, names[probabilities.argmax(axis=1)])
+    assert (predicted == y_new).mean() > 0.6
+
+
+# ------------------------------------------------------------------------------------- members
+
+
+def naive_bayes():
+    return OneVsRestClassifier(MultinomialNB())
+
+
+def test_members_may_be_pipelines_from_raw_texts():
+    corpus = make_long_tailed_corpus(200, 6, random_state=0)
+    words = make_pipeline(TfidfVectorizer(), linear())
+    characters = make_pipeline(TfidfVectorizer(analyzer="char_wb"), naive_bayes())
+    near = make_pipeline(TfidfVectorizer(), MultilabelKNeighborsClassifier(60))
+    members = [("words", words), ("characters", characters), ("near", near)]
+    model = LongTailClassifier(members, random_state=0).fit(corpus.data, corpus.target)
+    assert model.predict(corpus.data[:7]).shape == (7, 6)
+    assert model.weights_["column"].tolist()[:9] == [
+        "words: score",
+        "words: margin",
+        "words: score x log_odds_against",
+        "words: margin x log_odds_against",
+        "characters: score",
+        "characters: score x log_odds_against",
+        "near: votes of 20",
+        "near: votes of 50",
+        "near: best cosine",
+    ]
+    alone = LongTailClassifier([("linear", linear())], random_state=0)
+    X = TfidfVectorizer().fit(corpus.data)
+    alone.fit(X.transform(corpus.data), corpus.target)
+    assert_array_equal(
+        model.members_.words.decision_function(corpus.data),
+        alone.members_.linear.decision_function(X.transform(corpus.data)),
+    )
+
+
+def test_a_member_with_probabilities_alone_gives_their_log_odds(parts):
+    X, Y, X_new, _ = parts
+    model = LongTailClassifier([("bayes", naive_bayes())], random_state=0).fit(X, Y)
+    (member,) = model.scorer_.members
+    probabilities = naive_bayes().fit(X, Y).predict_proba(X_new)
+    expected = np.log(probabilities / (1 - probabilities))
+    assert_allclose(member.answer(X_new, 12).scores, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_dropped_member_has_no_part(parts, fitted):
+    X, Y, X_new, _ = parts
+    members = [*two().estimators, ("bayes", "drop")]
+    model = LongTailClassifier(members, random_state=0).fit(X, Y)
+    assert_array_equal(model.decision_function(X_new), fitted.decision_function(X_new))
+
+
+def test_parameters_of_members_are_set_by_name():
+    model = two()
+    model.set_params(linear__weight_decay=2.5, neighbors="drop")
+    assert model.get_params()["linear__weight_decay"] == 2.5
+    assert dict(model.estimators)["neighbors"] == "drop"
+    assert clone(model).get_params()["linear__weight_decay"] == 2.5
+    assert LongTailClassifier().get_params()["estimators"] == "auto"
+
+
+def test_parameters_of_the_members_of_auto_want_a_list():
+    expected = r"estimators must be a list of \(name, classifier\) pairs"
+    with pytest.raises(ValueError, match=expected + r'.*\[\("linear", BalancedLossClassifier'):
+        LongTailClassifier().set_params(linear__weight_decay=2.5)
+
+
+class Mute(ClassifierMixin, BaseEstimator):
+    """Has no scores."""
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.zeros((X.shape[0], 12))
+
+
+@pytest.mark.parametrize(
+    "estimators, message",
+    [
+        ("all", "estimators must be 'auto' or a list of"),
+        ([], "estimators must be 'auto' or a list of"),
+        ([("a", "drop")], "estimators must be 'auto' or a list of"),
+        ([("a", linear()), ("a", naive_bayes())], "Names provided are not unique"),
+        ([("threshold", linear())], "conflict with constructor arguments"),
+        ([("mute", Mute())], "estimator 'mute' must be one with decision_function or predict_pro"),
+        ([("a", linear), ("b", 3)], "estimator 'a' must be a classifier"),
+    ],
+)
+def test_other_members_are_refused(parts, estimators, message):
+    with pytest.raises(ValueError, match=message):
+        LongTailClassifier(estimators).fit(*parts[:2])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"threshold": "best"}, "threshold must be one of"),
+        ({"threshold": 1.5}, "threshold must be a probability"),
+        ({"min_labels": -1}, "min_labels must be 0 or a positive integer"),
+    ],
+)
+def test_other_parameters_are_refused(parts, options, message):
+    with pytest.raises(ValueError, match=message):
+        two(**options).fit(*parts[:2])
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(parts):
+    X, Y, X_new, _ = parts
+    model = LongTailClassifier([("linear", linear())], random_state=0).fit(X, Y)
+    before = model.decision_function(X_new)
+    model.estimators = [("mute", Mute())]
+    with pytest.raises(ValueError, match="estimator 'mute'"):
+        model.fit(X, Y)
+    assert_array_equal(model.decision_function(X_new), before)
+
+
+def test_a_number_cuts_probabilities_as_soon_as_it_is_set(parts):
+    X, Y, X_new, _ = parts
+    model = two().fit(X, Y)
+    model.threshold = 0.3
+    assert_array_equal(model.predict(X_new), model.predict_proba(X_new) > 0.3)
+    model.threshold = "tuned"
+    with pytest.raises(ValueError, match="threshold must be 'micro_macro' or a number"):
+        model.predict(X_new)
+
+
+def test_a_document_has_min_labels_at_least(parts):
+    X, Y, X_new, _ = parts
+    model = two(min_labels=2).fit(X, Y)
+    assert model.predict(X_new).sum(axis=1).min() == 2
+
+
+def test_inside_a_classifier_that_decides_it_learns_no_decision(parts):
+    X, Y, X_new, _ = parts
+    outer = MultilabelThresholdClassifierCV(two(), threshold="tuned", cv=2, random_state=0)
+    outer.fit(X, Y)
+    assert_array_equal(outer.estimator_.threshold_, np.zeros(12))
+    assert outer.predict(X_new).any()
+
+
+def test_others_by_scikit_learn_are_members_as_they_are(parts):
+    X, Y, X_new, Y_new = parts
+    members = [
+        ("svc", OneVsRestClassifier(LinearSVC(random_state=0))),
+        ("logistic", OneVsRestClassifier(LogisticRegression())),
+    ]
+    model = LongTailClassifier(members, random_state=0).fit(X, Y)
+    assert "svc: margin" in model.weights_["column"]
+    assert "logistic: margin" not in model.weights_["column"]
+    assert f1_score(Y_new, model.predict(X_new), average="micro") > 0.5

@@ -1,0 +1,110 @@
+"""Pairs of held-out documents, and what is learned from them."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.special import expit
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+
+from skmltc.decision import Calibration
+from skmltc.long_tail import _scorer
+from skmltc.long_tail._columns import Known, context
+from skmltc.long_tail._members import Member
+from skmltc.long_tail._neighbors import MultilabelKNeighborsClassifier
+from skmltc.long_tail._scorer import StackScorer, calibrate, fit_members_again
+from skmltc.model_selection import list_held_out
+
+pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
+
+
+@pytest.fixture(scope="module")
+def Y(documents):
+    return sparse.csr_array(documents.Y, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def members(documents, Y):
+    members = {
+        "svc": OneVsRestClassifier(LinearSVC(random_state=0)),
+        "neighbors": MultilabelKNeighborsClassifier(n_neighbors=80),
+    }
+    return tuple(Member.fit(name, one, documents.X, Y, 0) for name, one in members.items())
+
+
+@pytest.fixture(scope="module")
+def parts(documents, Y, members):
+    return list(fit_members_again(members, documents.X, Y, Y, list_held_out(Y, 0), 0))
+
+
+def test_labels_of_a_held_out_document_are_in_none_of_its_columns(documents, Y, members):
+    folds = list_held_out(Y, 0)[:1]
+    changed = Y.toarray()
+    changed[folds[0][1]] = 1 - changed[folds[0][1]]
+    changed = sparse.csr_array(changed)
+    (before,) = fit_members_again(members, documents.X, Y, Y, folds, 0)
+    (after,) = fit_members_again(members, documents.X, changed, changed, folds, 0)
+    assert_array_equal(before.pairs.keys, after.pairs.keys)
+    for name, column in before.pairs.columns.items():
+        assert_array_equal(column, after.pairs.columns[name])
+    log_odds = before.pairs.columns["svc: score"]
+    others = context(after.pairs, log_odds, after.known)
+    for name, column in context(before.pairs, log_odds, before.known).items():
+        assert_array_equal(column, others[name])
+    assert (before.is_true != after.is_true).all()
+
+
+def test_what_is_known_in_a_fold_is_of_the_documents_trained_on(Y, parts):
+    for part, (fit, held) in zip(parts, list_held_out(Y, 0), strict=True):
+        assert_array_equal(part.known.counts, Y[fit].sum(axis=0))
+        assert part.known.n_samples == len(fit)
+        assert_array_equal(part.truth.toarray(), Y[held].toarray())
+
+
+def test_both_calibrations_are_fitted_on_all_pairs_of_all_folds(parts):
+    first, second, pairs = calibrate(parts, 0)
+    evidence = {n: np.concatenate([p.pairs.columns[n] for p in parts]) for n in first.columns}
+    is_true = np.concatenate([p.is_true for p in parts])
+    expected = Calibration.fit(evidence, is_true, ridge=1.0)
+    assert_allclose(first.weights, expected.weights, rtol=1e-6)
+    s1 = [expected.log_odds(part.pairs.columns) for part in parts]
+    contexts = [context(p.pairs, s, p.known) for p, s in zip(parts, s1, strict=True)]
+    both = evidence | {n: np.concatenate([c[n] for c in contexts]) for n in contexts[0]}
+    expected = Calibration.fit(both, is_true, ridge=1.0)
+    assert second.columns == tuple(both)
+    assert_allclose(second.weights, expected.weights, rtol=1e-4)
+    assert_allclose(pairs.scores, expected.log_odds(both), rtol=1e-3, atol=1e-4)
+    assert_array_equal(pairs.is_true, is_true)
+    assert_array_equal(pairs.n_positives, sum(p.truth.sum(axis=0) for p in parts))
+
+
+def test_of_very_many_pairs_a_sample_stands_for_the_others(parts, monkeypatch):
+    whole = calibrate(parts, 0)[1]
+    monkeypatch.setattr(_scorer, "_MOST_NEGATIVES", 800)
+    _, sampled, pairs = calibrate(parts, 0)
+    assert len(pairs.scores) > 1600
+    assert_allclose(expit(pairs.scores).sum(), pairs.is_true.sum(), rtol=0.15)
+    assert not np.array_equal(sampled.weights, whole.weights)
+    assert_array_equal(sampled.weights, calibrate(parts, 0)[1].weights)
+
+
+def test_probabilities_of_held_out_documents_add_up_to_their_labels(parts):
+    _, _, pairs = calibrate(parts, 0)
+    assert_allclose(expit(pairs.scores).sum(), pairs.is_true.sum(), rtol=0.02)
+
+
+def test_scores_are_the_second_calibration_of_evidence_and_context(documents, Y, members, parts):
+    first, second, _ = calibrate(parts, 0)
+    known = Known.of(Y)
+    scores = StackScorer(members, known, first, second).scores(documents.X[:5])
+    pairs = _scorer.ask(members, documents.X[:5], known)
+    columns = pairs.columns | context(pairs, first.log_odds(pairs.columns), known)
+    expected = np.full(scores.shape, -50.0)
+    for at, (i, k) in enumerate(zip(pairs.rows, pairs.labels, strict=True)):
+        total = second.offset
+        for weight, name in zip(second.weights, second.columns, strict=True):
+            total += weight * columns[name][at]
+        expected[i, k] = max(total, -50.0)
+    assert scores.dtype == np.float32
+    assert_allclose(scores, expected, rtol=1e-4)
