@@ -15,6 +15,7 @@ from skmltc import (
     BalancedLossClassifier,
     HeadToTailClassifier,
     HybridSiameseClassifier,
+    LongTailClassifier,
     TReaderXMLClassifier,
 )
 from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
@@ -82,6 +83,22 @@ AROUND_OTHERS = {
 }
 ESTIMATORS += AROUND_OTHERS.values()
 NAMES += AROUND_OTHERS
+STACKS = {
+    "stack": LongTailClassifier(
+        [
+            ("linear", BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0)),
+            ("neighbors", MultilabelKNeighborsClassifier()),
+        ]
+    ),
+    "stack of others": LongTailClassifier(
+        [("a", LOGISTIC), ("b", OneVsRestClassifier(GaussianNB()))]
+    ),
+    "stack on tokens": LongTailClassifier(
+        [("words", CONVOLUTIONS), ("neighbors", MultilabelKNeighborsClassifier())]
+    ),
+}
+ESTIMATORS += STACKS.values()
+NAMES += STACKS
 passed = Counter()
 
 

@@ -27,9 +27,9 @@ from ..decision import (
     prior_cut_off,
 )
 from ..model_selection import list_held_out
+from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Known
 from ._members import Member
-from ._neighbors import MultilabelKNeighborsClassifier
 from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
 
 
@@ -216,7 +216,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _default_members(self, kind):
         """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
         how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
-        neighbors = MultilabelKNeighborsClassifier(n_neighbors=150)
+        neighbors = MultilabelKNeighborsClassifier(n_neighbors=150, n_jobs=self.n_jobs)
         if kind == "features":
             linear = BalancedLossClassifier(loss="squared_hinge", **how)
             return [("linear", linear), ("neighbors", neighbors)]

@@ -15,11 +15,12 @@ from .._inner import end_of_pipeline, last_step
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
 from .._validation import must_be
+from .._votes import best_cosines, keep_first_positive, vote_shares
 from ..balanced_loss import BalancedLossClassifier
 from ..losses import SquaredHingeLoss
 from ..model_selection import without_news_of_labels
+from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
-from ._neighbors import MultilabelKNeighborsClassifier
 
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
@@ -65,12 +66,23 @@ class Member(NamedTuple):
         """Say what there is to say of a block of documents: `Scores` or `Votes`."""
         inner = end_of_pipeline(self.estimator)
         if isinstance(inner, MultilabelKNeighborsClassifier):
-            inner, X = last_step(self.estimator, X)
-            return Votes(self.name, *inner.votes(X, _NEAREST))
+            return _votes(self.name, *last_step(self.estimator, X))
         scores = label_scores(self.estimator, self.response, X, n_labels)
         if self.response == "predict_proba":
             scores = logit(np.clip(scores, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
         return Scores(self.name, scores, _has_margins(inner))
+
+
+def _votes(name, neighbors, X):
+    """What the nearest documents of a block say, at several distances from one search."""
+    (memory,) = neighbors.scorer_.memories
+    X = neighbors.inputs_.read(X, neighbors)
+    ((cosines, indices),) = neighbors.scorer_.encode(X, "cpu")
+    shares = {k: vote_shares(keep_first_positive(cosines, k), indices, memory.Y) for k in _NEAREST}
+    best = best_cosines(cosines, indices, memory.Y)
+    for matrix in (*shares.values(), best):
+        matrix.sort_indices()
+    return Votes(name, shares, best)
 
 
 def _prepared(estimator, seed):

@@ -21,7 +21,7 @@ from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import MultilabelThresholdClassifierCV
 from skmltc.labels import LabelWarning
-from skmltc.long_tail._neighbors import MultilabelKNeighborsClassifier
+from skmltc.neighbors import MultilabelKNeighborsClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
 
@@ -188,7 +188,6 @@ def test_a_label_without_documents_is_never_predicted(parts):
     assert (model.predict_topk(X_new, 13).toarray()[:, 3] == 0).all()
 
 
-@pytest.mark.filterwarnings("ignore:n_neighbors must be at most")
 def test_twenty_documents_of_five_labels_are_enough(parts):
     X, Y, X_new, Y_new = parts
     some = Y.sum(axis=0).argsort()[-5:]
@@ -198,7 +197,6 @@ def test_twenty_documents_of_five_labels_are_enough(parts):
     assert f1_score(Y_new[:, some], model.predict(X_new), average="micro") > 0.4
 
 
-@pytest.mark.filterwarnings("ignore:n_neighbors must be at most")
 def test_with_too_few_documents_the_first_member_counts_alone():
     X, Y = np.eye(6), np.tile([[1, 0], [0, 1]], (3, 1))
     with pytest.warns(LabelWarning, match="nothing could be learned of how much each member says"):

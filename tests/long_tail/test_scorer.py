@@ -12,9 +12,9 @@ from skmltc.decision import Calibration
 from skmltc.long_tail import _scorer
 from skmltc.long_tail._columns import Known, context
 from skmltc.long_tail._members import Member
-from skmltc.long_tail._neighbors import MultilabelKNeighborsClassifier
 from skmltc.long_tail._scorer import StackScorer, calibrate, fit_members_again
 from skmltc.model_selection import list_held_out
+from skmltc.neighbors import MultilabelKNeighborsClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
 
