@@ -86,7 +86,7 @@ NAMES += AROUND_OTHERS
 STACKS = {
     "stack": LongTailClassifier(
         [
-            ("linear", BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0)),
+            ("linear", BalancedLossClassifier(encoder="bag", weight_decay=0.1)),
             ("neighbors", MultilabelKNeighborsClassifier()),
         ]
     ),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch, get_tags
-from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._inputs import input_kind
@@ -218,7 +218,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
         neighbors = MultilabelKNeighborsClassifier(n_neighbors=150, n_jobs=self.n_jobs)
         if kind == "features":
-            linear = BalancedLossClassifier(loss="squared_hinge", **how)
+            linear = BalancedLossClassifier(encoder="bag", loss="squared_hinge", **how)
             return [("linear", linear), ("neighbors", neighbors)]
         network = BalancedLossClassifier(encoder="bilstm", loss="bce", **how)
         return [("bilstm", network), ("neighbors", neighbors)]
@@ -310,6 +310,14 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             "weight": np.append(learned.weights, learned.offset),
         }
 
+    def _has_logits(self):
+        """Whether `decision_function` is there: with members that read tokens alone when fitted.
+
+        scikit-learn's check of its order feeds fractions to whatever has it before `fit`.
+        """
+        return hasattr(self, "decision_") or not get_tags(self).input_tags.categorical
+
+    @available_if(_has_logits)
     def decision_function(self, X):
         """Log-odds of every label.
 
