@@ -144,7 +144,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             remedy = (
                 "Name the members to set their parameters: "
                 'estimators=[("linear", BalancedLossClassifier(loss="squared_hinge")), '
-                '("neighbors", MultilabelKNeighborsClassifier(n_neighbors=150))].'
+                '("neighbors", MultilabelKNeighborsClassifier(n_neighbors=100))].'
             )
             raise must_be("estimators", "a list of (name, classifier) pairs", "'auto'", remedy)
         return self._set_params("estimators", **params)
@@ -216,7 +216,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _default_members(self, kind):
         """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
         how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
-        neighbors = MultilabelKNeighborsClassifier(n_neighbors=150, n_jobs=self.n_jobs)
+        neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=self.n_jobs)
         if kind == "features":
             linear = BalancedLossClassifier(encoder="bag", loss="squared_hinge", **how)
             return [("linear", linear), ("neighbors", neighbors)]

@@ -18,10 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
+from skmltc._networks import best_epoch
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import MultilabelThresholdClassifierCV
+from skmltc.encoders import ENCODERS, BiLSTMAttention, WordEmbedding
 from skmltc.labels import LabelWarning
 from skmltc.neighbors import MultilabelKNeighborsClassifier
+from skmltc.text import TokenSequenceVectorizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Label .* is present in all training examples")
 
@@ -374,3 +377,64 @@ def test_others_by_scikit_learn_are_members_as_they_are(parts):
     assert "svc: margin" in model.weights_["column"]
     assert "logistic: margin" not in model.weights_["column"]
     assert f1_score(Y_new, model.predict(X_new), average="micro") > 0.5
+
+
+# -------------------------------------------------------------------------------------- "auto"
+
+
+def test_auto_is_a_linear_model_and_neighbours_on_features(parts):
+    X, Y, X_new, _ = parts
+    model = LongTailClassifier(random_state=0).fit(X, Y)
+    members = [
+        ("linear", BalancedLossClassifier(encoder="bag", loss="squared_hinge")),
+        ("neighbors", MultilabelKNeighborsClassifier(100)),
+    ]
+    named = LongTailClassifier(members, random_state=0).fit(X, Y)
+    assert list(model.members_) == ["linear", "neighbors"]
+    assert_array_equal(model.decision_function(X_new), named.decision_function(X_new))
+
+
+def test_auto_is_a_bilstm_and_neighbours_on_tokens(tokens, monkeypatch):
+    small = BiLSTMAttention(hidden_dim=4, output_dim=4, embedding_dim=4)
+    monkeypatch.setitem(ENCODERS, "bilstm", lambda: small)
+    monkeypatch.setattr("skmltc._networks.training._FEWEST_STEPS", 4)
+    X, Y = tokens
+    model = LongTailClassifier(random_state=0).fit(X, Y)
+    assert list(model.members_) == ["bilstm", "neighbors"]
+    assert model.members_.bilstm.inputs_.kind == model.members_.neighbors.inputs_.kind == "tokens"
+    assert model.members_.bilstm.get_params()["loss"] == "bce"
+    assert np.isfinite(model.decision_function(X)).all()
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    corpus = make_long_tailed_corpus(120, 5, n_words=15, random_state=0)
+    return TokenSequenceVectorizer(max_length=15).fit_transform(corpus.data), corpus.target
+
+
+def test_folds_of_a_network_take_the_epochs_that_were_best(tokens, monkeypatch):
+    X, Y = tokens
+    encoder = WordEmbedding(embedding_dim=4)
+    network = BalancedLossClassifier(encoder=encoder, max_epochs=4, early_stopping=True, lr=0.05)
+    seen = []
+    train = BalancedLossClassifier._train_network
+
+    def watch(self, *args):
+        seen.append((self.max_epochs, self.early_stopping))
+        return train(self, *args)
+
+    monkeypatch.setattr(BalancedLossClassifier, "_train_network", watch)
+    model = LongTailClassifier([("network", network)], random_state=0).fit(X, Y)
+    n_epochs = best_epoch(model.members_.network.net_)
+    assert seen == [(4, True), *[(n_epochs, False)] * 3]
+
+
+def test_members_of_ours_take_the_seed_of_the_stack_unless_they_have_one(tokens):
+    X, Y = tokens
+    network = BalancedLossClassifier(
+        encoder=WordEmbedding(embedding_dim=4), max_epochs=1, early_stopping=False
+    )
+    own = clone(network).set_params(random_state=7)
+    model = LongTailClassifier([("a", network), ("b", own)], random_state=3).fit(X, Y)
+    assert [one.random_state for one in model.members_.values()] == [3, 7]
+    assert network.random_state is None
