@@ -1,7 +1,7 @@
 """From scores to decisions: calibration, learned cut-offs for any classifier, and voting."""
 
 from ._calibration import Calibration
-from ._decision import Decision, check_min_labels
+from ._decision import Decision, check_min_labels, label_worth, top_of_logits
 from ._meta import (
     MultilabelMetaClassifier,
     check_rows,
