@@ -25,6 +25,7 @@ from ..decision import (
     document_blocks,
     for_estimators,
     prior_cut_off,
+    top_of_logits,
 )
 from ..model_selection import list_held_out
 from ..neighbors import MultilabelKNeighborsClassifier
@@ -355,8 +356,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _score_block(self, X):
         return self.scorer_.scores(X)
 
-    def _top_of_block(self, X, k):
-        best = super()._top_of_block(X, k)
+    def _top_of_block(self, X, k, worth):
+        best = top_of_logits(self.decision_, self._score_block(X), k, worth)
         best.data = expit(best.data.astype(np.float64))  # in float32 the best would tie at 1
         return best
 

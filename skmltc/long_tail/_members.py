@@ -22,6 +22,10 @@ from ..model_selection import without_news_of_labels
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
 
+_ADVICE = (
+    "So says the member {!r}. A member that wants X in another form, features of texts or token "
+    "ids, is a pipeline: make_pipeline(vectorizer, classifier)."
+)
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
@@ -46,8 +50,13 @@ class Member(NamedTuple):
     @classmethod
     def fit(cls, name, estimator, X, y, seed):
         """Fit a copy on documents; one of ours learns no decision, which nobody would read."""
-        with without_news_of_labels(NO_DOCUMENT):
-            fitted = _prepared(estimator, seed).fit(X, y)
+        prepared = _prepared(estimator, seed)
+        try:
+            with without_news_of_labels(NO_DOCUMENT):
+                fitted = prepared.fit(X, y)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{error} {_ADVICE.format(name)}") from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
             expected = f"one with {' or '.join(_RESPONSES)}"

@@ -22,7 +22,7 @@ from skmltc._networks import best_epoch
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import MultilabelThresholdClassifierCV
 from skmltc.encoders import ENCODERS, BiLSTMAttention, WordEmbedding
-from skmltc.labels import LabelWarning
+from skmltc.labels import LabelWarning, inverse_propensities
 from skmltc.neighbors import MultilabelKNeighborsClassifier
 from skmltc.text import TokenSequenceVectorizer
 
@@ -131,6 +131,16 @@ def test_predict_topk_are_the_best_probabilities(parts, fitted):
     probabilities = fitted.predict_proba(X_new).astype(np.float64)
     expected = np.where(np.argsort(np.argsort(-probabilities, axis=1)) < 3, probabilities, 0)
     assert_allclose(best, expected, rtol=1e-5)
+
+
+def test_predict_topk_can_weigh_probabilities_by_propensity(parts, fitted):
+    _, Y, X_new, _ = parts
+    worth = inverse_propensities(Y.sum(axis=0), len(Y))
+    best = fitted.predict_topk(X_new, 2, weight="propensity").toarray()
+    probabilities = fitted.predict_proba(X_new).astype(np.float64)
+    ranks = np.argsort(np.argsort(-probabilities * worth, axis=1))
+    assert_allclose(best, np.where(ranks < 2, probabilities, 0), rtol=1e-5)
+    assert not np.array_equal(best > 0, fitted.predict_topk(X_new, 2).toarray() > 0)
 
 
 def test_equal_seeds_make_equal_models(parts, fitted):
@@ -318,6 +328,17 @@ class Mute(ClassifierMixin, BaseEstimator):
 def test_other_members_are_refused(parts, estimators, message):
     with pytest.raises(ValueError, match=message):
         LongTailClassifier(estimators).fit(*parts[:2])
+
+
+def test_a_member_that_wants_another_form_of_x_is_advised_to_be_a_pipeline(parts):
+    X, Y, _, _ = parts
+    expected = "So says the member 'words'. A member that wants X in another form"
+    members = [("linear", linear()), ("words", BalancedLossClassifier(encoder="cnn"))]
+    for kind, X_one in ((TypeError, X), (ValueError, X.toarray())):
+        with pytest.raises(kind, match=expected):
+            LongTailClassifier(members).fit(X_one, Y)
+    with pytest.raises(ValueError, match=r"make_pipeline\(vectorizer, classifier\)"):
+        LongTailClassifier().fit(["some text", "another"] * 150, Y)
 
 
 @pytest.mark.parametrize(
