@@ -334,8 +334,8 @@ def test_a_member_that_wants_another_form_of_x_is_advised_to_be_a_pipeline(parts
     X, Y, _, _ = parts
     expected = "So says the member 'words'. A member that wants X in another form"
     members = [("linear", linear()), ("words", BalancedLossClassifier(encoder="cnn"))]
-    for kind, X_one in ((TypeError, X), (ValueError, X.toarray())):
-        with pytest.raises(kind, match=expected):
+    for X_one in (X, X.toarray()):
+        with pytest.raises(ValueError, match=expected):
             LongTailClassifier(members).fit(X_one, Y)
     with pytest.raises(ValueError, match=r"make_pipeline\(vectorizer, classifier\)"):
         LongTailClassifier().fit(["some text", "another"] * 150, Y)
