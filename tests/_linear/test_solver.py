@@ -17,7 +17,7 @@ from skmltc import BalancedLossClassifier
 from skmltc._linear.models import LinearProblem, Solver, fit_linear, solve_block
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
-from skmltc.datasets import make_long_tailed_corpus
+from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.losses import (
     LOSSES,
     BinaryCrossEntropyLoss,
@@ -159,6 +159,23 @@ def test_the_squared_hinge_is_the_objective_of_linear_svc(problem, C):
         slack = np.maximum(0, 1 - signs * (X @ W[:-1] + W[-1]))
         theirs = (W[:-1] @ W[:-1]) / 2 + C * slack @ slack
         assert C * ours[label] == pytest.approx(theirs, rel=1e-3)
+
+
+def test_the_squared_hinge_scores_reuters_as_linear_svc_does(real_data):
+    parts = [load_jsonl(real_data / "reuters", subset=subset) for subset in ("train", "test")]
+    vectorizer = TfidfVectorizer(
+        sublinear_tf=True, min_df=2, stop_words="english", dtype=np.float32
+    )
+    X, X_test = vectorizer.fit_transform(parts[0].data), vectorizer.transform(parts[1].data)
+    order = np.argsort(-parts[0].target.sum(axis=0))
+    Y = sparse.csr_array(parts[0].target[:, order[np.linspace(0, 89, 20).astype(int)]], dtype="f4")
+    fitted, _ = fit_linear(X, Y, Solver(SquaredHingeLoss(), 1.0, tol=1e-5))
+    scores = fitted.scores(fitted.encode(X_test, "cpu"))
+    svc = LinearSVC(intercept_scaling=100.0, dual=False, tol=1e-5)
+    for label in range(20):
+        svc.fit(X, Y[:, [label]].toarray().ravel())
+        theirs = svc.decision_function(X_test)
+        assert np.corrcoef(scores[:, label], theirs)[0, 1] >= 0.999, label
 
 
 @pytest.mark.parametrize("spec", SOLVED, ids=repr)

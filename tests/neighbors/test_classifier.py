@@ -2,6 +2,8 @@
 
 import math
 import pickle
+import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -96,6 +98,23 @@ def test_blocks_in_threads_and_a_pickled_copy_give_the_same(split, monkeypatch):
     monkeypatch.setattr("skmltc.base._SCORES_AT_A_TIME", 500)
     in_threads = MultilabelKNeighborsClassifier(n_jobs=2).fit(X, Y)
     assert_array_equal(in_threads.decision_function(X_new), expected)
+
+
+def test_nothing_as_large_as_documents_times_labels_is_dense(monkeypatch):
+    rng = np.random.RandomState(0)
+    X = sparse.random_array((1000, 300), density=0.05, format="csr", rng=rng, dtype=np.float32)
+    ones, rows = np.ones(3000, dtype=np.float32), np.arange(3000) % 1000
+    Y = sparse.csr_array((ones, (rows, np.arange(3000) * 2 % 6000)), shape=(1000, 6000))
+    monkeypatch.setattr("skmltc.base._SCORES_AT_A_TIME", 2**18)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelWarning)
+        MultilabelKNeighborsClassifier(5).fit(X[:50], Y[:50]).predict(X[:5])  # imports
+        tracemalloc.start()
+        fitted = MultilabelKNeighborsClassifier(5).fit(X, Y)
+        fitted.predict(X), fitted.predict_topk(X, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 1000 * 6000 * 4 / 2
 
 
 def test_wrapped_it_finds_more_labels_than_at_a_half(split):
