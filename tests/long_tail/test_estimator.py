@@ -237,6 +237,18 @@ def test_of_a_target_of_classes_the_best_is_predicted(parts, n_classes):
     assert (predicted == y_new).mean() > 0.6
 
 
+def test_a_class_of_one_document_is_learned_all_the_same(parts):
+    X, Y, X_new, _ = parts
+    y = np.where(Y[:, Y.sum(axis=0).argmax()] == 1, "often", "else").astype("<U5")
+    y[7] = "once"
+    model = two().fit(X, y)
+    assert_array_equal(model.classes_, ["else", "often", "once"])
+    assert set(model.predict(X_new)) >= {"else", "often"}
+    probabilities = model.predict_proba(X_new)
+    assert np.isfinite(probabilities).all()
+    assert probabilities[:, 2].max() < 0.5
+
+
 # ------------------------------------------------------------------------------------- members
 
 
