@@ -502,7 +502,7 @@ def test_more_documents_stand_behind_a_pair_of_more_weight():
     assert (learned[0] != learned[1]).all()
 
 
-@pytest.mark.parametrize("rule", set(RULES) - {"micro_macro"})  # which counts no hits
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"micro_macro"}))  # which counts no hits
 def test_a_single_label(rule):
     pairs = make_pairs([(0, 2, True), (0, 1, True), (0, -1, False)], [2])
     assert_allclose(learn_cut_offs(rule, pairs, [2], 10), [0])
