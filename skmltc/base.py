@@ -424,7 +424,8 @@ class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
         array of shape (n_samples, n_labels)
             For a 1-D y (n_samples, n_classes), with rows that sum to 1.
         """
-        return self.target_.probabilities(np.concatenate(list(self._logit_blocks(X))))
+        blocks = list(self._logit_blocks(X))
+        return self.target_.probabilities(np.concatenate(blocks))
 
     def predict(self, X):
         """Predict the labels above `threshold_`; for a 1-D y the best class.

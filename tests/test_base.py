@@ -1026,7 +1026,7 @@ def test_dense_integers_take_the_encoder_of_the_paper_and_floats_the_linear_mode
         (lambda X: X - 3, "X must be token ids, .* Got -3 instead. Negative values in data"),
         (lambda X: X + 0.5, "X must be token ids, whole numbers .* Got .*.5 instead. Token"),
         (lambda X: X * np.nan, "Input X contains NaN"),
-        (lambda X: sparse.csr_array(X), "Sparse data was passed"),
+        (lambda X: sparse.csr_array(X), "X must be token ids, a dense array. Got sparse data"),
         (lambda X: X[0], "Expected 2D array, got 1D array instead"),
     ],
 )

@@ -380,7 +380,8 @@ def _columns_and_values(pairs, n_columns):
     numbers = " ".join(pairs).replace(":", " ").split()
     if len(numbers) != 2 * len(pairs) or any(pair.count(":") != 1 for pair in pairs):
         raise ValueError("A pair has not two parts.")
-    values = np.fromiter(map(float, numbers[1::2]), dtype=np.float32, count=len(pairs))
+    with np.errstate(over="ignore"):  # what is too large is refused below
+        values = np.fromiter(map(float, numbers[1::2]), dtype=np.float32, count=len(pairs))
     if not np.isfinite(values).all():
         raise ValueError("A value is not finite.")
     return _columns(numbers[::2], n_columns), values

@@ -101,6 +101,7 @@ def read_in_loops(text, n_features, n_labels):
             for pair in tail.split():
                 column, value = pair.split(":")
                 assert int(column) >= 0 and column.strip() and value.strip()
+                assert abs(float(value)) <= float(np.finfo(np.float32).max)
                 values[int(column)] += np.float32(float(value))
         except (ValueError, IndexError, AssertionError):
             return None
