@@ -264,9 +264,9 @@ MUTATIONS = [
     ),
     Mutation(
         name="trainings of two threads draw from one generator",
-        path="skmltc/_networks/training.py",
-        text="with _training, torch.random.fork_rng(",
-        fault="with torch.random.fork_rng(",
+        path="skmltc/_torch_random.py",
+        text="    with _generator, torch.random.fork_rng(devices=devices):",
+        fault="    with torch.random.fork_rng(devices=devices):",
         tests="tests/_networks/test_training.py",
     ),
     Mutation(
