@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -12,6 +13,13 @@ from skmltc.datasets import make_long_tailed_corpus
 
 # The arrays of the tests are small: threads cost more than they bring.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """What a test draws does not depend on those before it, nor on how they share processes."""
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
