@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
 from ._networks import Trainer
-from ._published import AsPublished
 from ._ranking import check_k
 from ._stages import ENOUGH_TO_DECIDE, Decided, Problem, decides, draw_seed, read_documents
 from ._targets import Target, count_labels, warn_of_empty_labels
@@ -43,7 +42,7 @@ from .model_selection import list_held_out
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
 
 
-class BaseLongTailClassifier(AsPublished, ClassifierMixin, BaseEstimator):
+class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     """Base of all estimators.
 
     A subclass has its parameters, ``_train(problem, train, given, seed)``, the paper step by step,

@@ -25,6 +25,7 @@ from .._networks import (
     network_scores,
     seeded_torch,
 )
+from .._published import AsPublished
 from .._stages import ENOUGH_TO_DECIDE, Trained, decides
 from .._targets import count_labels
 from .._validation import must_be
@@ -47,7 +48,7 @@ class FrozenPlan(NamedTuple):
     vectors: Documents
 
 
-class BalancedLossClassifier(BaseLongTailClassifier):
+class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     """Multi-label text classifier with a loss that balances a long tail of labels.
 
     The nine losses of Huang, Giledereli, Koeksal, Oezguer and Ozkirimli, *Balancing Methods for

@@ -17,6 +17,7 @@ from torch import nn
 
 from .._inputs import Inputs
 from .._networks import Trainer, fitted_by, leave_if_interrupted, network_scores, seeded_torch
+from .._published import AsPublished
 from .._stages import Trained, decides, draw_seed
 from .._targets import count_labels
 from .._validation import check_consistent_rows, check_label_matrix, must_be
@@ -51,7 +52,7 @@ class Plan(NamedTuple):
     start: Start | None = None
 
 
-class HeadToTailClassifier(BaseLongTailClassifier):
+class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
     """Multi-label text classifier that computes classifiers of rare labels from frequent ones.
 
     Xiao, Zhang, Jing, Huang and Song, *Does Head Label Help for Long-Tailed Multi-Label Text

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._networks import HeadScorer, Plan, Trainer, fitted_by, leave_if_interrupted
+from .._published import AsPublished
 from .._stages import Decided, Trained
 from .._targets import count_labels
 from .._validation import LabelWarning, check_columns, must_be, warn
@@ -36,7 +37,7 @@ _N_PHI_OPTIONS = (0, 5, 10, 20, 35, 50, 100, 200)
 _PAPER_N_PHI = 100
 
 
-class HybridSiameseClassifier(BaseLongTailClassifier):
+class HybridSiameseClassifier(AsPublished, BaseLongTailClassifier):
     """Multi-label text classifier with a Siamese network for labels of few documents.
 
     HSCNN of Yang, Li, Fukumoto and Ye, *HSCNN: A Hybrid-Siamese Convolutional Neural Network for

@@ -23,6 +23,7 @@ from .._networks import (
     seeded_torch,
     sorted_by_length,
 )
+from .._published import AsPublished
 from .._stages import Trained
 from .._token_counts import token_tfidf
 from .._validation import must_be, warn
@@ -60,7 +61,7 @@ class Plan(NamedTuple):
     mixture: Mixture | None = None
 
 
-class TReaderXMLClassifier(BaseLongTailClassifier):
+class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     """Multi-label text classifier that reads a text with the labels of similar documents.
 
     TReaderXML of Wang, Song, Huo, Xu, Yang, Chen and Zhao, *Exploiting Dynamic and Fine-grained
