@@ -4,7 +4,7 @@ Own texts: from a CSV file to label names
 
 A table with one row per document, its text in one column and its labels in another, separated by
 semicolons: that is how many collections come. This example reads such a file with pandas, trains
-:class:`~skmltc.BalancedLossClassifier` on it, and ends with the names of the predicted labels.
+:class:`~skmltc.LongTailClassifier` on it, and ends with the names of the predicted labels.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from skmltc import BalancedLossClassifier
+from skmltc import LongTailClassifier
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.displays import LabelFrequencyDisplay
 from skmltc.metrics import long_tail_report
@@ -63,11 +63,11 @@ texts_train, texts_test, y_train, y_test = multilabel_train_test_split(texts, y,
 # Train
 # -----
 #
-# The classifier chooses its weight decay and its cut-offs, and calibrates its probabilities, on
-# training documents that it holds out meanwhile.
+# The classifier weighs a linear model and the nearest documents. How much each says, and where to
+# cut, it learns on training documents that it holds out meanwhile.
 
 model = make_pipeline(
-    TfidfVectorizer(sublinear_tf=True, min_df=2), BalancedLossClassifier(random_state=0)
+    TfidfVectorizer(sublinear_tf=True, min_df=2), LongTailClassifier(random_state=0)
 )
 model.fit(texts_train, y_train)
 
@@ -83,7 +83,7 @@ print(long_tail_report(y_test, y_pred, label_counts=y_train.sum(axis=0)))
 # -----------
 #
 # The binarizer turns columns back into names. A document may get no label at all;
-# ``BalancedLossClassifier(min_labels=1)`` gives each one its best at least.
+# ``LongTailClassifier(min_labels=1)`` gives each one its best at least.
 
 
 def names_of(indicators):
