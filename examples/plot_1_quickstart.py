@@ -64,8 +64,8 @@ X_test = vectorizer.transform(texts_test)
 # ---------------
 #
 # Ours has all its defaults. While it fits, it chooses its weight decay, and learns how much each of
-# its members says and where to cut, on documents that it has held out. ``LinearSVC`` cuts at 0. With
-# its C searched, and cut-offs by the rule of this package that suits it best, it is a strong rival.
+# its members says and where to cut, on documents that it has held out. ``LinearSVC`` cuts at 0.
+# With its C searched, and cut-offs by the rule that suits it best, it is a strong rival.
 
 svm = OneVsRestClassifier(LinearSVC(random_state=0))
 search = GridSearchCV(
@@ -125,8 +125,8 @@ for row in next(iter(scores.values())):
 #
 # Labels are put into bins by their training documents; the figures on top are the numbers of labels
 # in each. Much of the difference between the two ``LinearSVC`` is the cut-off, which
-# :class:`~skmltc.decision.MultilabelThresholdClassifierCV` learns for any classifier. What is left are
-# the nearest documents and the other labels of a document, which a linear model does not see.
+# :class:`~skmltc.decision.MultilabelThresholdClassifierCV` learns for any classifier. What is left
+# are the nearest documents and the other labels of a document: a linear model does not see them.
 
 display = GroupScoreDisplay.from_estimators(classifiers, X_test, y_test, label_counts)
 if arguments.output:
