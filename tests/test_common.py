@@ -22,7 +22,7 @@ from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingCla
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
 from skmltc.neighbors import CosineNeighbors, MultilabelKNeighborsClassifier
 
-LINEAR = BalancedLossClassifier(weight_decay=0.1)
+LINEAR = BalancedLossClassifier(encoder="bag", weight_decay=0.1)
 NETWORK = BalancedLossClassifier(
     encoder=BagEncoder(hidden_dims=(8,)), max_epochs=8, batch_size=16, early_stopping=False
 )
@@ -63,7 +63,7 @@ READ = TReaderXMLClassifier(
     early_stopping=False,
 )
 READ_WORDS = clone(READ).set_params(
-    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", lr=0.03, max_epochs=30
+    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", max_epochs=20
 )
 VOTES = MultilabelKNeighborsClassifier(n_neighbors=5)
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]
@@ -94,7 +94,10 @@ STACKS = {
         [("a", LOGISTIC), ("b", OneVsRestClassifier(GaussianNB()))]
     ),
     "stack on tokens": LongTailClassifier(
-        [("words", CONVOLUTIONS), ("neighbors", MultilabelKNeighborsClassifier())]
+        [
+            ("words", clone(CONVOLUTIONS).set_params(max_epochs=8, lr=0.03)),
+            ("neighbors", MultilabelKNeighborsClassifier()),
+        ]
     ),
 }
 ESTIMATORS += STACKS.values()
