@@ -51,6 +51,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         others, pipelines from raw texts too. "drop" in place of one leaves it out. "auto" is, on
         features, a linear model with squared hinge loss and the nearest documents by cosine; on
         tokens a BiLSTM and the nearest documents by the tf-idf of their tokens.
+    refine : None or "trees", default=None
+        "trees" weighs the columns by boosted trees too, and takes the mean of both log-odds: a
+        little better where documents are many, and slower. They are left out, and a warning says
+        so, where the held-out documents have fewer than 10,000 labels in all.
     threshold : float or str, default="micro_macro"
         What `predict` cuts at: a probability, or a rule of
         :class:`~skmltc.decision.MultilabelThresholdClassifierCV`, learned from held-out documents.
@@ -119,6 +123,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         self,
         estimators="auto",
         *,
+        refine=None,
         threshold="micro_macro",
         min_labels=0,
         device="auto",
@@ -127,6 +132,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         verbose=0,
     ):
         self.estimators = estimators
+        self.refine = refine
         self.threshold = threshold
         self.min_labels = min_labels
         self.device = device
@@ -195,6 +201,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _check_parameters(self):
         check_threshold(self.threshold)
         check_min_labels(self.min_labels)
+        if self.refine not in (None, "trees"):
+            raise must_be("refine", "None or 'trees'", repr(self.refine))
         if self._is_auto():
             return
         if not isinstance(self.estimators, list | tuple) or not self._kept(None):
@@ -237,8 +245,14 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         known = Known.of(Y)
         if not any(part.is_true.any() for part in parts):
             return self._learn_of_prior(target, StackScorer.of_one(members, known, X), X, Y)
-        first, second, pairs = calibrate(parts, seed)
-        scorer = StackScorer(members, known, first, second)
+        first, second, trees, pairs = calibrate(parts, seed, self.refine == "trees")
+        if self.refine and not trees:
+            warn(
+                "refine='trees' has no effect: the held-out documents have fewer than 10,000 "
+                "labels in all, of which trees would remember too much.",
+                UserWarning,
+            )
+        scorer = StackScorer(members, known, first, second, trees)
         if not target.is_multilabel:
             return scorer, decision_of_classes(target, 0.0)
         if self._learns_rule() and not pairs.is_true.all():

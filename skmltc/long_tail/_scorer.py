@@ -13,6 +13,7 @@ from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
 from ._columns import Known, Pairs, context, evidence, keys_of
+from ._trees import ENOUGH_FOR_TREES, Trees
 
 SCORES_AT_A_TIME = 2**22  # of one member, so that memory does not grow with the documents
 _RIDGE = 1.0  # pairs' weight: there are some hundred for each number, or more
@@ -32,12 +33,15 @@ class StackScorer:
         Of the evidence alone; its probabilities make the context.
     second : Calibration
         Of the evidence and the context.
+    trees : Trees, default=None
+        Of the same columns; log-odds are the mean of both.
     """
 
     members: tuple
     known: Known
     first: Calibration
     second: Calibration
+    trees: Trees | None = None
 
     @classmethod
     def of_one(cls, members, known, X):
@@ -55,7 +59,8 @@ class StackScorer:
     def scores(self, X):
         """Log-odds (n_samples, n_labels), float32; what is no candidate has `NEVER_LOGIT`."""
         pairs = ask(self.members, X, self.known)
-        found = self.second.log_odds(_with_context(pairs, self.first, self.known))
+        values = _with_context(pairs, self.first, self.known)
+        found = _mean_log_odds(self.second, self.trees, values)
         scores = np.full(pairs.shape, NEVER_LOGIT, dtype=np.float32)
         scores[pairs.rows, pairs.labels] = np.maximum(found, NEVER_LOGIT)
         return scores
@@ -148,29 +153,67 @@ def fit_members_again(members, X, y, Y, folds, seed):
         yield from held_out_pairs(others, _safe_indexing(X, held), Y[held], Known.of(Y[fit]))
 
 
-def calibrate(parts, seed):
+class Calibrated(NamedTuple):
+    """What was learned of the columns of pairs.
+
+    Parameters
+    ----------
+    first, second : Calibration
+        Of the evidence, and of evidence and context.
+    trees : Trees or None
+        Of evidence and context.
+    pairs : ScoredPairs
+        The pairs that it was learned from, with log-odds.
+    """
+
+    first: Calibration
+    second: Calibration
+    trees: Trees | None
+    pairs: ScoredPairs
+
+
+def calibrate(parts, seed, with_trees=False):
     """Learn what evidence and context say, a few numbers for all labels.
 
     Parameters
     ----------
     parts : list of HeldOutPairs
     seed : int
-        Of the sample where pairs are very many.
+        Of the sample where pairs are very many, and of the trees.
+    with_trees : bool, default=False
+        Whether trees take the columns too, where there are enough true pairs.
 
     Returns
     -------
-    first, second : Calibration
-        Of the evidence, and of both.
-    pairs : ScoredPairs
-        With log-odds by the second.
+    Calibrated
     """
-    is_true = np.concatenate([part.is_true for part in parts])
-    kept, weights = _sample(is_true, seed)
-    first = _fit([part.pairs.columns for part in parts], is_true, kept, weights)
+    sample = _sample(np.concatenate([part.is_true for part in parts]), seed)
+    first = Calibration.fit(*_kept([part.pairs.columns for part in parts], sample), ridge=_RIDGE)
     values = [_with_context(part.pairs, first, part.known) for part in parts]
-    second = _fit(values, is_true, kept, weights)
-    scored = [p.scored(second.log_odds(v)) for p, v in zip(parts, values, strict=True)]
-    return first, second, ScoredPairs.concatenate(scored)
+    second = Calibration.fit(*_kept(values, sample), ridge=_RIDGE)
+    trees, of_others = None, [None] * len(parts)
+    enough = np.count_nonzero(sample.is_true) >= ENOUGH_FOR_TREES and len(parts) > 1
+    if with_trees and enough:
+        trees = Trees.fit(*_kept(values, sample), seed)
+        of_others = _trees_of_others(values, sample, seed)
+    log_odds = [_mean_log_odds(second, t, v) for t, v in zip(of_others, values, strict=True)]
+    scored = [part.scored(found) for part, found in zip(parts, log_odds, strict=True)]
+    return Calibrated(first, second, trees, ScoredPairs.concatenate(scored))
+
+
+def _mean_log_odds(calibration, trees, values):
+    """Log-odds of pairs; trees, where there are any, count as much as the calibration."""
+    found = calibration.log_odds(values)
+    return found if trees is None else (found + trees.log_odds(values)) / 2
+
+
+def _trees_of_others(values, sample, seed):
+    """For each block of documents trees that have not seen it: of the other two thirds."""
+    thirds = np.arange(len(values)) * 3 // len(values)
+    sizes = [len(next(iter(part.values()))) for part in values]
+    third_of_pair = np.repeat(thirds, sizes)[sample.rows]
+    trees = [Trees.fit(*_kept(values, sample.of(third_of_pair != k)), seed) for k in range(3)]
+    return [trees[k] for k in thirds]
 
 
 def _with_context(pairs, first, known):
@@ -178,15 +221,28 @@ def _with_context(pairs, first, known):
     return pairs.columns | context(pairs, first.log_odds(pairs.columns), known)
 
 
-def _fit(values, is_true, kept, weights):
-    """Fit a calibration on the kept pairs."""
-    columns = {name: np.concatenate([part[name] for part in values])[kept] for name in values[0]}
-    return Calibration.fit(columns, is_true[kept], weights, ridge=_RIDGE)
+class _Sample(NamedTuple):
+    """Pairs that the numbers are learned from: where they are, whether true, and their weights."""
+
+    rows: np.ndarray
+    is_true: np.ndarray
+    weights: np.ndarray
+
+    def of(self, mask):
+        """Some of them."""
+        return _Sample(*(array[mask] for array in self))
 
 
 def _sample(is_true, seed):
-    """Rows of all true pairs and of as many others as are enough, and what each counts."""
+    """Take all true pairs, and as many others as are enough."""
     share = min(1.0, _MOST_NEGATIVES / max(np.count_nonzero(~is_true), 1))
     drawn = np.random.RandomState(seed % 2**32).random_sample(len(is_true)) < share
     kept = np.flatnonzero(is_true | drawn)
-    return kept, np.where(is_true[kept], 1.0, 1.0 / share)
+    return _Sample(kept, is_true[kept], np.where(is_true[kept], 1.0, 1.0 / share))
+
+
+def _kept(values, sample):
+    """Columns, truth and weights of the sampled pairs."""
+    names = values[0]
+    columns = {name: np.concatenate([part[name] for part in values])[sample.rows] for name in names}
+    return columns, sample.is_true, sample.weights

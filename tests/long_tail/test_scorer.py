@@ -63,7 +63,7 @@ def test_what_is_known_in_a_fold_is_of_the_documents_trained_on(Y, parts):
 
 
 def test_both_calibrations_are_fitted_on_all_pairs_of_all_folds(parts):
-    first, second, pairs = calibrate(parts, 0)
+    first, second, _, pairs = calibrate(parts, 0)
     evidence = {n: np.concatenate([p.pairs.columns[n] for p in parts]) for n in first.columns}
     is_true = np.concatenate([p.is_true for p in parts])
     expected = Calibration.fit(evidence, is_true, ridge=1.0)
@@ -82,7 +82,7 @@ def test_both_calibrations_are_fitted_on_all_pairs_of_all_folds(parts):
 def test_of_very_many_pairs_a_sample_stands_for_the_others(parts, monkeypatch):
     whole = calibrate(parts, 0)[1]
     monkeypatch.setattr(_scorer, "_MOST_NEGATIVES", 800)
-    _, sampled, pairs = calibrate(parts, 0)
+    _, sampled, _, pairs = calibrate(parts, 0)
     assert len(pairs.scores) > 1600
     assert_allclose(expit(pairs.scores).sum(), pairs.is_true.sum(), rtol=0.15)
     assert not np.array_equal(sampled.weights, whole.weights)
@@ -90,12 +90,12 @@ def test_of_very_many_pairs_a_sample_stands_for_the_others(parts, monkeypatch):
 
 
 def test_probabilities_of_held_out_documents_add_up_to_their_labels(parts):
-    _, _, pairs = calibrate(parts, 0)
+    pairs = calibrate(parts, 0).pairs
     assert_allclose(expit(pairs.scores).sum(), pairs.is_true.sum(), rtol=0.02)
 
 
 def test_scores_are_the_second_calibration_of_evidence_and_context(documents, Y, members, parts):
-    first, second, _ = calibrate(parts, 0)
+    first, second, *_ = calibrate(parts, 0)
     known = Known.of(Y)
     scores = StackScorer(members, known, first, second).scores(documents.X[:5])
     pairs = _scorer.ask(members, documents.X[:5], known)
