@@ -139,6 +139,32 @@ def input_kind(X):
     return "tokens"
 
 
+def count_rows(X):
+    """How many documents there are, in any form that `take_rows` takes."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def take_rows(X, rows):
+    """Take some documents, or their labels, in the form in which they are.
+
+    Parameters
+    ----------
+    X : list, array, sparse matrix or data frame of n_samples rows
+        What `sklearn.utils.indexable` leaves as it is.
+    rows : slice or array of int
+
+    Returns
+    -------
+    list, array, sparse matrix or data frame
+        Of the kind of X.
+    """
+    if hasattr(X, "iloc"):  # of pandas, whose own brackets look up names
+        return X.iloc[rows]
+    if hasattr(X, "shape") or isinstance(rows, slice):
+        return X[rows]
+    return [X[row] for row in rows]
+
+
 def check_token_ids(X, estimator_name):
     """Refuse what is no token id.
 

@@ -8,11 +8,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import _safe_indexing, check_random_state, gen_batches
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import indexable
 
 from ._inner import is_frozen, training_counts
+from ._inputs import take_rows
 from ._ranking import keep_top
 from ._targets import label_scores
 from ._validation import LabelWarning, check_choice, check_label_matrix, must_be
@@ -185,7 +186,7 @@ def multilabel_train_test_split(X, y, *arrays, test_size=0.25, random_state=None
     offset = rng.random_sample((labels.shape[1], 2))
     _assign(labels, np.array([n_samples - n_test, n_test]), parts, offset, rng)
     train, test = np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
-    return [_safe_indexing(array, part) for array in arrays for part in (train, test)]
+    return [take_rows(array, part) for array in arrays for part in (train, test)]
 
 
 def _one_document_of_each_label(labels, rng):
@@ -435,14 +436,14 @@ def _check_tested(times, every):
 
 def _score_fold(estimator, X, y, train, test, method, top_k):
     """Scores of the test documents by the estimator fitted on the training ones."""
-    y_train = _safe_indexing(y, train)
-    estimator.fit(_safe_indexing(X, train), y_train)
+    y_train = take_rows(y, train)
+    estimator.fit(take_rows(X, train), y_train)
     if not hasattr(estimator, method):  # some have it only once they are fitted
         raise must_be("method", f"one that {type(estimator).__name__} has", repr(method))
     is_absent = _is_absent(estimator, np.asarray(y_train.sum(axis=0)).ravel())
     blocks = []
     for rows in gen_batches(len(test), max(1, BLOCK_SIZE // y.shape[1])):
-        scores = label_scores(estimator, method, _safe_indexing(X, test[rows]), y.shape[1])
+        scores = label_scores(estimator, method, take_rows(X, test[rows]), y.shape[1])
         scores[:, is_absent] = -np.inf
         blocks.append(scores if top_k is None else keep_top(scores, top_k))
     return np.concatenate(blocks) if top_k is None else sparse.vstack(blocks)

@@ -7,7 +7,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from skmltc import TReaderXMLClassifier
-from skmltc._inputs import Inputs, check_token_ids, input_kind, known_tokens
+from skmltc._inputs import (
+    Inputs,
+    check_token_ids,
+    count_rows,
+    input_kind,
+    known_tokens,
+    take_rows,
+)
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
@@ -219,3 +226,38 @@ def test_all_documents_of_a_fit_have_the_words_of_x(given):
     model = TReaderXMLClassifier(n_neighbors=1, max_epochs=1)
     with pytest.raises(ValueError, match="X must be token ids of the words of fit. Got ids of oth"):
         model.fit(ids_of(), y, y_val=y if "X_val" in given else None, **others)
+
+
+# --------------------------------------------------------------------------------------- rows
+
+
+def frame(X):
+    """With an index that is no row number, and a column named like a row."""
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(X, index=list("dcba"), columns=[1, 0])
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), np.array([2, 0]), np.array([], dtype=int)])
+@pytest.mark.parametrize("form", [np.array, sparse.csr_array, sparse.csc_matrix, frame])
+def test_rows_are_taken_of_any_kind_of_table(form, rows):
+    X = np.arange(8.0).reshape(4, 2)
+    found = take_rows(form(X), rows)
+    assert type(found) is type(form(X))
+    found = found.toarray() if sparse.issparse(found) else np.asarray(found)
+    assert_array_equal(found, X[rows])
+    assert count_rows(form(X)) == 4
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+def test_rows_are_taken_of_lists_of_texts(form):
+    texts = form(["rice", "milk", "honey"])
+    assert list(take_rows(texts, slice(1, 3))) == ["milk", "honey"]
+    assert take_rows(texts, np.array([2, 0])) == ["honey", "rice"]
+    assert count_rows(texts) == 3
+
+
+def test_rows_of_a_series_are_numbered_whatever_its_index():
+    pandas = pytest.importorskip("pandas")
+    texts = pandas.Series(["rice", "milk", "honey"], index=[2, 1, 0])
+    assert list(take_rows(texts, np.array([0, 1]))) == ["rice", "milk"]
+    assert list(take_rows(texts, slice(2, 3))) == ["honey"]

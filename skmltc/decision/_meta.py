@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import _safe_indexing, gen_batches, indexable
-from sklearn.utils.validation import _num_samples, check_consistent_length, check_is_fitted
+from sklearn.utils import gen_batches, indexable
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._inputs import count_rows, take_rows
 from .._ranking import check_k
 from .._targets import Target
 from .._validation import must_be
@@ -17,8 +18,8 @@ BLOCK_SIZE = 2**24  # scores that are dense at a time
 def document_blocks(X, n_labels, block_size=BLOCK_SIZE):
     """Yield some documents at a time, of any kind of X, so that their scores may be dense."""
     (X,) = indexable(X)
-    for rows in gen_batches(max(1, _num_samples(X)), max(1, block_size // n_labels)):
-        yield _safe_indexing(X, rows)
+    for rows in gen_batches(max(1, count_rows(X)), max(1, block_size // n_labels)):
+        yield take_rows(X, rows)
 
 
 def prior_cut_off(score_blocks, n_true):

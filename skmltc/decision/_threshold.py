@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
+from .._inputs import take_rows
 from .._targets import (
     NO_DOCUMENT,
     count_labels,
@@ -296,8 +297,8 @@ def _left_undecided(estimator):
 
 def _pairs_of_fold(estimator, X, y, Y, train, test, response):
     """Pairs of the test documents, scored by the estimator fitted on the training ones."""
-    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train))
-    blocks = _blocks_of_scores(estimator, _safe_indexing(X, test), Y.shape[1], response)
+    estimator.fit(take_rows(X, train), take_rows(y, train))
+    blocks = _blocks_of_scores(estimator, take_rows(X, test), Y.shape[1], response)
     return ScoredPairs.collect_rows(blocks, Y[train], Y[test])
 
 

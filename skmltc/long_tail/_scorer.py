@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import _safe_indexing
 
+from .._inputs import take_rows
 from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
@@ -148,9 +148,9 @@ def fit_members_again(members, X, y, Y, folds, seed):
     HeldOutPairs
     """
     for fit, held in folds:
-        X_fit, y_fit = _safe_indexing(X, fit), _safe_indexing(y, fit)
+        X_fit, y_fit = take_rows(X, fit), take_rows(y, fit)
         others = [member.again(X_fit, y_fit, seed) for member in members]
-        yield from held_out_pairs(others, _safe_indexing(X, held), Y[held], Known.of(Y[fit]))
+        yield from held_out_pairs(others, take_rows(X, held), Y[held], Known.of(Y[fit]))
 
 
 class Calibrated(NamedTuple):
