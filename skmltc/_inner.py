@@ -28,6 +28,37 @@ def last_step(estimator, X):
     return estimator, X
 
 
+def innermost(estimator):
+    """What is inside pipelines, searches and frozen estimators, all of them fitted."""
+    while (inner := _inside(estimator)) is not None:
+        estimator = inner
+    return estimator
+
+
+def names_at_last_step(estimator, names=None):
+    """Names of the columns that get to the innermost estimator.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    names : array of str of shape (n_columns,), default=None
+        Of the columns that the whole takes.
+
+    Returns
+    -------
+    array of str, or None
+        None where nobody has named them, or a step does not say what becomes of names.
+    """
+    while (inner := _inside(estimator)) is not None:
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            try:
+                names = estimator[:-1].get_feature_names_out(names)
+            except AttributeError:
+                names = None
+        estimator = inner
+    return names
+
+
 def _inside(estimator):
     """What is one layer further in; None if there is no layer."""
     if isinstance(estimator, Pipeline):
@@ -67,9 +98,7 @@ def training_counts(estimator, n_labels):
     None
         In place of both where it does not say so, or not of so many labels.
     """
-    inner = estimator
-    while (further := _inside(inner)) is not None:
-        inner = further
+    inner = innermost(estimator)
     counts, n_samples = (getattr(inner, name, None) for name in ("label_counts_", "n_samples_fit_"))
     if counts is None or n_samples is None or np.shape(counts) != (n_labels,):
         return None

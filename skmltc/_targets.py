@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from scipy import sparse
@@ -79,6 +80,21 @@ class Target:
             return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
         ones, ends = np.ones(len(codes), dtype=np.float32), np.arange(len(codes) + 1)
         return sparse.csr_array((ones, codes, ends), shape=(len(codes), len(self.classes)))
+
+    def column(self, label, name="label"):
+        """Column of a label, given by its number; for a 1-D y of a class.
+
+        A binary y has one column, that of its second class.
+        """
+        classes = self.classes[1:] if self.type == "binary" else self.classes
+        is_number = isinstance(label, Integral) and not isinstance(label, bool | np.bool_)
+        known = classes.tolist()
+        if np.ndim(label) == 0 and (is_number or not self.is_multilabel) and label in known:
+            return known.index(label)
+        whole = f"a column number from 0 to {len(classes) - 1}"
+        expected = whole if self.is_multilabel else f"one of the classes {known}"
+        remedy = "A binary y has the scores of its second class alone."
+        raise must_be(name, expected, repr(label), remedy if self.type == "binary" else "")
 
     def probabilities(self, logits):
         """The logistic function of logits (n_samples, n_columns), one column for each class.

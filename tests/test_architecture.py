@@ -28,7 +28,7 @@ LAYERS = [
     {"_validation", "_products", "_token_ids", "_torch_random"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
     | {"_token_counts"}
-    | {"_inner", "_idle", "_published", "_pretrained"},
+    | {"_inner", "_idle", "_published", "_pretrained", "_words"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages"},

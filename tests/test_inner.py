@@ -9,7 +9,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmltc._inner import end_of_pipeline, is_frozen, last_step, training_counts
+from skmltc._inner import (
+    end_of_pipeline,
+    innermost,
+    is_frozen,
+    last_step,
+    names_at_last_step,
+    training_counts,
+)
 from skmltc.metrics import RankingScorer
 
 
@@ -99,3 +106,24 @@ def test_training_counts_may_be_missing():
     assert training_counts(estimator, 4) is None and training_counts(Plus(), 3) is None
     del estimator.n_samples_fit_
     assert training_counts(estimator, 3) is None
+
+
+class Named(Plus):
+    """Says what it did to each column."""
+
+    def get_feature_names_out(self, input_features=None):
+        return [f"{name}+{self.number}" for name in input_features or ["x0", "x1"]]
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b"]])
+def test_names_go_through_the_steps_before_the_last(names):
+    model = make_pipeline(Named(1), search(make_pipeline(Named(2), Inner())))
+    model.fit(np.eye(4)[:, :2], np.eye(4, 2, dtype=int))
+    assert names_at_last_step(model, names) == [f"{name}+1+2" for name in names or ["x0", "x1"]]
+    assert isinstance(innermost(model), Inner)
+    assert names_at_last_step(innermost(model), names) == names
+
+
+def test_a_step_that_names_nothing_leaves_no_names():
+    model = make_pipeline(Plus(1), Inner()).fit(np.eye(2), np.eye(2, dtype=int))
+    assert names_at_last_step(model, ["a", "b"]) is None

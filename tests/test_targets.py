@@ -245,3 +245,38 @@ def test_scores_of_another_shape_are_refused(shape):
     match = r"What decision_function returns must be of shape \(n_samples, 3\). Got shape"
     with pytest.raises(ValueError, match=match):
         label_scores(Scores(np.zeros(shape)), "decision_function", None, 3)
+
+
+# ------------------------------------------------------------------------------------- columns
+
+
+@pytest.mark.parametrize(
+    "y, label, column",
+    [
+        (Y, 2, 2),
+        (Y, np.int64(0), 0),
+        (["b", "a", "c"], "c", 2),
+        ([5, 3, 9, 5], 5, 1),
+        (["no", "yes"], "yes", 0),
+        ([False, True], True, 0),
+    ],
+)
+def test_a_label_is_found_by_its_number_or_class(y, label, column):
+    assert Target.learn(y).column(label) == column
+
+
+@pytest.mark.parametrize(
+    "y, label, message",
+    [
+        (Y, 3, "label must be a column number from 0 to 2. Got 3 instead."),
+        (Y, -1, "label must be a column number from 0 to 2"),
+        (Y, True, "label must be a column number from 0 to 2. Got True"),
+        (Y, 1.0, "label must be a column number"),
+        (Y, [0, 1], "label must be a column number"),
+        (["b", "a", "c"], 1, r"label must be one of the classes \['a', 'b', 'c'\]. Got 1"),
+        (["no", "yes"], "no", r"the classes \['yes'\]. Got 'no' instead. A binary y has the sco"),
+    ],
+)
+def test_a_label_that_is_not_there_is_refused(y, label, message):
+    with pytest.raises(ValueError, match=message):
+        Target.learn(y).column(label)

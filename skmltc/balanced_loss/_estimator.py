@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._linear import (
@@ -29,6 +31,7 @@ from .._published import AsPublished
 from .._stages import ENOUGH_TO_DECIDE, Trained, decides
 from .._targets import count_labels
 from .._validation import must_be
+from .._words import names_of_features, row_of, top_weights
 from ..base import BaseLongTailClassifier
 from ..decision import Documents
 from ..labels import NEVER_LOGIT, log_odds_against
@@ -409,6 +412,43 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     def _adjustment(self):
         return 0.0 if self.logit_adjustment == "auto" else float(self.logit_adjustment)
+
+    def _has_weights_of_features(self):
+        """Whether `top_features` is there: of a linear model of the features, and before `fit`."""
+        if not hasattr(self, "inputs_"):
+            return True
+        return self.inputs_.encoder.is_linear and hasattr(self, "coef_")
+
+    @available_if(_has_weights_of_features)
+    def top_features(self, label, feature_names=None, k=10):
+        """Find the features (words) of the largest weights for a label.
+
+        Only models of features that L-BFGS solves have it.
+
+        Parameters
+        ----------
+        label : int, or a class
+            A column number; for a 1-D y a class, of two the second.
+        feature_names : array of str or fitted transformer, default=None
+            Names of the columns of X, or the vectorizer that made it. None is those of a data
+            frame, else "x0", "x1", ...
+        k : int, default=10
+            How many at most.
+
+        Returns
+        -------
+        dict of str to array
+            "feature" and "weight", the largest first: ``pandas.DataFrame`` takes it as it is.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label, or names are not as many as columns.
+        """
+        check_is_fitted(self)
+        known = getattr(self, "feature_names_in_", None)
+        names = names_of_features(feature_names, self.n_features_in_, known)
+        return top_weights(row_of(self.coef_, self.target_.column(label)), names, k)
 
     @property
     def coef_(self):

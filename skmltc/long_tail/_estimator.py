@@ -10,7 +10,7 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._inputs import input_kind
+from .._inputs import count_rows, input_kind
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
@@ -30,6 +30,7 @@ from ..decision import (
 from ..model_selection import list_held_out
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Known
+from ._explain import Explanation, Request, explain, top_features
 from ._members import Member
 from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
 
@@ -324,6 +325,70 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             "column": np.array([*learned.columns, "offset"]),
             "weight": np.append(learned.weights, learned.offset),
         }
+
+    def explain(
+        self, X, labels=None, *, k=None, feature_names=None, n_words=10, n_neighbors=5
+    ) -> Explanation:
+        """Say why documents have their labels: what every member adds, words, and neighbours.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+        labels : list, default=None
+            Labels to explain, of every document: column numbers; for a 1-D y classes. None is the
+            labels that are predicted; for a 1-D y of two classes always the second one.
+        k : int, default=None
+            Explain so many of the best labels of every document instead, predicted or not.
+        feature_names : array of str or fitted transformer, default=None
+            Names of the columns of X, or the vectorizer that made it. A member that is a pipeline
+            from texts has names of its own. None is "x0", "x1", ... where nobody knows better.
+        n_words, n_neighbors : int, default=10 and 5
+            Words of a linear member, and documents with the label, at most, for each pair.
+
+        Returns
+        -------
+        Explanation
+            Four tables; ``pandas.DataFrame(model.explain(X).shares)``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label, or names are not as many as columns.
+        """
+        decision = self._decision_in_force()
+        how = labels, k, feature_names, n_words, n_neighbors
+        request, first, parts = Request.of(self.target_, decision, *how), 0, []
+        for block in self._blocks(X):
+            parts.append(explain(self.scorer_, request, block, first))
+            first += count_rows(block)
+        return Explanation.joined(parts)
+
+    def top_features(self, label, feature_names=None, k=10, member=None):
+        """Find the features (words) of the largest weights for a label.
+
+        Parameters
+        ----------
+        label : int, or a class
+            A column number; for a 1-D y a class.
+        feature_names : array of str or fitted transformer, default=None
+            As in `explain`.
+        k : int, default=10
+            How many at most.
+        member : str, default=None
+            A linear member by name; the first one by default.
+
+        Returns
+        -------
+        dict of str to array
+            "feature" and "weight", the largest first: ``pandas.DataFrame`` takes it as it is.
+
+        Raises
+        ------
+        ValueError
+            If there is no such label or linear member, or names are not as many as columns.
+        """
+        check_is_fitted(self, "scorer_")
+        return top_features(self.scorer_, self.target_, label, feature_names, k, member)
 
     def _has_logits(self):
         """Whether `decision_function` is there: with members that read tokens alone when fitted.

@@ -58,12 +58,23 @@ class StackScorer:
 
     def scores(self, X):
         """Log-odds (n_samples, n_labels), float32; what is no candidate has `NEVER_LOGIT`."""
+        return self.scores_of(self.pairs(X))
+
+    def pairs(self, X):
+        """Candidates of a block of documents, with the columns of evidence and context."""
         pairs = ask(self.members, X, self.known)
-        values = _with_context(pairs, self.first, self.known)
-        found = _mean_log_odds(self.second, self.trees, values)
+        return replace(pairs, columns=_with_context(pairs, self.first, self.known))
+
+    def scores_of(self, pairs):
+        """Log-odds as `scores` returns them, of candidates with all columns."""
+        found = self.log_odds(pairs.columns)
         scores = np.full(pairs.shape, NEVER_LOGIT, dtype=np.float32)
         scores[pairs.rows, pairs.labels] = np.maximum(found, NEVER_LOGIT)
         return scores
+
+    def log_odds(self, columns):
+        """Log-odds of pairs by all that was learned."""
+        return _mean_log_odds(self.second, self.trees, columns)
 
 
 class HeldOutPairs(NamedTuple):

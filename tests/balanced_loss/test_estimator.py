@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import logit
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -707,3 +708,65 @@ def test_callbacks_hear_the_one_training_that_is_kept(documents):
 
     model = network(callbacks=[Listener()], threshold="tuned").fit(documents.X, documents.Y)
     assert begun == [model.net_]
+
+
+# ----------------------------------------------------------------------------------- top features
+
+
+def test_top_features_are_those_of_the_largest_weights(split):
+    X, Y = split[:2]
+    model = linear().fit(X, Y)
+    table = model.top_features(5, k=3)
+    best = np.argsort(-model.coef_[5])[:3]
+    assert table["feature"].tolist() == [f"x{j}" for j in best]
+    assert_array_equal(table["weight"], model.coef_[5][best])
+    names = [f"word {j}" for j in range(X.shape[1])]
+    assert model.top_features(5, names, k=3)["feature"].tolist() == [names[j] for j in best]
+
+
+def test_top_features_have_the_names_of_a_data_frame(split):
+    pandas = pytest.importorskip("pandas")
+    X, Y = split[0][:, :30].toarray(), split[1]
+    frame = pandas.DataFrame(X, columns=[f"word {j}" for j in range(30)])
+    model = linear(threshold="tuned").fit(frame, Y)
+    best = model.coef_[0].argmax()
+    assert model.top_features(0, k=1)["feature"].tolist() == [f"word {best}"]
+
+
+def test_top_features_of_classes_are_asked_for_by_class(split):
+    X, Y = split[0], split[1].toarray()
+    y = np.array(["rice", "milk", "beer"])[Y[:, :3].argmax(axis=1)]
+    model = linear().fit(X, y)
+    best = model.coef_[2].argmax()  # of beer, milk, rice
+    assert model.top_features("rice", k=1)["feature"].tolist() == [f"x{best}"]
+    two = linear().fit(X, y == "rice")
+    assert two.top_features(True, k=1)["weight"].tolist() == [two.coef_[0].max()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": 20}, "label must be a column number from 0 to 19. Got 20"),
+        ({"feature_names": ["rice"]}, "feature_names must be 1000 names, one per feature"),
+        ({"k": 0}, "k must be a whole number, at least 1. Got 0"),
+    ],
+)
+def test_top_features_that_are_not_there_are_refused(split, options, message):
+    model = linear(threshold=0.5, calibrate=True).fit(*split[:2])
+    with pytest.raises(ValueError, match=message):
+        model.top_features(**{"label": 0} | options)
+
+
+def test_only_linear_models_of_features_have_top_features(documents):
+    with pytest.raises(NotFittedError):
+        linear().top_features(0)
+    model = network(max_epochs=1, early_stopping=False).fit(documents.X, documents.Y)
+    assert not hasattr(model, "coef_") and not hasattr(model, "top_features")
+    frozen = linear(encoder=FrozenBag(hidden_dims=(8,))).fit(documents.X, documents.Y)
+    assert frozen.coef_.shape == (12, 8) and not hasattr(frozen, "top_features")
+
+
+class FrozenBag(BagEncoder):
+    """Its vectors are what it starts with."""
+
+    is_frozen = True

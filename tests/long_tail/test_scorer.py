@@ -73,6 +73,7 @@ def test_both_calibrations_are_fitted_on_all_pairs_of_all_folds(parts):
     both = evidence | {n: np.concatenate([c[n] for c in contexts]) for n in contexts[0]}
     expected = Calibration.fit(both, is_true, ridge=1.0)
     assert second.columns == tuple(both)
+    assert_allclose(second.means, [values.mean() for values in both.values()], atol=1e-5)
     assert_allclose(second.weights, expected.weights, rtol=1e-4)
     assert_allclose(pairs.scores, expected.log_odds(both), rtol=1e-3, atol=1e-4)
     assert_array_equal(pairs.is_true, is_true)
