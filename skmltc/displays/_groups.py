@@ -1,18 +1,14 @@
-"""Pictures of the long tail: how labels are distributed, and who gets the rare ones right.
-
-Drawing needs matplotlib, `pip install "skmltc[plot]"`.
-"""
+"""How labels are distributed, and who gets the rare ones right."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ._validation import check_choice, check_label_counts, check_label_matrix, must_be
-from .labels import label_groups
-from .metrics import f1_by_group
+from .._validation import check_choice, check_label_counts, check_label_matrix, must_be
+from ..labels import label_groups
+from ..metrics import f1_by_group
+from ._drawing import LINE_COLORS, finish, new_axes
 
-# Okabe and Ito's palette: distinct for every kind of colour vision.
-LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 GROUP_COLORS = {"head": "#0072B2", "medium": "#999999", "tail": "#D55E00"}
 
@@ -96,7 +92,7 @@ class LabelFrequencyDisplay:
             Itself, with `line_`, `ax_` and `figure_`.
         """
         counts = np.sort(check_label_counts(self.label_counts))[::-1]
-        ax = _new_axes() if ax is None else ax
+        ax = new_axes() if ax is None else ax
         counts = counts[counts > 0]
         self._shade_groups(ax, counts)
         (self.line_,) = ax.plot(
@@ -106,7 +102,7 @@ class LabelFrequencyDisplay:
         ax.set(xlabel="Label, by rank", ylabel="Documents of the label")
         ax.set_xlim(0.8, max(len(counts), 1) + 0.5)
         ax.set_ylim(bottom=0.8)
-        return _finish(self, ax, [ax.xaxis, ax.yaxis])
+        return finish(self, ax, [ax.xaxis, ax.yaxis])
 
     def _shade_groups(self, ax, counts):
         groups = label_groups(
@@ -301,7 +297,7 @@ class GroupScoreDisplay:
         GroupScoreDisplay
             Itself, with `lines_`, `ax_` and `figure_`.
         """
-        ax = _new_axes() if ax is None else ax
+        ax = new_axes() if ax is None else ax
         centers = np.array([(low * high) ** 0.5 for low, high in self.bins])
         self._shade_groups(ax)
         self.lines_ = {}
@@ -318,7 +314,7 @@ class GroupScoreDisplay:
         ax.set_xlim(self.bins[0][0] - 0.5, self.bins[-1][1] + 0.5)
         ax.grid(axis="y", alpha=0.3)
         ax.legend()
-        return _finish(self, ax, [ax.xaxis])
+        return finish(self, ax, [ax.xaxis])
 
     def _shade_groups(self, ax):
         lows, highs = np.array(self.bins).T
@@ -347,24 +343,3 @@ def _frequency_bins(label_counts, min_head_count, max_tail_count):
     bins = [(low + 1, high) for low, high in zip(limits, limits[1:], strict=False)]
     masks = {(low, high): (counts >= low) & (counts <= high) for low, high in bins}
     return {limits: mask for limits, mask in masks.items() if mask.any()}
-
-
-def _new_axes():
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise ImportError(
-            'matplotlib must be installed for pictures: pip install "skmltc[plot]".'
-        ) from None
-    return plt.subplots(layout="constrained")[1]
-
-
-def _finish(display, ax, log_axes):
-    from matplotlib.ticker import LogFormatter
-
-    for axis in log_axes:
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(LogFormatter())  # speaks up where less than a decade is shown
-    ax.spines[["top", "right"]].set_visible(False)
-    display.ax_, display.figure_ = ax, ax.figure
-    return display
