@@ -31,7 +31,7 @@ class Calibration:
         In the units of the columns.
     offset : float
     means : array of float of shape (n_columns,), default=None
-        Of the columns, over the pairs that the numbers were learned from; 0 where none were.
+        Of the columns, over the pairs that the numbers were learned from, if they were.
 
     Examples
     --------
@@ -127,30 +127,6 @@ class Calibration:
         return sum(w * values[n] for n, w in zip(self.columns, self.weights, strict=True)) + (
             self.offset
         )
-
-    @property
-    def base(self):
-        """Log-odds of a pair whose columns are all at their means."""
-        return float(self.offset + self.weights @ self._means())
-
-    def shares(self, values):
-        """What each column adds to the log-odds, against a pair where it is at its mean.
-
-        Parameters
-        ----------
-        values : mapping of str to array of shape (n_pairs,)
-            The columns by name.
-
-        Returns
-        -------
-        array of float of shape (n_pairs, n_columns)
-            With `base`, a row adds up to the log-odds of the pair.
-        """
-        columns = np.column_stack([values[name] for name in self.columns])
-        return self.weights * (columns - self._means())
-
-    def _means(self):
-        return np.zeros(len(self.weights)) if self.means is None else self.means
 
     def lines(self, log_odds_against):
         """Slopes and offsets of labels, two arrays of float32, from their log(N/n - 1)."""

@@ -25,6 +25,8 @@ from ._columns import AGAINST, CONTEXT, keys_of
 _LABELS = ("document", "label", "log_odds", "probability", "threshold", "is_predicted")
 _SHARES = ("document", "label", "source", "share")
 _WORDS = ("document", "label", "member", "word", "score")
+_PRODUCT = f" x {AGAINST}"
+FREQUENCY = False, "frequency"
 _NEIGHBORS = ("document", "label", "member", "row", "cosine")
 
 
@@ -45,8 +47,9 @@ class Explanation:
     shares : dict of str to array
         What each "source" adds to the log-odds, its "share": every member by its name;
         "frequency", how many documents have the label; "context", what else the document is given;
-        and "offset", the log-odds of a pair where all are as in the mean of the held-out pairs
-        that were learned from. The shares of a pair add up to its log-odds. A label that was no
+        and "offset", the log-odds of a pair where all columns are at their means over the held-out
+        pairs that were learned from. A member's share is how much more it says than its mean, for
+        a label as frequent. The shares of a pair add up to its log-odds. A label that was no
         candidate has none.
     words : dict of str to array
         Of linear "member"s: the "word"s (features) of the document that raise the member's
@@ -253,23 +256,54 @@ def _shares(chosen, keys, pairs, calibration):
     """What each source adds to the log-odds of candidates."""
     is_candidate = np.isin(keys, pairs.keys, assume_unique=True)
     at = np.searchsorted(pairs.keys, keys[is_candidate])
-    columns = calibration.shares({n: pairs.columns[n][at] for n in calibration.columns})
-    sources = [_source(name) for name in calibration.columns]
-    order = list(dict.fromkeys(sources))
-    sums = [columns[:, [s == one for s in sources]].sum(axis=1) for one in order]
-    shares = np.column_stack([*sums, np.full(len(at), calibration.base)])
-    repeated = np.repeat(np.flatnonzero(is_candidate), shares.shape[1])
-    named = np.tile(np.array([*(name for _, name in order), "offset"], dtype=object), len(at))
+    columns = {name: values[at] for name, values in pairs.columns.items()}
+    by_source = shares_by_source(calibration, columns)
+    shares = np.column_stack(list(by_source.values()))
+    repeated = np.repeat(np.flatnonzero(is_candidate), len(by_source))
+    named = np.tile(np.array([name for _, name in by_source], dtype=object), len(at))
     return chosen.table(_SHARES, repeated, named, shares.ravel())
+
+
+def shares_by_source(calibration, columns):
+    """Take log-odds apart: what each source adds to those of a mean pair.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    columns : dict of str to array of shape (n_pairs,)
+
+    Returns
+    -------
+    dict of (bool, str) to array of shape (n_pairs,)
+        By whether the source is a member, and its name. They add up to the log-odds.
+
+    Notes
+    -----
+    With r = log(N/n - 1), a column counts by how far it is from its mean, that of a product z r by
+    r (z - mean of z): what is left of it, r times the mean of z, is a matter of the frequency.
+    """
+    learned = dict(zip(calibration.columns, calibration.weights, strict=True))
+    means = np.zeros(len(learned)) if calibration.means is None else calibration.means
+    means = dict(zip(learned, means, strict=True))
+    shares, of_frequency, offset = {}, learned.get(AGAINST, 0.0), calibration.offset
+    for name, weight in learned.items():
+        factor, is_product = name.removesuffix(_PRODUCT), name.endswith(_PRODUCT)
+        by = columns[AGAINST] if is_product else 1.0
+        of_frequency += weight * means[factor] if is_product else 0.0
+        offset += 0.0 if is_product else weight * means[name]
+        share = weight * (columns[name] - by * means[factor])
+        shares[_source(name)] = shares.get(_source(name), 0.0) + share
+    if FREQUENCY in shares:
+        shares[FREQUENCY] = of_frequency * (columns[AGAINST] - means[AGAINST])
+        offset += (of_frequency - learned[AGAINST]) * means[AGAINST]
+    return {**shares, (False, "offset"): np.full(len(columns[AGAINST]), offset)}
 
 
 def _source(column):
     """Whether a column is a member's, and whose it is."""
     if column in CONTEXT:
         return False, "context"
-    if column == AGAINST:
-        return False, "frequency"
-    return True, column.rpartition(": ")[0]
+    return FREQUENCY if column == AGAINST else (True, column.rpartition(": ")[0])
 
 
 def _words(chosen, members, X, request):

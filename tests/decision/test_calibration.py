@@ -328,20 +328,11 @@ def test_messages_on_thresholds_say_what_can_be_set(data):
         tuned.set_params(threshold="tuned").predict(X_test)
 
 
-def test_shares_add_up_to_the_log_odds_and_are_0_in_the_mean():
-    pairs = drawn_pairs(300)
-    weights = np.random.RandomState(0).rand(300)
-    values = {"a": pairs.scores, "b": pairs.log_odds_against.astype(np.float32)}
+def test_the_means_of_the_columns_are_kept_for_who_explains():
+    pairs, weights = drawn_pairs(300), np.random.RandomState(0).rand(300)
+    values = {"a": pairs.scores, "b": pairs.log_odds_against}
     learned = Calibration.fit(values, pairs.is_true, weights)
-    shares = learned.shares(values)
-    assert_allclose(shares.sum(axis=1) + learned.base, learned.log_odds(values), atol=1e-9)
-    assert_allclose(weights @ shares, 0, atol=1e-9)
-    for column, (name, weight) in enumerate(zip("ab", learned.weights, strict=True)):
-        mean = sum(w * v for w, v in zip(weights, values[name], strict=True)) / sum(weights)
-        assert_allclose(shares[:, column], weight * (values[name] - mean), atol=1e-6)
-
-
-def test_what_was_not_fitted_has_its_means_at_0():
-    alone = Calibration(("a",), np.array([2.0]), offset=3.0)
-    assert alone.base == 3
-    assert_array_equal(alone.shares({"a": np.array([1.0, -1])}), [[2], [-2]])
+    for mean, column in zip(learned.means, values.values(), strict=True):
+        expected = sum(w * v for w, v in zip(weights, column, strict=True)) / sum(weights)
+        assert_allclose(mean, expected)
+    assert Calibration.identity().means is None

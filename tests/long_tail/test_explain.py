@@ -16,10 +16,11 @@ from sklearn.svm import SVC, LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc.datasets import make_long_tailed_corpus
+from skmltc.decision import Calibration
 from skmltc.encoders import WordEmbedding
 from skmltc.long_tail import Explanation
 from skmltc.long_tail._columns import evidence
-from skmltc.long_tail._explain import Chosen, Linear, _neighbors_of
+from skmltc.long_tail._explain import Chosen, Linear, _neighbors_of, shares_by_source
 from skmltc.long_tail._members import Member
 from skmltc.neighbors import MultilabelKNeighborsClassifier
 from skmltc.text import TokenSequenceVectorizer
@@ -84,28 +85,63 @@ def test_the_shares_of_a_pair_add_up_to_what_is_decided_by(parts, fitted):
         assert abs(total - log_odds[pair]) < 1e-4
 
 
-def source_of(column):
-    named = {"log_odds_against": "frequency", "linear": "linear", "neighbors": "neighbors"}
-    return named.get(column.split(":")[0], "context")
+def naive_shares(weights, means, offset, z, r, others):
+    """Of a member with one score, the frequency, and further columns as in the mean or not.
+
+    Log-odds are w_z z + w_p z r + w_r r + w_o o + offset.
+    """
+    w_z, w_p, w_r, w_o = weights
+    mean_z, mean_r, mean_o = means
+    return {
+        "svc": w_z * (z - mean_z) + w_p * (z * r - mean_z * r),
+        "frequency": (w_r + w_p * mean_z) * (r - mean_r),
+        "context": w_o * (others - mean_o),
+        "offset": offset + w_z * mean_z + w_p * mean_z * mean_r + w_r * mean_r + w_o * mean_o,
+    }
 
 
-def test_shares_are_those_of_loops_over_the_columns(parts, fitted):
-    X_new = parts[2][:6]
-    pairs, learned = fitted.scorer_.pairs(X_new), fitted.calibration_
-    at = {(i, k): n for n, (i, k) in enumerate(zip(pairs.rows, pairs.labels, strict=True))}
-    numbers = list(zip(learned.columns, learned.weights, learned.means, strict=True))
-    for document, label, source, share in rows_of(fitted.explain(X_new, k=3).shares):
-        expected = learned.offset if source == "offset" else 0.0
-        for name, weight, mean in numbers:
-            if source == "offset":
-                expected += weight * mean
-            elif source == source_of(name):
-                expected += weight * (pairs.columns[name][at[document, label]] - mean)
-        assert_allclose(share, expected, rtol=1e-5, atol=1e-6)
+def test_shares_are_those_of_the_formula():
+    rng = np.random.RandomState(0)
+    z, r, rank = rng.normal(size=(3, 20))
+    names = ("svc: score", "svc: score x log_odds_against", "log_odds_against", "rank")
+    weights, means = np.array([2.0, 0.7, -0.4, 1.5]), np.array([0.3, 99.0, 2.0, -1.0])
+    learned = Calibration(names, weights, -0.6, means=means)
+    columns = dict(zip(names, (z, z * r, r, rank), strict=True))
+    found = shares_by_source(learned, columns)
+    assert list(found) == [
+        (True, "svc"),
+        (False, "frequency"),
+        (False, "context"),
+        (False, "offset"),
+    ]
+    for k in range(20):
+        expected = naive_shares(weights, (0.3, 2.0, -1.0), -0.6, z[k], r[k], rank[k])
+        assert_allclose([share[k] for share in found.values()], [*expected.values()])
+    assert_allclose(sum(found.values()), learned.log_odds(columns))
 
 
-def test_the_offset_is_low_since_most_candidates_are_labels_that_a_document_lacks(fitted):
-    assert fitted.calibration_.base < -1
+def test_a_member_that_says_what_it_says_in_the_mean_has_no_share_however_frequent_the_label():
+    names = ("svc: score", "svc: score x log_odds_against", "log_odds_against")
+    learned = Calibration(names, np.ones(3), means=np.array([0.5, -7.0, 1.0]))
+    r = np.array([-1.0, 0, 4])
+    found = shares_by_source(learned, dict(zip(names, (0.5 + 0 * r, 0.5 * r, r), strict=True)))
+    assert_array_equal(found[True, "svc"], [0, 0, 0])
+
+
+def test_where_nothing_was_learned_one_member_has_all_but_the_offset():
+    alone = Calibration(("svc: score",), np.ones(1), offset=3.0)
+    columns = {"svc: score": np.array([1.0, -1]), "log_odds_against": np.zeros(2)}
+    found = shares_by_source(alone, columns)
+    assert {name: share.tolist() for (_, name), share in found.items()} == {
+        "svc": [1, -1],
+        "offset": [3, 3],
+    }
+
+
+def test_the_offset_is_low_since_most_candidates_are_labels_that_a_document_lacks(parts, fitted):
+    shares = fitted.explain(parts[2]).shares
+    offsets = shares["share"][shares["source"] == "offset"]
+    assert offsets.max() == offsets.min() < -1
 
 
 def test_sources_are_the_members_the_frequency_the_context_and_the_offset(parts, fitted):
