@@ -39,12 +39,13 @@ pd.DataFrame(model.weights_).round(2)
 # One document
 # ------------
 #
-# The labels of one test document, and what is predicted for it. A label is predicted where its
-# log-odds are above its threshold. "Documents" are those of the label in training.
+# Of the test documents for which two labels or more are found, the one with the rarest of them. A
+# label is predicted where its log-odds are above its threshold. "documents" are those of the label
+# in training.
 
-rare = (model.label_counts_ <= 30) & (model.label_counts_ > 2)
 hits = model.predict(X_test).multiply(y_test).toarray() > 0
-document = int(np.flatnonzero(hits[:, rare].any(axis=1) & (hits.sum(axis=1) > 1))[0])
+rarest_hit = np.where(hits, model.label_counts_, np.inf).min(axis=1)
+document = int(np.where(hits.sum(axis=1) > 1, rarest_hit, np.inf).argmin())
 explanation = model.explain(X_test[[document]], feature_names=vectorizer)
 
 
@@ -64,10 +65,10 @@ labels.assign(
 # What each member adds
 # ---------------------
 #
-# The shares of a label add up to its log-odds. The offset is that of a mean pair of document and
-# label among those that were learned from, most of them wrong; a member's share is how much more
-# it says than it does of such a pair. "frequency" is how often the label is at all, and "context"
-# what else the document is given.
+# The shares of a label add up to its log-odds. "offset" is what a mean pair of document and label
+# has, of those that were learned from; most of them are wrong, so it is low. The share of a member
+# is how much more it says than that, for a label as frequent. "frequency" is how often the label
+# is at all, and "context" what else the document is given.
 
 shares = table_of(explanation.shares)
 table = shares.pivot(index="label", columns="source", values="share")

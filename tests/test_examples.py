@@ -145,6 +145,14 @@ class TestGallery:
         assert gains["macro-F1, tail"] > 0.05 > 0 > gains["nDCG@5"]
         assert abs(gains["macro-F1, head"]) < 0.01
 
+    def test_the_explained_document_has_a_rare_label_and_shares_that_add_up(self, run):
+        made = run("plot_9_explain")
+        labels, shares = made["labels"], made["table"]
+        np.testing.assert_allclose(shares.sum(axis=1), labels["log_odds"], atol=1e-4)
+        assert list(shares) == ["linear", "neighbors", "frequency", "context", "offset"]
+        assert len(labels) > 1 and set(made["neighbors"]["label"]) == set(labels["label"])
+        assert labels["is_predicted"].all()
+
     def test_the_loop_learns_with_each_loss(self, run):
         rows = run("plot_5_torch_loop")["rows"]
         assert len(rows) == 3 and all(row["PSP@5"] > 0.8 for row in rows.values())
