@@ -210,10 +210,11 @@ def test_twenty_documents_of_five_labels_are_enough(parts):
     assert f1_score(Y_new[:, some], model.predict(X_new), average="micro") > 0.4
 
 
-def test_with_too_few_documents_the_first_member_counts_alone():
+@pytest.mark.parametrize("threshold", ["micro_macro", 0.9])
+def test_with_too_few_documents_the_first_member_counts_alone(threshold):
     X, Y = np.eye(6), np.tile([[1, 0], [0, 1]], (3, 1))
     with pytest.warns(LabelWarning, match="nothing could be learned of how much each member says"):
-        model = two().fit(X, Y)
+        model = two(threshold=threshold).fit(X, Y)
     scores = model.members_.linear.decision_function(X)
     offset = model.weights_["weight"][-1]
     assert_allclose(model.decision_function(X), scores + offset, rtol=1e-5)
