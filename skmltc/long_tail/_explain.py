@@ -25,9 +25,9 @@ from ._columns import AGAINST, CONTEXT, keys_of
 _LABELS = ("document", "label", "log_odds", "probability", "threshold", "is_predicted")
 _SHARES = ("document", "label", "source", "share")
 _WORDS = ("document", "label", "member", "word", "score")
-_PRODUCT = f" x {AGAINST}"
-FREQUENCY = False, "frequency"
 _NEIGHBORS = ("document", "label", "member", "row", "cosine")
+_FREQUENCY = False, "frequency"
+_PRODUCT = f" x {AGAINST}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,8 +293,8 @@ def shares_by_source(calibration, columns):
         offset += 0.0 if is_product else weight * means[name]
         share = weight * (columns[name] - by * means[factor])
         shares[_source(name)] = shares.get(_source(name), 0.0) + share
-    if FREQUENCY in shares:
-        shares[FREQUENCY] = of_frequency * (columns[AGAINST] - means[AGAINST])
+    if _FREQUENCY in shares:
+        shares[_FREQUENCY] = of_frequency * (columns[AGAINST] - means[AGAINST])
         offset += (of_frequency - learned[AGAINST]) * means[AGAINST]
     return {**shares, (False, "offset"): np.full(len(columns[AGAINST]), offset)}
 
@@ -303,7 +303,7 @@ def _source(column):
     """Whether a column is a member's, and whose it is."""
     if column in CONTEXT:
         return False, "context"
-    return FREQUENCY if column == AGAINST else (True, column.rpartition(": ")[0])
+    return _FREQUENCY if column == AGAINST else (True, column.rpartition(": ")[0])
 
 
 def _words(chosen, members, X, request):
@@ -393,11 +393,9 @@ class Linear(NamedTuple):
         coefficients = _coefficients(inner, n_labels)
         if coefficients is None:
             return None
-        known = names_at_last_step(member.estimator, given_names(feature_names))
-        is_alone = inner is member.estimator
-        known = getattr(inner, "feature_names_in_", None) if known is None else known
-        given = feature_names if is_alone else None
-        return cls(inner, coefficients, names_of_features(given, inner.n_features_in_, known))
+        names = names_at_last_step(member.estimator, given_names(feature_names))
+        known = getattr(inner, "feature_names_in_", None)
+        return cls(inner, coefficients, names_of_features(names, inner.n_features_in_, known))
 
     def weights(self, label):
         """Weights (n_features,) of a label."""

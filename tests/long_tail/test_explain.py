@@ -327,8 +327,11 @@ def test_linear_models_of_others_have_words(parts, vectorizer):
 def test_a_frozen_member_has_its_words(parts):
     X, Y, X_new = parts
     frozen = FrozenEstimator(linear().fit(X, Y))
-    explanation = stack(("frozen", frozen)).fit(X, Y).explain(X_new[:3], k=1)
+    model = stack(("frozen", frozen)).fit(X, Y)
+    explanation = model.explain(X_new[:3], k=1)
     assert set(explanation.words["member"]) == {"frozen"}
+    with pytest.raises(ValueError, match="feature_names must be .* names, one per feature"):
+        model.explain(X_new[:3], feature_names=["rice"])
 
 
 def test_what_is_not_linear_in_features_has_no_words_and_does_not_fail(parts):
