@@ -47,6 +47,7 @@ class Explanation:
     shares : dict of str to array
         What each "source" adds to the log-odds, its "share": every member by its name;
         "frequency", how many documents have the label; "context", what else the document is given;
+        "trees", with ``refine="trees"``, by how much these move what all others say;
         and "offset", the log-odds of a pair where all columns are at their means over the held-out
         pairs that were learned from. A member's share is how much more it says than its mean, for
         a label as frequent. The shares of a pair add up to its log-odds. A label that was no
@@ -235,7 +236,7 @@ def explain(scorer, request, X, first):
     chosen = Chosen.of(keys, scores.shape[1], first, request.target)
     return (
         _labels(chosen, keys, scores, request),
-        _shares(chosen, keys, pairs, scorer.second),
+        _shares(chosen, keys, pairs, scorer),
         _words(chosen, scorer.members, X, request),
         _neighbors(chosen, scorer.members, X, request.n_neighbors),
     )
@@ -252,12 +253,14 @@ def _labels(chosen, keys, scores, request):
     return chosen.table(_LABELS, np.arange(len(keys)), *values)
 
 
-def _shares(chosen, keys, pairs, calibration):
+def _shares(chosen, keys, pairs, scorer):
     """What each source adds to the log-odds of candidates."""
     is_candidate = np.isin(keys, pairs.keys, assume_unique=True)
     at = np.searchsorted(pairs.keys, keys[is_candidate])
     columns = {name: values[at] for name, values in pairs.columns.items()}
-    by_source = shares_by_source(calibration, columns)
+    by_source = shares_by_source(scorer.second, columns)
+    if scorer.trees is not None:
+        by_source[False, "trees"] = scorer.log_odds(columns) - scorer.second.log_odds(columns)
     shares = np.column_stack(list(by_source.values()))
     repeated = np.repeat(np.flatnonzero(is_candidate), len(by_source))
     named = np.tile(np.array([name for _, name in by_source], dtype=object), len(at))

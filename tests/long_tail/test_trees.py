@@ -97,3 +97,11 @@ def test_the_same_seed_makes_the_same_trees(model, documents):
 def test_another_refinement_is_refused(documents):
     with pytest.raises(ValueError, match="refine must be None or 'trees'. Got 'forest' instead"):
         LongTailClassifier(refine="forest").fit(documents.X, documents.Y)
+
+
+def test_trees_have_a_share_of_the_log_odds(model, documents):
+    found = model.explain(documents.X[:10], k=2)
+    shares = found.shares["share"]
+    assert np.abs(shares[found.shares["source"] == "trees"]).max() > 0.1
+    added = shares.reshape(len(found.labels["label"]), -1).sum(axis=1)
+    np.testing.assert_allclose(added, found.labels["log_odds"], atol=1e-4)
