@@ -215,23 +215,23 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """Calibration and decision, from pairs of held-out documents; `learn` takes the rule."""
         calibrates = self._calibrates(target)
         if not calibrates and not self._learns_rule(target):
-            self._warn_of_shifted_logits(target)
+            self._warn_of_shifted_logits(target, scorer)
             return Calibration.identity(), self._decision(target, None, train)
         if pairs is None or not pairs.is_true.any():
             return self._learn_of_prior(target, train, scorer)
         calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
         return calibration, self._decision(target, calibration.calibrated(pairs), train, learn)
 
-    def _warn_of_shifted_logits(self, target):
+    def _warn_of_shifted_logits(self, target, scorer):
         """Warn where a number cuts logits that are far from log-odds."""
-        if target.is_multilabel and not self._undecided and self._shifts_logits():
+        if target.is_multilabel and not self._undecided and self._shifts_logits(scorer):
             warn(
                 f"threshold={self.threshold} cuts logits that are no log-odds: the loss moves or "
                 "stretches them. calibrate=True makes probabilities of them; a rule, such as "
                 "threshold='frequency', needs none."
             )
 
-    def _shifts_logits(self):
+    def _shifts_logits(self, scorer):
         """Whether the loss has negative tolerance, or is no likelihood."""
         loss = self._spec_of("loss")
         return hasattr(loss, "kappa") or isinstance(loss, SquaredHingeLoss)

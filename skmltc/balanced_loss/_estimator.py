@@ -35,7 +35,11 @@ from .._words import names_of_features, row_of, top_weights
 from ..base import BaseLongTailClassifier
 from ..decision import Documents
 from ..labels import NEVER_LOGIT, log_odds_against
-from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
+from ..losses import (
+    BinaryCrossEntropyLoss,
+    ClassBalancedNegativeTolerantLoss,
+    DistributionBalancedLoss,
+)
 from ..model_selection import list_held_out
 from ._published import PUBLISHED
 
@@ -68,9 +72,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         0 up, as :class:`~skmltc.text.TokenSequenceVectorizer` makes it.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
-        is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, the best on validation
-        documents of three data sets; where y has one class per document it is the paper's
-        "distribution_balanced".
+        is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)`` for linear models and
+        "bce" for networks: each is the best on held-out training documents. Where y has one class
+        per document it is the paper's "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
         "auto" is 0: calibration learns what the frequency of a label says. A number is for
@@ -301,7 +305,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         return super().as_published(row, as_released=as_released, **changes)
 
     def _train(self, problem, train, given, seed):
-        loss = self._spec_of("loss") or self._recommended_loss(problem.target)
+        loss = self._spec_of("loss") or self._recommended_loss(problem)
         encoder = problem.inputs.encoder
         if self._is_linear(encoder) and not encoder.is_linear:
             return self._train_on_vectors(problem.inputs, loss, train, given, seed)
@@ -318,14 +322,18 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         of_lbfgs = True, "in mini-batches", ("max_iter", "tol")
         return [*super()._idle(problem, train, given), of_lbfgs]
 
-    def _recommended_loss(self, target):
+    def _recommended_loss(self, problem):
         """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
-        if target.is_multilabel:
+        if not problem.target.is_multilabel:
+            return DistributionBalancedLoss()
+        if self._is_linear(problem.inputs.encoder):
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
-        return DistributionBalancedLoss()
+        return BinaryCrossEntropyLoss()
 
-    def _shifts_logits(self):
-        return self.loss == "auto" or super()._shifts_logits()
+    def _shifts_logits(self, scorer):
+        if self.loss == "auto":
+            return not isinstance(scorer, HeadScorer)
+        return super()._shifts_logits(scorer)
 
     def _is_linear(self, encoder):
         """Whether a linear model is solved, of the features or of vectors that are not trained."""

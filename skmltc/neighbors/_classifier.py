@@ -130,7 +130,7 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
     def _idle(self, problem, train, given):
         return []
 
-    def _shifts_logits(self):
+    def _shifts_logits(self, scorer):
         return False
 
     def _spec_of(self, name):

@@ -663,7 +663,7 @@ def test_nothing_as_large_as_documents_times_labels_is_dense(make):
     assert largest.elements < n_new * n_labels / 5
     assert peak < 4 * n_new * n_labels
     assert isinstance(predicted, sparse.csr_array) and predicted.shape == (n_new, n_labels)
-    assert top.nnz == 3 * n_new and 0 < predicted.nnz < 3 * n_new
+    assert top.nnz == 3 * n_new and 0 < predicted.nnz < 10 * n_new
 
 
 # ----------------------------------------------------------------------------------- real text
