@@ -7,13 +7,17 @@ from numbers import Integral
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from ._inputs import Inputs
+from ._rows import is_among, stack_rows
 from ._targets import Target
-from ._validation import check_consistent_rows
+from ._validation import check_consistent_rows, must_be
 from .decision import Calibration, Decision, Documents, ScoredPairs
+from .labels import label_groups, log_odds_against
 
 ENOUGH_TO_DECIDE = 500  # labels on unseen documents; with fewer, decide on folds
 
@@ -75,6 +79,108 @@ def read_documents(problem, X, y, checker, name="y"):
     X, Y = problem.inputs.read(X, checker), problem.target.indicators(y, name)
     check_consistent_rows(X, Y, name=name)
     return Documents(X, Y)
+
+
+def read_new_labels(model, X, Y_new):
+    """Documents with the indicators of labels that a fitted model does not know.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        With `inputs_` and `target_`.
+    X : array or sparse matrix of shape (n_samples, n_features)
+    Y_new : array or sparse matrix of shape (n_samples, n_new)
+
+    Returns
+    -------
+    Documents
+
+    Raises
+    ------
+    ValueError
+        If a new label has no document, or y of `fit` was not an indicator matrix.
+    """
+    check_is_fitted(model)
+    X = model.inputs_.read(X, model)
+    return Documents(X, model.target_.indicators_of_new(Y_new, X.shape[0]))
+
+
+def with_known(model, added, X_known):
+    """Documents with new labels, and documents without them.
+
+    Parameters
+    ----------
+    model : fitted estimator
+    added : Documents
+        That came with the new labels.
+    X_known : array or sparse matrix of shape (n_known, n_features), or None
+        Without the new labels, save those that are among the others.
+
+    Returns
+    -------
+    documents : Documents
+        Those that are known first.
+    n_new : int
+        How many were not known.
+
+    Raises
+    ------
+    ValueError
+        If no document is without the new labels.
+    """
+    X, Y = added.X, added.Y
+    if X_known is not None:
+        known = model.inputs_.read(X_known, model)
+        others = known[~is_among(known, X)]
+        absent = sparse.csr_array((others.shape[0], Y.shape[1]), dtype=Y.dtype)
+        added = Documents(stack_rows([others, X]), stack_rows([absent, Y]))
+    if np.diff(added.Y.indptr).all():
+        expected = "documents without the new labels, such as those of fit"
+        raise must_be("X_known", expected, "none", "Rows of zeros in Y_new are such ones, too.")
+    return added, X.shape[0] if X_known is None else int((~is_among(X, known)).sum())
+
+
+def counted(target, counts, n_samples):
+    """The fitted attributes that follow from how many documents the labels have."""
+    groups = label_groups(counts)
+    return {
+        "target_": target,
+        "classes_": target.classes,
+        "n_samples_fit_": n_samples,
+        "n_labels_": len(counts),
+        "label_counts_": counts,
+        "head_labels_": np.flatnonzero(groups["head"]),
+        "tail_labels_": np.flatnonzero(groups["tail"]),
+        "log_odds_against_": log_odds_against(counts, n_samples),
+    }
+
+
+def grown(model, new_counts, n_samples):
+    """The fitted attributes of a model that has new labels too, its scorer apart.
+
+    The labels that it knows keep their log(N/n - 1), and so their calibrated scores; the new ones
+    are cut where known labels of the most similar frequency are.
+
+    Parameters
+    ----------
+    model : fitted estimator
+    new_counts : array of int of shape (n_new,)
+        Documents of the new labels.
+    n_samples : int
+        Documents in which the new labels were looked for.
+
+    Returns
+    -------
+    dict
+    """
+    n_samples = max(n_samples, model.n_samples_fit_)
+    target = model.target_.extended(len(new_counts))
+    against = log_odds_against(new_counts, n_samples)
+    return {
+        **counted(target, np.append(model.label_counts_, new_counts), n_samples),
+        "log_odds_against_": np.append(model.log_odds_against_, against),
+        "decision_": model.decision_.extend(model.label_counts_, new_counts),
+    }
 
 
 def decides(unseen):

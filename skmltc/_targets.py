@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from ._validation import LabelWarning, check_label_matrix, must_be, warn
+from ._validation import LabelWarning, check_label_matrix, check_n_rows, must_be, warn
 
 _BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
 NO_DOCUMENT = r"\d+ of \d+ labels have no training document"  # how the warning begins
@@ -95,6 +95,37 @@ class Target:
         expected = whole if self.is_multilabel else f"one of the classes {known}"
         remedy = "A binary y has the scores of its second class alone."
         raise must_be(name, expected, repr(label), remedy if self.type == "binary" else "")
+
+    def indicators_of_new(self, Y_new, n_samples):
+        """Label indicators of labels that were not in y, each with at least one document.
+
+        Parameters
+        ----------
+        Y_new : array or sparse matrix of shape (n_samples, n_new)
+        n_samples : int
+            Rows of X.
+
+        Returns
+        -------
+        csr_array of float32 of shape (n_samples, n_new)
+        """
+        if not self.is_multilabel:
+            got = f"a {self.type} target"
+            raise must_be("y", "label indicators in fit, to add labels", got)
+        if np.ndim(Y_new) == 1:
+            remedy = "A single new label is a column: Y_new.reshape(-1, 1) of an array."
+            raise must_be("Y_new", "a matrix with a column for each new label", "1-D", remedy)
+        Y = check_label_matrix(Y_new, name="Y_new")
+        check_n_rows(n_samples, Y, name="Y_new")
+        empty = np.flatnonzero(count_labels(Y) == 0)
+        if len(empty):
+            expected = "columns with at least one document"
+            raise must_be("Y_new", expected, f"none in column {empty[0]}")
+        return Y
+
+    def extended(self, n_new):
+        """The target with so many further labels."""
+        return replace(self, classes=np.arange(len(self.classes) + n_new))
 
     def probabilities(self, logits):
         """The logistic function of logits (n_samples, n_columns), one column for each class.

@@ -158,10 +158,15 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
 
 def check_consistent_rows(X, Y, name="y"):
     """Refuse label indicators of another length than X."""
-    if X.shape[0] != Y.shape[0]:
+    check_n_rows(X.shape[0], Y, name)
+
+
+def check_n_rows(n_samples, Y, name="y"):
+    """Refuse label indicators of another number of rows than X has."""
+    if n_samples != Y.shape[0]:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {name} must be of "
-            f"{X.shape[0]} rows, as X. Got {Y.shape[0]} instead."
+            f"{n_samples} rows, as X. Got {Y.shape[0]} instead."
         )
 
 

@@ -20,7 +20,15 @@ from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
 from ._networks import Trainer
 from ._ranking import check_k
-from ._stages import ENOUGH_TO_DECIDE, Decided, Problem, decides, draw_seed, read_documents
+from ._stages import (
+    ENOUGH_TO_DECIDE,
+    Decided,
+    Problem,
+    counted,
+    decides,
+    draw_seed,
+    read_documents,
+)
 from ._targets import Target, count_labels, warn_of_empty_labels
 from ._validation import LabelWarning, check_choice, known_labels, must_be, warn
 from .decision import (
@@ -35,7 +43,6 @@ from .decision import (
     top_of_logits,
 )
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
-from .labels import label_groups, log_odds_against
 from .losses import LOSSES, SquaredHingeLoss
 from .model_selection import list_held_out
 
@@ -278,19 +285,11 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     def _set_fitted(self, checker, problem, train, trained, decided):
         """Set all that was learned in place of what an earlier fit had; nothing else does."""
-        counts = count_labels(train.Y)
-        groups = label_groups(counts)
         columns = vars(checker).keys() & {"n_features_in_", "feature_names_in_"}
         fitted = {
             **{name: getattr(checker, name) for name in columns},
             "inputs_": problem.inputs,
-            "target_": problem.target,
-            "classes_": problem.target.classes,
-            "n_samples_fit_": len(train),
-            "n_labels_": len(counts),
-            "label_counts_": counts,
-            "head_labels_": np.flatnonzero(groups["head"]),
-            "tail_labels_": np.flatnonzero(groups["tail"]),
+            **counted(problem.target, count_labels(train.Y), len(train)),
             **trained.attributes,
             **decided.attributes,
             "scorer_": decided.scorer,
@@ -467,8 +466,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     def _logit_blocks(self, X):
         """Log-odds, or logits that are not calibrated, of some thousand documents at a time."""
         check_is_fitted(self)
-        against = log_odds_against(self.label_counts_, self.n_samples_fit_)
-        X = self.inputs_.read(X, self)
+        X, against = self.inputs_.read(X, self), self.log_odds_against_
         for scores in self._score_blocks(self.scorer_, X, self.n_labels_):
             yield self.calibration_.logits(scores, against, self.label_counts_ > 0)
 

@@ -127,6 +127,11 @@ class LinearScorer:
         """Add a number to the logits of each label."""
         return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
 
+    def joined(self, other):
+        """The models of these labels, and those of another scorer after them."""
+        weights = np.hstack([self.weights, other.weights])
+        return LinearScorer(weights, np.append(self.intercepts, other.intercepts))
+
     def encode(self, X, device):
         """Documents as they are: to move the weights would cost more than the products."""
         return sparse.csr_array(X) if sparse.issparse(X) else X

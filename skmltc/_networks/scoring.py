@@ -146,6 +146,10 @@ class FrozenScorer(NetworkScorer):
     encoder: nn.Module
     scorer: object
 
+    def joined(self, other):
+        """The models of these labels, and those of a scorer of vectors after them."""
+        return replace(self, scorer=self.scorer.joined(other))
+
     def encode(self, X, device):
         """Vectors of documents."""
         return self.scorer.encode(network_scores(self.encoder, X, device), device)

@@ -28,7 +28,7 @@ from .._networks import (
     seeded_torch,
 )
 from .._published import AsPublished
-from .._stages import ENOUGH_TO_DECIDE, Trained, decides
+from .._stages import ENOUGH_TO_DECIDE, Trained, decides, grown, read_new_labels, with_known
 from .._targets import count_labels
 from .._validation import must_be
 from .._words import names_of_features, row_of, top_weights
@@ -305,7 +305,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         return super().as_published(row, as_released=as_released, **changes)
 
     def _train(self, problem, train, given, seed):
-        loss = self._spec_of("loss") or self._recommended_loss(problem)
+        is_linear = self._is_linear(problem.inputs.encoder)
+        loss = self._spec_of("loss") or self._recommended_loss(problem.target, is_linear)
         encoder = problem.inputs.encoder
         if self._is_linear(encoder) and not encoder.is_linear:
             return self._train_on_vectors(problem.inputs, loss, train, given, seed)
@@ -322,11 +323,11 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         of_lbfgs = True, "in mini-batches", ("max_iter", "tol")
         return [*super()._idle(problem, train, given), of_lbfgs]
 
-    def _recommended_loss(self, problem):
+    def _recommended_loss(self, target, is_linear):
         """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
-        if not problem.target.is_multilabel:
+        if not target.is_multilabel:
             return DistributionBalancedLoss()
-        if self._is_linear(problem.inputs.encoder):
+        if is_linear:
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
         return BinaryCrossEntropyLoss()
 
@@ -369,15 +370,17 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def _train_linear(self, loss, train, given, seed):
         """Choose the weight decay on held-out documents, then fit on all of them."""
         decay = None if self.weight_decay == "auto" else float(self.weight_decay)
-        solver = Solver(loss, decay, self._adjustment(), self._device())
-        solver = solver._replace(max_iter=self.max_iter, tol=float(self.tol))
-        solver = solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
-        pairs = None
+        solver, pairs = self._solver(loss, decay), None
         if self.weight_decay == "auto":
             solver, pairs = self._select_weight_decay(solver, train, given, seed)
         scorer, n_iter = fit_linear(train.X, train.Y, solver)
         attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
         return Trained(scorer, solver, train.Y, given, pairs, attributes)
+
+    def _solver(self, loss, decay):
+        solver = Solver(loss, decay, self._adjustment(), self._device())
+        solver = solver._replace(max_iter=self.max_iter, tol=float(self.tol))
+        return solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def _select_weight_decay(self, solver, train, given, seed):
         """The solver with a weight decay, and the pairs that a decision can be learned from."""
@@ -457,6 +460,60 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         known = getattr(self, "feature_names_in_", None)
         names = names_of_features(feature_names, self.n_features_in_, known)
         return top_weights(row_of(self.coef_, self.target_.column(label)), names, k)
+
+    def add_labels(self, X, Y_new, X_known=None):
+        """Learn new labels from a few documents; the others keep their scores, to the last bit.
+
+        Linear models solve the columns of the new labels alone, at the weight decay of `fit`;
+        networks have to be fitted again. The model keeps no documents: those without the new
+        labels are given too, at best all that `fit` had, since the share of a label among them is
+        part of what is learned.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Documents that came with the new labels, as in `fit`.
+        Y_new : array or sparse matrix of shape (n_samples, n_new)
+            Indicators of the new labels alone, each with at least one document. They become the
+            last columns. A row of zeros is a document without any of them.
+        X_known : array or sparse matrix of shape (n_known, n_features), default=None
+            Further documents that have none of the new labels, save those that are in X too.
+
+        Returns
+        -------
+        self
+            With `classes_`, `label_counts_` and `threshold_` extended: a new label is cut where
+            labels of the most similar frequency are. `n_samples_fit_` rises by the documents of X
+            that are not in `X_known`.
+
+        Raises
+        ------
+        ValueError
+            If a new label has no document, there is no document without the new labels, y of `fit`
+            was not an indicator matrix, or a network was trained.
+
+        Notes
+        -----
+        The documents' other labels are unknown here, so the losses that weigh a document by all its
+        labels ("rebalanced_focal", "distribution_balanced") are those of the new labels alone.
+        """
+        added = read_new_labels(self, X, Y_new)
+        if not hasattr(self, "weight_decay_"):
+            remedy = (
+                "Fit again with all labels; LongTailClassifier and HeadToTailClassifier add them."
+            )
+            raise must_be("encoder", "linear or not trained, to add labels", self.encoder, remedy)
+        documents, n_new = with_known(self, added, X_known)
+        n_samples = self.n_samples_fit_ + n_new
+        if isinstance(self.scorer_, FrozenScorer):
+            documents = self._vectors(self.scorer_.encoder, documents)
+        loss = self._spec_of("loss") or self._recommended_loss(self.target_, is_linear=True)
+        decay = self.weight_decay_ * min(1.0, len(documents) / n_samples)
+        scorer, n_iter = fit_linear(documents.X, documents.Y, self._solver(loss, decay))
+        fitted = grown(self, count_labels(added.Y), n_samples)
+        fitted["n_iter_"] = max(self.n_iter_, n_iter)
+        vars(self).update(fitted, scorer_=self.scorer_.joined(scorer))
+        return self
 
     @property
     def coef_(self):

@@ -12,15 +12,15 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._inputs import Inputs
 from .._networks import Trainer, fitted_by, leave_if_interrupted, network_scores, seeded_torch
 from .._published import AsPublished
-from .._stages import Trained, decides, draw_seed
+from .._rows import stack_rows
+from .._stages import Trained, decides, draw_seed, grown, read_new_labels
 from .._targets import count_labels
-from .._validation import check_consistent_rows, check_label_matrix, must_be
+from .._validation import must_be
 from ..base import BaseLongTailClassifier
 from ..encoders import BagEncoder, BiLSTMAttention, UnitEncoder, head_of
 from ..labels import log_odds_against
@@ -153,7 +153,7 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
     classes_ : array
         Column numbers of the labels; for a 1-D y its classes.
     n_labels_, n_samples_fit_, n_features_in_ : int
-        Sizes of the training data; `add_labels` raises the first.
+        Sizes of the training data; `add_labels` raises the first two.
     label_counts_ : array of int of shape (n_labels,)
         Training documents of each label.
     head_labels_, tail_labels_ : array of int
@@ -459,37 +459,29 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         ValueError
             If a new label has no document, or y of `fit` was not an indicator matrix.
         """
-        check_is_fitted(self)
-        if not self.target_.is_multilabel:
-            got = f"a {self.target_.type} target"
-            raise must_be("y", "label indicators in fit, to add labels", got)
-        X, Y = self.inputs_.read(X, self), check_label_matrix(Y_new, name="Y_new")
-        check_consistent_rows(X, Y, name="Y_new")
-        counts = count_labels(Y)
-        if not counts.all():
-            empty = np.flatnonzero(counts == 0)[0]
-            raise must_be("Y_new", "columns with at least one document", f"none in column {empty}")
-        labels = self.n_labels_ + np.arange(len(counts))
+        added = read_new_labels(self, X, Y_new)
+        labels = self.n_labels_ + np.arange(added.Y.shape[1])
         encoder, heads = self.scorer_.network
-        added = LabelHeads(labels, torch.from_numpy(self._heads_of_new_labels(encoder, X, Y)))
-        network = nn.Sequential(encoder, JoinedHeads([*heads.parts, added])).eval()
-        self.scorer_ = TransferScorer(network)
-        self.decision_ = self.decision_.extend(self.label_counts_, counts)
-        self.label_counts_ = np.append(self.label_counts_, counts)
-        self.tail_labels_ = np.append(self.tail_labels_, labels)
-        self.n_labels_ += len(labels)
-        self.target_ = replace(self.target_, classes=np.arange(self.n_labels_))
-        self.classes_ = self.target_.classes
+        of_new, n_samples = self._heads_of_new_labels(encoder, added)
+        parts = [*heads.parts, LabelHeads(labels, torch.from_numpy(of_new))]
+        fitted = grown(self, count_labels(added.Y), n_samples)
+        fitted["head_labels_"] = self.head_labels_
+        fitted["tail_labels_"] = np.append(self.tail_labels_, labels)
+        network = nn.Sequential(encoder, JoinedHeads(parts)).eval()
+        vars(self).update(fitted, scorer_=TransferScorer(network))
         return self
 
-    def _heads_of_new_labels(self, encoder, X, Y):
+    def _heads_of_new_labels(self, encoder, added):
+        """Heads of new labels, and the number of documents in which these were looked for."""
         random_state, device = check_random_state(draw_seed(self.random_state)), self._device()
-        vectors = network_scores(encoder, X, device)
-        heads = self._transfer(self.transfer_, vectors, Y, self.n_samples_fit_, random_state)
-        if self.fine_tune != "tail":
-            return heads
-        others = vectors_of_others(self.training_vectors_, vectors)
-        Y = sparse.vstack([Y, sparse.csr_array((len(others), Y.shape[1]), dtype=Y.dtype)])
+        vectors, Y = network_scores(encoder, added.X, device), added.Y
+        tunes = self.fine_tune == "tail"
+        others = vectors_of_others(self.training_vectors_, vectors) if tunes else ()
+        n_samples = (len(others) if tunes else self.n_samples_fit_) + len(added)
+        heads = self._transfer(self.transfer_, vectors, Y, n_samples, random_state)
+        if not tunes:
+            return heads, n_samples
+        Y = stack_rows([Y, sparse.csr_array((len(others), Y.shape[1]), dtype=Y.dtype)])
         loss, labels = self._spec_of("loss") or BinaryCrossEntropyLoss(), np.arange(Y.shape[1])
         vectors = np.vstack([vectors, others])
-        return heads + fine_tune_tail(vectors, Y.tocsr(), loss, labels, heads, device)
+        return heads + fine_tune_tail(vectors, Y, loss, labels, heads, device), n_samples

@@ -14,6 +14,7 @@ from torch.nn.functional import logsigmoid
 from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, block_size
 from .._networks import NetworkScorer, network_vectors, on_device
 from .._products import dense_dot
+from .._rows import is_among
 from .._targets import count_labels
 from ..decision import label_blocks
 from ..encoders import split_head
@@ -236,10 +237,4 @@ def vectors_of_others(known, vectors):
     -------
     array of shape (n_others, dim)
     """
-    return known[~np.isin(_vector_keys(known), _vector_keys(vectors))]
-
-
-def _vector_keys(vectors):
-    """A key for each vector, the same for all vectors of a document."""
-    rounded = np.ascontiguousarray(np.round(vectors, _KEY_DECIMALS) + 0.0)
-    return rounded.view(np.dtype((np.void, rounded.dtype.itemsize * rounded.shape[1]))).ravel()
+    return known[~is_among(*(np.round(v, _KEY_DECIMALS) for v in (known, vectors)))]

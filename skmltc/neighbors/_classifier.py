@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Integral
 
-import numpy as np
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._cosine import CosineNeighbors
-from .._stages import Problem, Trained, read_documents
+from .._stages import Problem, Trained, counted, grown, read_documents, read_new_labels
 from .._targets import count_labels
 from .._token_counts import token_tfidf
-from .._validation import check_consistent_rows, check_label_matrix, must_be
 from ..base import BaseLongTailClassifier
 from ..decision import Decision
-from ..labels import label_groups
 from ._scorer import Memory, VoteScorer
 
 
@@ -164,18 +160,19 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         check_is_fitted(self)
         documents = read_documents(Problem(self.inputs_, self.target_), X, y, self)
         counts = self.label_counts_ + count_labels(documents.Y)
-        vars(self).update(
-            scorer_=self.scorer_.with_documents(documents.X, documents.Y),
-            n_samples_fit_=self.n_samples_fit_ + len(documents),
-            **self._counted(counts),
-        )
+        scorer = self.scorer_.with_documents(documents.X, documents.Y)
+        fitted = counted(self.target_, counts, self.n_samples_fit_ + len(documents))
+        several = not self.target_.is_multilabel
+        decision = Decision.best(len(counts)) if several else Decision.at(0.0, counts)
+        vars(self).update(fitted, decision_=decision, scorer_=scorer)
         return self
 
     def add_labels(self, X, Y_new):
         """Learn new labels from a few documents; the others keep their scores, to the last bit.
 
         The documents vote for the new labels alone, and those known so far are taken for ones
-        without the new labels.
+        without the new labels, save those that are among the new ones. Every call adds a search
+        of its own among all documents: labels are best added together.
 
         Parameters
         ----------
@@ -194,35 +191,8 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         ValueError
             If a new label has no document, or y of `fit` was not an indicator matrix.
         """
-        check_is_fitted(self)
-        if not self.target_.is_multilabel:
-            got = f"a {self.target_.type} target"
-            raise must_be("y", "label indicators in fit, to add labels", got)
-        X, Y = self.inputs_.read(X, self), check_label_matrix(Y_new, name="Y_new")
-        check_consistent_rows(X, Y, name="Y_new")
-        counts = count_labels(Y)
-        if not counts.all():
-            empty = np.flatnonzero(counts == 0)[0]
-            raise must_be("Y_new", "columns with at least one document", f"none in column {empty}")
-        counts = np.append(self.label_counts_, counts)
-        classes = np.arange(len(counts))
-        vars(self).update(
-            scorer_=self.scorer_.with_labels(X, Y),
-            n_labels_=len(counts),
-            n_samples_fit_=self.n_samples_fit_ + Y.shape[0],
-            classes_=classes,
-            target_=replace(self.target_, classes=classes),
-            **self._counted(counts),
-        )
+        documents = read_new_labels(self, X, Y_new)
+        scorer = self.scorer_.with_labels(documents.X, documents.Y)
+        fitted = grown(self, count_labels(documents.Y), scorer.n_samples)
+        vars(self).update(fitted, scorer_=scorer)
         return self
-
-    def _counted(self, counts):
-        """The attributes that follow from how many documents the labels have."""
-        groups = label_groups(counts)
-        several = not self.target_.is_multilabel
-        return {
-            "label_counts_": counts,
-            "head_labels_": np.flatnonzero(groups["head"]),
-            "tail_labels_": np.flatnonzero(groups["tail"]),
-            "decision_": Decision.best(len(counts)) if several else Decision.at(0.0, counts),
-        }

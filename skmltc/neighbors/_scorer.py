@@ -9,6 +9,7 @@ from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
+from .._rows import is_among, stack_rows
 from .._targets import count_labels
 from .._votes import neighbor_cosines, vote_shares
 from ..labels import NEVER_LOGIT
@@ -40,10 +41,14 @@ class Memory:
 
     def extended(self, vectors, Y):
         """Take in further documents."""
-        stack = sparse.vstack if sparse.issparse(vectors) else np.concatenate
-        vectors = stack([self.vectors, vectors])
-        vectors = sparse.csr_array(vectors) if sparse.issparse(vectors) else vectors
-        return Memory.of(self.neighbors, vectors, sparse.csr_array(sparse.vstack([self.Y, Y])))
+        vectors = stack_rows([self.vectors, vectors])
+        return Memory.of(self.neighbors, vectors, stack_rows([self.Y, Y]))
+
+    def for_labels(self, vectors, Y):
+        """The same documents for new labels, which none but further ones have."""
+        others = self.vectors[~is_among(self.vectors, vectors)]
+        absent = sparse.csr_array((others.shape[0], Y.shape[1]), dtype=Y.dtype)
+        return replace(self, vectors=others, Y=absent).extended(vectors, Y)
 
     def nearest(self, vectors, n_neighbors, n_jobs=None):
         """Cosines and rows of the nearest documents, by blocks of documents."""
@@ -111,7 +116,10 @@ class VoteScorer:
 
     def with_labels(self, X, Y):
         """Take in new labels, and the documents that have them; the others keep their scores."""
-        memory = max(self.memories, key=lambda memory: memory.Y.shape[0])
-        absent = sparse.csr_array((memory.Y.shape[0], Y.shape[1]), dtype=Y.dtype)
-        added = replace(memory, Y=absent).extended(self.vectorizer.transform(X), Y)
+        added = self.memories[-1].for_labels(self.vectorizer.transform(X), Y)
         return replace(self, memories=(*self.memories, added))
+
+    @property
+    def n_samples(self):
+        """Documents in all: the last labels were looked for in each."""
+        return self.memories[-1].Y.shape[0]

@@ -638,6 +638,7 @@ def test_new_labels_leave_the_others_as_they_are(split, fresh):
     assert fresh.add_labels(X[rows], Y[rows][:, 18:]) is fresh
     after = fresh.decision_function(X_test)
     assert after.shape == (150, 20) and fresh.n_labels_ == 20
+    assert fresh.n_samples_fit_ == N_FIT  # all of them are known
     assert_array_equal(after[:, :18], before)
     assert_array_equal(fresh.classes_, np.arange(20))
     assert_array_equal(fresh.label_counts_[18:], Y[rows][:, 18:].sum(axis=0))
@@ -706,7 +707,8 @@ def test_added_labels_step_by_step(fine_tune, split):
     X_new, Y_new = X_test[rows], Y_test[rows][:, 18:].astype(np.float32)
     vectors = network_scores(fitted.module_[0], X_new)
     prototypes = draw_prototypes(vectors, Y_new, 5, 3, True, np.random.RandomState(0))
-    heads = fitted.transfer_.heads(prototypes, np.log(N_FIT / Y_new.sum(axis=0) - 1))
+    against = np.log((N_FIT + len(rows)) / Y_new.sum(axis=0, dtype=float) - 1)
+    heads = fitted.transfer_.heads(prototypes, against)
     if fine_tune:
         all_vectors = np.vstack([vectors, network_scores(fitted.module_[0], X)])
         Y_all = sparse.vstack([Y_new, sparse.csr_array((N_FIT, 2), dtype=np.float32)], "csr")
