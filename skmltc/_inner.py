@@ -1,5 +1,7 @@
 """The estimator inside pipelines, searches and frozen ones, and what it was trained on."""
 
+import copy
+
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -73,6 +75,15 @@ def end_of_pipeline(estimator):
     while isinstance(estimator, Pipeline):
         estimator = estimator[-1]
     return estimator
+
+
+def with_last_step(estimator, inner):
+    """A copy of pipelines with another last step, which takes the place of what is no pipeline."""
+    if not isinstance(estimator, Pipeline):
+        return inner
+    copied, (name, last) = copy.copy(estimator), estimator.steps[-1]
+    copied.steps = [*estimator.steps[:-1], (name, with_last_step(last, inner))]
+    return copied
 
 
 def is_frozen(estimator):

@@ -22,7 +22,7 @@ CONTEXT = ("rank", "best other", "other labels", "co-occurrence")
 MARGIN_KNEE = -0.6  # below it the margins of rare labels crowd, and say little
 _LEAST_MASS = 0.05  # of other labels
 _LOWEST_OTHER = -10.0  # log-odds of another label where there is none, or one less likely
-_LEAST_PROBABILITY = 0.003  # of a label that speaks for those that it occurs with
+LEAST_PROBABILITY = 0.003  # of a label that speaks for those that it occurs with
 _PRIOR_DOCUMENTS = 3.0  # that count towards the independence of two labels
 _PRIOR_SHARE = 0.3  # of a label's own share, added to what other labels say
 
@@ -38,7 +38,8 @@ class Known:
     n_samples : int
         Documents in all.
     together : csr_array of shape (n_labels, n_labels)
-        Documents that have both of two labels; nothing on the diagonal.
+        Documents that have both of two labels; nothing on the diagonal. Where a label was added
+        later, as many as are to be expected.
     """
 
     counts: np.ndarray
@@ -48,12 +49,31 @@ class Known:
     @classmethod
     def of(cls, Y):
         """Count labels and pairs of labels of a csr_array of label indicators."""
-        together = sparse.csr_array(Y.T @ Y)
-        rows = np.repeat(np.arange(Y.shape[1]), np.diff(together.indptr))
-        together.data[rows == together.indices] = 0
-        together.eliminate_zeros()
-        together.sort_indices()
-        return cls(count_labels(Y), Y.shape[0], together)
+        return cls(count_labels(Y), Y.shape[0], _together(Y))
+
+    def with_documents(self, Y):
+        """Count further documents with all their labels."""
+        further = Known.of(Y)
+        n_samples = self.n_samples + further.n_samples
+        together = _in_order(self.together + further.together)
+        return Known(self.counts + further.counts, n_samples, together)
+
+    def with_labels(self, Y, others, n_samples):
+        """Count new labels.
+
+        Parameters
+        ----------
+        Y : csr_array of shape (n_added, n_new)
+            Of the documents that came with them.
+        others : csr_array of shape (n_added, n_labels)
+            How likely these documents have each of the known labels: nobody has said.
+        n_samples : int
+            Documents in all, with these.
+        """
+        cross = others.T @ Y
+        blocks = [[self.together, cross], [cross.T, _together(Y)]]
+        together = _in_order(sparse.block_array(blocks, format="csr", dtype=np.float32))
+        return Known(np.append(self.counts, count_labels(Y)), n_samples, together)
 
     @property
     def shares(self):
@@ -164,6 +184,22 @@ class Votes:
         return {**found, "best cosine": pairs.look_up(self.best)}
 
 
+def _together(Y):
+    """Documents that have both of two labels; nothing on the diagonal."""
+    together = sparse.csr_array(Y.T @ Y)
+    rows = np.repeat(np.arange(Y.shape[1]), np.diff(together.indptr))
+    together.data[rows == together.indices] = 0
+    return _in_order(together)
+
+
+def _in_order(together):
+    """A csr_array in its canonical form."""
+    together = sparse.csr_array(together)
+    together.eliminate_zeros()
+    together.sort_indices()
+    return together
+
+
 def keys_of(matrix):
     """Ascending keys row * n_columns + column of what a canonical CSR matrix stores."""
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
@@ -262,7 +298,7 @@ def _competition(rows, log_odds):
 
 def _expected_by_others(pairs, p, known):
     """Sum over other labels m of p_m (c_ml + 3 n_l/N) / (n_m + 3), c being documents of both."""
-    heard = np.where(p >= _LEAST_PROBABILITY, p, 0)
+    heard = np.where(p >= LEAST_PROBABILITY, p, 0)
     heard /= (known.counts + _PRIOR_DOCUMENTS)[pairs.labels]
     speaks = np.flatnonzero(heard)
     at = pairs.rows[speaks], pairs.labels[speaks]

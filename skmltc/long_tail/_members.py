@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.special import logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.svm import LinearSVC
 
 from .._idle import NO_EFFECT
-from .._inner import end_of_pipeline, last_step
+from .._inner import end_of_pipeline, last_step, with_last_step
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
 from .._validation import must_be
@@ -71,6 +73,70 @@ class Member(NamedTuple):
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
             return self._replace(estimator=estimator.fit(X, y))
 
+    def with_labels(self, X, Y, X_known, kept):
+        """A copy that has learned new labels, too.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+        Y : csr_array of shape (n_samples, n_new)
+        X_known : like X, or None
+            Documents without the new labels, for members that keep none.
+        kept : array or csr_array, or None
+            Such documents as another member keeps them, in place of `X_known`; for members that
+            are no pipelines.
+        """
+        inner = end_of_pipeline(self.estimator)
+        if not hasattr(type(inner), "add_labels"):
+            remedy = "Fit again with all labels, or without this member."
+            raise must_be(f"estimator {self.name!r}", "one with add_labels", repr(inner), remedy)
+        known = ()
+        if isinstance(inner, BalancedLossClassifier):
+            known = (self._known_documents(inner, X_known, kept),)
+        return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y, *known))
+
+    def _known_documents(self, inner, X_known, kept):
+        """Documents without the new labels, as the last step takes them."""
+        if X_known is not None:
+            return self._at_the_end(X_known)
+        if inner is not self.estimator or kept is None:
+            expected = f"given for the member {self.name!r}, which keeps no documents"
+            raise must_be("X_known", expected, None, "Give the documents of fit.")
+        return kept
+
+    def with_documents(self, X, y):
+        """A copy that keeps further documents, too; itself where it keeps none."""
+        inner = end_of_pipeline(self.estimator)
+        if not hasattr(type(inner), "add_documents"):
+            return self
+        return self._changed(inner, lambda one: one.add_documents(self._at_the_end(X), y))
+
+    def _at_the_end(self, X):
+        """Documents as they get to the last step."""
+        return last_step(self.estimator, X)[1]
+
+    def _changed(self, inner, change):
+        """The member with a changed copy of its last step."""
+        copied = copy.copy(inner)
+        vars(copied).update(vars(inner))  # what is not stored, too
+        try:
+            change(copied)
+        except ValueError as error:
+            raise ValueError(f"{error} So says the member {self.name!r}.") from error
+        return self._replace(estimator=with_last_step(self.estimator, copied))
+
+    @property
+    def kept_documents(self):
+        """Features of documents that it keeps; None where there are none, or not as they came."""
+        one = self.estimator
+        keeps = isinstance(one, MultilabelKNeighborsClassifier) and one.inputs_.kind == "features"
+        return one.scorer_.memories[-1].vectors if keeps else None
+
+    @property
+    def n_samples(self):
+        """Documents that it knows; 0 where it does not say so."""
+        return getattr(end_of_pipeline(self.estimator), "n_samples_fit_", 0)
+
     def answer(self, X, n_labels):
         """Say what there is to say of a block of documents: `Scores` or `Votes`."""
         inner = end_of_pipeline(self.estimator)
@@ -83,15 +149,28 @@ class Member(NamedTuple):
 
 
 def _votes(name, neighbors, X):
-    """What the nearest documents of a block say, at several distances from one search."""
-    (memory,) = neighbors.scorer_.memories
-    X = neighbors.inputs_.read(X, neighbors)
-    ((cosines, indices),) = neighbors.scorer_.encode(X, "cpu")
-    shares = {k: vote_shares(keep_first_positive(cosines, k), indices, memory.Y) for k in _NEAREST}
-    best = best_cosines(cosines, indices, memory.Y)
-    for matrix in (*shares.values(), best):
-        matrix.sort_indices()
-    return Votes(name, shares, best)
+    """What the nearest documents of a block say, at several distances from one search.
+
+    Labels that were added later have a search of their own.
+    """
+    scorer = neighbors.scorer_
+    nearest = scorer.encode(neighbors.inputs_.read(X, neighbors), "cpu")
+    shares = {k: [] for k in _NEAREST}
+    best = []
+    for (cosines, indices), memory in zip(nearest, scorer.memories, strict=True):
+        for k, found in shares.items():
+            found.append(vote_shares(keep_first_positive(cosines, k), indices, memory.Y))
+        best.append(best_cosines(cosines, indices, memory.Y))
+    return Votes(
+        name, {k: _side_by_side(found) for k, found in shares.items()}, _side_by_side(best)
+    )
+
+
+def _side_by_side(matrices):
+    """One csr_array of the columns of several, in order."""
+    joined = sparse.csr_array(sparse.hstack(matrices, format="csr"))
+    joined.sort_indices()
+    return joined
 
 
 def _prepared(estimator, seed):

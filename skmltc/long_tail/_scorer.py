@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit
 
 from .._inputs import take_rows
+from .._rows import stack_rows
 from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
-from ._columns import Known, Pairs, context, evidence, keys_of
+from ._columns import LEAST_PROBABILITY, Known, Pairs, context, evidence, keys_of
 from ._trees import ENOUGH_FOR_TREES, Trees
 
 SCORES_AT_A_TIME = 2**22  # of one member, so that memory does not grow with the documents
@@ -55,6 +57,36 @@ class StackScorer:
         """Add a number to all log-odds."""
         offset = self.second.offset + float(number)
         return replace(self, second=replace(self.second, offset=offset))
+
+    def with_labels(self, X, Y, X_known):
+        """Let the members learn new labels; what they say is weighed as it is.
+
+        Parameters
+        ----------
+        X : list, array or sparse matrix of n_samples documents
+        Y : csr_array of shape (n_samples, n_new)
+        X_known : like X, or None
+            Documents without the new labels. None is those that the neighbours keep.
+        """
+        kept = [one.kept_documents for one in self.members if one.kept_documents is not None]
+        how = Y, X_known, kept[0] if kept else None
+        members = tuple(member.with_labels(X, *how) for member in self.members)
+        n_samples = max(self.known.n_samples, *(member.n_samples for member in members))
+        known = self.known.with_labels(Y, self._likely_labels(X), n_samples)
+        return replace(self, members=members, known=known)
+
+    def with_documents(self, X, y, Y):
+        """Let members keep further documents; y is their labels as members take them, Y a CSR."""
+        members = tuple(member.with_documents(X, y) for member in self.members)
+        return replace(self, members=members, known=self.known.with_documents(Y))
+
+    def _likely_labels(self, X):
+        """Probabilities of the labels of documents, but for the small ones, as a csr_array."""
+        found = []
+        for block in document_blocks(X, len(self.known.counts), SCORES_AT_A_TIME):
+            p = expit(self.scores(block))
+            found.append(sparse.csr_array(np.where(p >= LEAST_PROBABILITY, p, 0)))
+        return stack_rows(found)
 
     def scores(self, X):
         """Log-odds (n_samples, n_labels), float32; what is no candidate has `NEVER_LOGIT`."""
