@@ -16,6 +16,7 @@ from skmltc._inner import (
     last_step,
     names_at_last_step,
     training_counts,
+    with_last_step,
 )
 from skmltc.metrics import RankingScorer
 
@@ -127,3 +128,12 @@ def test_names_go_through_the_steps_before_the_last(names):
 def test_a_step_that_names_nothing_leaves_no_names():
     model = make_pipeline(Plus(1), Inner()).fit(np.eye(2), np.eye(2, dtype=int))
     assert names_at_last_step(model, ["a", "b"]) is None
+
+
+@pytest.mark.parametrize("way", ["itself", "pipeline", "one step", "pipelines"])
+def test_another_last_step_leaves_the_estimator_as_it_was(way):
+    estimator, other = WAYS[way][0](), Inner().fit(X[:2], Y[:2])
+    inner = end_of_pipeline(estimator)
+    changed = with_last_step(estimator, other)
+    assert end_of_pipeline(changed) is other and end_of_pipeline(estimator) is inner
+    assert_array_equal(last_step(changed, X)[1], last_step(estimator, X)[1])

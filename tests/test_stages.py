@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmltc import BalancedLossClassifier
 from skmltc._inputs import Inputs
-from skmltc._stages import Decided, Problem, Trained, decides, draw_seed, read_documents
+from skmltc._stages import (
+    Decided,
+    Problem,
+    Trained,
+    decides,
+    draw_seed,
+    grown,
+    read_documents,
+    with_known,
+)
 from skmltc._targets import Target
 from skmltc.decision import Calibration, Decision, Documents
 from skmltc.encoders import BagEncoder
@@ -62,3 +71,47 @@ def test_what_is_not_given_is_empty_and_cannot_be_changed():
             value.attributes["a"] = 1
         with pytest.raises(AttributeError):
             value.scorer = None
+
+
+# ------------------------------------------------------------------------------- new labels
+
+
+@pytest.fixture
+def fitted():
+    X = np.random.RandomState(0).rand(20, 3).astype(np.float32)
+    Y = np.arange(20)[:, None] < [4, 9, 15]
+    return BalancedLossClassifier(weight_decay=0.1, calibrate=False, threshold=0.5).fit(X, Y), X
+
+
+@pytest.mark.filterwarnings("ignore:threshold=0.5 cuts logits")
+def test_what_follows_from_new_labels(fitted):
+    model, _ = fitted
+    found = grown(model, np.array([1, 40]), 60)
+    assert_array_equal(found["label_counts_"], [4, 9, 15, 1, 40])
+    assert_array_equal(found["tail_labels_"], [0, 1, 3])
+    assert found["n_labels_"] == 5 and found["n_samples_fit_"] == 60
+    assert_array_equal(found["classes_"], np.arange(5))
+    assert_array_equal(found["target_"].classes, np.arange(5))
+    assert_array_equal(found["log_odds_against_"][:3], model.log_odds_against_)
+    assert_allclose(found["log_odds_against_"], np.log([20 / 4 - 1, 11 / 9, 1 / 3, 59, 0.5]))
+    assert_array_equal(found["decision_"].thresholds, np.zeros(5))
+    assert grown(model, np.array([1]), 7)["n_samples_fit_"] == 20
+    assert model.n_labels_ == 3  # nothing is set
+
+
+@pytest.mark.filterwarnings("ignore:threshold=0.5 cuts logits")
+def test_documents_that_are_known_count_once(fitted):
+    model, X = fitted
+    added = Documents(np.vstack([X[4:6], X[:1] + 1]), sparse.csr_array([[1.0], [1.0], [1.0]]))
+    documents, n_new = with_known(model, added, sparse.csr_array(X[:6]))
+    assert n_new == 1 and sparse.issparse(documents.X)
+    assert_array_equal(documents.X.toarray(), np.vstack([X[:4], added.X]))
+    assert_array_equal(documents.Y.toarray().ravel(), [0, 0, 0, 0, 1, 1, 1])
+    with pytest.raises(ValueError, match="X_known must be documents without the new labels, such"):
+        with_known(model, added, X[4:6])
+    with pytest.raises(ValueError, match="X_known must be documents without the new labels, such"):
+        with_known(model, added, None)
+    added.Y.data[:1] = 0
+    added.Y.eliminate_zeros()
+    documents, n_new = with_known(model, added, None)
+    assert n_new == 3 and documents is added

@@ -280,3 +280,30 @@ def test_a_label_is_found_by_its_number_or_class(y, label, column):
 def test_a_label_that_is_not_there_is_refused(y, label, message):
     with pytest.raises(ValueError, match=message):
         Target.learn(y).column(label)
+
+
+# ------------------------------------------------------------------------------- new labels
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, sparse.csr_matrix, list])
+def test_indicators_of_new_labels_are_read_in_every_form(form):
+    target = Target.learn(np.eye(3))
+    found = target.indicators_of_new(form(np.array([[0, 1], [1, 0], [0, 0]])), 3)
+    assert_array_equal(found.toarray(), [[0, 1], [1, 0], [0, 0]])
+    assert_array_equal(target.extended(2).classes, np.arange(5))
+    assert_array_equal(target.classes, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "y, Y_new, message",
+    [
+        (np.eye(3), [1, 0, 1], "Y_new must be a matrix with a column for each new label. Got 1-D"),
+        (np.eye(3), np.eye(3, 4), "at least one document. Got none in column 3"),
+        (np.eye(3), np.ones((2, 1)), "Y_new must be of 3 rows, as X. Got 2 instead"),
+        (np.eye(3), np.full((3, 1), 2), "Y_new must be a label indicator matrix"),
+        (["a", "b", "c"], np.ones((3, 1)), "y must be label indicators in fit, to add labels"),
+    ],
+)
+def test_indicators_of_new_labels_that_are_none(y, Y_new, message):
+    with pytest.raises(ValueError, match=message):
+        Target.learn(y).indicators_of_new(Y_new, 3)

@@ -467,7 +467,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         Linear models solve the columns of the new labels alone, at the weight decay of `fit`;
         networks have to be fitted again. The model keeps no documents: those without the new
         labels are given too, at best all that `fit` had, since the share of a label among them is
-        part of what is learned.
+        part of what is learned. With fewer the weight decay is as much smaller.
 
         Parameters
         ----------
@@ -475,7 +475,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
             Documents that came with the new labels, as in `fit`.
         Y_new : array or sparse matrix of shape (n_samples, n_new)
             Indicators of the new labels alone, each with at least one document. They become the
-            last columns. A row of zeros is a document without any of them.
+            last columns. A row of zeros is a document without any of them that `fit` did not have.
         X_known : array or sparse matrix of shape (n_known, n_features), default=None
             Further documents that have none of the new labels, save those that are in X too.
 
@@ -508,7 +508,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         if isinstance(self.scorer_, FrozenScorer):
             documents = self._vectors(self.scorer_.encoder, documents)
         loss = self._spec_of("loss") or self._recommended_loss(self.target_, is_linear=True)
-        decay = self.weight_decay_ * min(1.0, len(documents) / n_samples)
+        decay = self.weight_decay_ * min(1.0, len(documents) / self.n_samples_fit_)
         scorer, n_iter = fit_linear(documents.X, documents.Y, self._solver(loss, decay))
         fitted = grown(self, count_labels(added.Y), n_samples)
         fitted["n_iter_"] = max(self.n_iter_, n_iter)

@@ -1,5 +1,6 @@
 """BalancedLossClassifier: what it decides itself, its losses, networks, searches, and real text."""
 
+import pickle
 import tracemalloc
 from contextlib import contextmanager
 
@@ -19,6 +20,7 @@ from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skmltc import BalancedLossClassifier
+from skmltc.balanced_loss import _estimator as balanced_loss
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.decision import RULES
 from skmltc.encoders import BagEncoder, TextCNN, Training
@@ -770,3 +772,99 @@ class FrozenBag(BagEncoder):
     """Its vectors are what it starts with."""
 
     is_frozen = True
+
+
+# ------------------------------------------------------------------------------- new labels
+
+
+@pytest.fixture
+def few(split):
+    """Documents with one of the last two labels, and those without, of the training part."""
+    X, Y, *_ = split
+    has = Y[:, 18:].sum(axis=1) > 0
+    return np.flatnonzero(has), np.flatnonzero(~has)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"loss": "squared_hinge"}, {"logit_adjustment": 0.5}])
+def test_added_labels_are_those_of_a_fit_and_leave_the_others_alone(parameters, split, few):
+    X, Y, X_new, _ = split
+    rows, rest = few
+    fitted = linear(**parameters).fit(X[rest], Y[rest][:, :18])
+    before = fitted.decision_function(X_new)
+    assert fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest]) is fitted
+    after = fitted.decision_function(X_new)
+    assert_array_equal(after[:, :18], before)
+    order = np.append(rest, rows)
+    whole = linear(**parameters).fit(X[order], Y[order][:, 18:])
+    assert_array_equal(fitted.coef_[18:], whole.coef_)
+    assert_array_equal(fitted.intercept_[18:], whole.intercept_)
+    assert fitted.n_samples_fit_ == N_FIT and fitted.n_labels_ == 20
+    assert_array_equal(fitted.label_counts_[18:], whole.label_counts_)
+    assert fitted.predict(X_new).shape == fitted.predict_topk(X_new).shape == (450, 20)
+    assert_array_equal(pickle.loads(pickle.dumps(fitted)).decision_function(X_new), after)
+
+
+def test_documents_without_the_new_labels_may_be_rows_of_zeros(split, few):
+    X, Y, X_new, _ = split
+    rows, rest = few
+    one, other = (linear(threshold=0.5).fit(X[rest], Y[rest][:, :18]) for _ in range(2))
+    order = np.append(rest, rows)
+    one.add_labels(X[order], Y[order][:, 18:])
+    other.add_labels(X[rows], Y[rows][:, 18:], X[rest])
+    assert_array_equal(one.coef_, other.coef_)
+    assert one.n_samples_fit_ == N_FIT + len(rest)  # all of them count as new
+    assert_array_equal(one.predict(X_new).toarray(), one.predict_proba(X_new) > 0.5)
+
+
+def test_documents_of_the_training_may_get_new_labels(split, few):
+    X, Y, X_new, _ = split
+    rows, rest = few
+    fitted = linear().fit(X, Y[:, :18]).add_labels(X[rows], Y[rows][:, 18:], X)
+    whole = linear().fit(X[np.append(rest, rows)], Y[np.append(rest, rows)])
+    assert fitted.n_samples_fit_ == N_FIT
+    assert_allclose(fitted.coef_[18:], whole.coef_[18:], atol=1e-3)
+
+
+def test_with_some_of_the_documents_the_decay_is_as_much_per_document(split, few, monkeypatch):
+    X, Y, *_ = split
+    rows, rest = few
+    fitted, seen = linear().fit(X[rest], Y[rest][:, :18]), []
+    solve = balanced_loss.fit_linear
+    monkeypatch.setattr(balanced_loss, "fit_linear", lambda *a: seen.append(a) or solve(*a))
+    fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest[:100]])
+    ((documents, Y_fit, solver),) = seen
+    assert documents.shape[0] == Y_fit.shape[0] == 100 + len(rows) and Y_fit.shape[1] == 2
+    assert solver.weight_decay == pytest.approx(0.03 * (100 + len(rows)) / len(rest))
+
+
+def test_a_network_cannot_add_labels_nor_can_classes(split, few):
+    X, Y, *_ = split
+    rows, rest = few
+    fitted = network(max_epochs=1).fit(X, Y[:, :18])
+    with pytest.raises(ValueError, match="encoder must be linear or not trained, to add labels"):
+        fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest])
+    assert fitted.n_labels_ == 18
+    classes = linear().fit(X, np.arange(N_FIT) % 3)
+    with pytest.raises(ValueError, match="y must be label indicators in fit"):
+        classes.add_labels(X[rows], Y[rows][:, 18:], X[rest])
+
+
+def test_an_add_that_fails_or_is_stopped_leaves_the_model_as_it_was(split, few, monkeypatch):
+    X, Y, X_new, _ = split
+    rows, rest = few
+    fitted = linear().fit(X[rest], Y[rest][:, :18])
+    before, state = fitted.decision_function(X_new), dict(vars(fitted))
+    with pytest.raises(ValueError, match="X_known must be documents without the new labels"):
+        fitted.add_labels(X[rows], Y[rows][:, 18:])
+    with pytest.raises(ValueError, match="X has 7 features"):
+        fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest][:, :7])
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(balanced_loss, "fit_linear", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest])
+    assert vars(fitted).keys() == state.keys()
+    assert all(vars(fitted)[name] is value for name, value in state.items())
+    assert_array_equal(fitted.decision_function(X_new), before)

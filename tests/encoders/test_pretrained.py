@@ -302,6 +302,20 @@ def test_frozen_is_a_linear_model_of_vectors_that_are_computed_once(
         assert not hasattr(model, "module_")
 
 
+def test_labels_are_added_to_a_linear_model_of_its_vectors(transformer, tokens, Y):
+    encoder = TransformerEncoder(transformer, trainable=False)
+    vectors = network_scores(built(encoder).eval(), tokens)
+    how = {"weight_decay": 0.1, "random_state": 0}
+    model = BalancedLossClassifier(encoder=encoder, **how).fit(tokens[:60], Y[:60, :10])
+    linear = BalancedLossClassifier(**how).fit(vectors[:60], Y[:60, :10])
+    before, new = model.decision_function(tokens), Y[40:, 10:]
+    model.add_labels(tokens[40:], new, tokens[:60])
+    linear.add_labels(vectors[40:], new, vectors[:60])
+    assert_array_equal(model.decision_function(tokens), linear.decision_function(vectors))
+    assert_array_equal(model.decision_function(tokens)[:, :10], before)
+    assert model.n_labels_ == 12 and model.n_samples_fit_ == 80
+
+
 def test_a_given_validation_part_is_encoded_too(transformer, tokens, Y):
     encoder = TransformerEncoder(transformer, trainable=False)
     vectors = network_scores(built(encoder).eval(), tokens)
