@@ -57,6 +57,32 @@ def test_labels_and_pairs_of_labels_are_counted():
     assert_array_equal(known.shares, Y.mean(axis=0))
 
 
+def test_further_documents_are_counted_as_if_there_from_the_start():
+    Y = sparse.csr_array(random_labels())
+    added, whole = Known.of(Y[:25]).with_documents(Y[25:]), Known.of(Y)
+    assert_array_equal(added.counts, whole.counts)
+    assert added.n_samples == whole.n_samples
+    assert_array_equal(added.together.toarray(), whole.together.toarray())
+
+
+def test_new_labels_come_together_with_others_as_often_as_is_likely():
+    rng = np.random.RandomState(3)
+    known, new = Known.of(sparse.csr_array(random_labels())), (rng.rand(5, 2) < 0.6) * 1.0
+    others = rng.rand(5, N_LABELS) * (rng.rand(5, N_LABELS) < 0.5)
+    found = known.with_labels(sparse.csr_array(new), sparse.csr_array(others), 45)
+    together = found.together.toarray()
+    assert_array_equal(together[:N_LABELS, :N_LABELS], known.together.toarray())
+    for k in range(2):
+        for m in range(N_LABELS):
+            expected = sum(others[i, m] * new[i, k] for i in range(5))
+            assert together[m, N_LABELS + k] == pytest.approx(expected, rel=1e-5)
+            assert together[N_LABELS + k, m] == together[m, N_LABELS + k]
+    assert together[-1, -2] == together[-2, -1] == np.sum(new.all(axis=1))
+    assert_array_equal(np.diag(together), 0)
+    assert_array_equal(found.counts, [*known.counts, *new.sum(axis=0)])
+    assert found.n_samples == 45 and found.together.has_sorted_indices
+
+
 def test_candidates_are_the_best_of_each_member_and_what_near_neighbours_have(answers, known):
     pairs = evidence(answers, known, n_best=2, n_further=1)
     expected = set()

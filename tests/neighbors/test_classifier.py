@@ -179,6 +179,20 @@ def test_added_labels_leave_the_others_alone_and_are_as_if_learned_with_all_docu
     assert fitted.label_counts_[0] == Y[rest][:, [0]].sum() + 1
 
 
+def test_documents_that_are_known_may_get_new_labels(split):
+    X, Y, X_new, _ = split
+    has = np.flatnonzero(Y[:, [9]].toarray().ravel())
+    order = np.append(np.setdiff1d(np.arange(200), has), has)
+    fitted = MultilabelKNeighborsClassifier(15).fit(X, Y[:, :9])
+    fitted.add_labels(X[has], np.ones((len(has), 1)))
+    whole = MultilabelKNeighborsClassifier(15).fit(X[order], Y[order][:, [9]])
+    found = fitted.decision_function(X_new)
+    assert_array_equal(found[:, 9:], whole.decision_function(X_new))
+    assert fitted.n_samples_fit_ == 200
+    fitted.add_labels(X_new[:2].toarray(), np.ones((2, 1)))  # dense is as good
+    assert fitted.n_samples_fit_ == 202
+
+
 @pytest.mark.parametrize(
     "Y_new, message",
     [
