@@ -140,6 +140,29 @@ def with_known(model, added, X_known):
     return added, X.shape[0] if X_known is None else int((~is_among(X, known)).sum())
 
 
+def typical_excess(label_counts, new_counts):
+    """How many more documents new labels are likely to have than those they come with.
+
+    They come with a few documents, not with all that there are: a label with n of them is taken to
+    be as frequent as known labels of n documents or more, in the mean of the logarithms.
+
+    Parameters
+    ----------
+    label_counts : array of int of shape (n_labels,)
+        Documents of the known labels.
+    new_counts : array of int of shape (n_new,)
+        Documents that the new labels come with, at least one each.
+
+    Returns
+    -------
+    array of float of shape (n_new,)
+        log(m/n); 0 where no known label has n documents.
+    """
+    above = [label_counts[label_counts >= n] for n in new_counts]
+    means = [np.log(counts).mean() if len(counts) else 0.0 for counts in above]
+    return np.maximum(means - np.log(new_counts), 0.0)
+
+
 def counted(target, counts, n_samples):
     """The fitted attributes that follow from how many documents the labels have."""
     groups = label_groups(counts)
@@ -153,6 +176,26 @@ def counted(target, counts, n_samples):
         "tail_labels_": np.flatnonzero(groups["tail"]),
         "log_odds_against_": log_odds_against(counts, n_samples),
     }
+
+
+def raise_of_new(model, new_counts, n_samples):
+    """What to add to scores of new labels, so that their log-odds rise by `typical_excess`.
+
+    Zeros where scores are not calibrated: they may be no log-odds.
+
+    Parameters
+    ----------
+    model, new_counts, n_samples
+        As of `grown`.
+
+    Returns
+    -------
+    array of float of shape (n_new,)
+    """
+    if not model._calibrates(model.target_):
+        return np.zeros(len(new_counts))
+    slopes, _ = model.calibration_.lines(log_odds_against(new_counts, n_samples))
+    return typical_excess(model.label_counts_, new_counts) / slopes
 
 
 def grown(model, new_counts, n_samples):

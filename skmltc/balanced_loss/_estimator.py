@@ -28,7 +28,15 @@ from .._networks import (
     seeded_torch,
 )
 from .._published import AsPublished
-from .._stages import ENOUGH_TO_DECIDE, Trained, decides, grown, read_new_labels, with_known
+from .._stages import (
+    ENOUGH_TO_DECIDE,
+    Trained,
+    decides,
+    grown,
+    raise_of_new,
+    read_new_labels,
+    with_known,
+)
 from .._targets import count_labels
 from .._validation import must_be
 from .._words import names_of_features, row_of, top_weights
@@ -467,7 +475,10 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         Linear models solve the columns of the new labels alone, at the weight decay of `fit`;
         networks have to be fitted again. The model keeps no documents: those without the new
         labels are given too, at best all that `fit` had, since the share of a label among them is
-        part of what is learned. With fewer the weight decay is as much smaller.
+        part of what is learned. With fewer the weight decay is as much smaller. Calibrated scores
+        are then raised, since a label comes with a few documents, not with all that there are: with
+        n of them it is taken to be as frequent as known labels of n documents or more, in the mean
+        of the logarithms.
 
         Parameters
         ----------
@@ -510,7 +521,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         loss = self._spec_of("loss") or self._recommended_loss(self.target_, is_linear=True)
         decay = self.weight_decay_ * min(1.0, len(documents) / self.n_samples_fit_)
         scorer, n_iter = fit_linear(documents.X, documents.Y, self._solver(loss, decay))
-        fitted = grown(self, count_labels(added.Y), n_samples)
+        counts = count_labels(added.Y)
+        scorer = scorer.raised(raise_of_new(self, counts, n_samples))
+        fitted = grown(self, counts, n_samples)
         fitted["n_iter_"] = max(self.n_iter_, n_iter)
         vars(self).update(fitted, scorer_=self.scorer_.joined(scorer))
         return self

@@ -18,7 +18,7 @@ from .._inputs import Inputs
 from .._networks import Trainer, fitted_by, leave_if_interrupted, network_scores, seeded_torch
 from .._published import AsPublished
 from .._rows import stack_rows
-from .._stages import Trained, decides, draw_seed, grown, read_new_labels
+from .._stages import Trained, decides, draw_seed, grown, raise_of_new, read_new_labels
 from .._targets import count_labels
 from .._validation import must_be
 from ..base import BaseLongTailClassifier
@@ -463,8 +463,10 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         labels = self.n_labels_ + np.arange(added.Y.shape[1])
         encoder, heads = self.scorer_.network
         of_new, n_samples = self._heads_of_new_labels(encoder, added)
+        counts = count_labels(added.Y)
+        of_new[:, -1] += raise_of_new(self, counts, n_samples).astype(np.float32)
         parts = [*heads.parts, LabelHeads(labels, torch.from_numpy(of_new))]
-        fitted = grown(self, count_labels(added.Y), n_samples)
+        fitted = grown(self, counts, n_samples)
         fitted["head_labels_"] = self.head_labels_
         fitted["tail_labels_"] = np.append(self.tail_labels_, labels)
         network = nn.Sequential(encoder, JoinedHeads(parts)).eval()

@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from .._ranking import keep_top
+from .._stages import typical_excess
 from .._targets import count_labels
 from .._votes import vote_evidence
 from ..labels import log_odds_against
@@ -40,11 +41,15 @@ class Known:
     together : csr_array of shape (n_labels, n_labels)
         Documents that have both of two labels; nothing on the diagonal. Where a label was added
         later, as many as are to be expected.
+    raised : tuple of float, default=()
+        Of each label that was added after the fit, the last ones: log(m/n), where m of the
+        documents are likely to have it, and n are known to.
     """
 
     counts: np.ndarray
     n_samples: int
     together: sparse.csr_array
+    raised: tuple = ()
 
     @classmethod
     def of(cls, Y):
@@ -56,10 +61,14 @@ class Known:
         further = Known.of(Y)
         n_samples = self.n_samples + further.n_samples
         together = _in_order(self.together + further.together)
-        return Known(self.counts + further.counts, n_samples, together)
+        return Known(self.counts + further.counts, n_samples, together, self.raised)
 
     def with_labels(self, Y, others, n_samples):
         """Count new labels.
+
+        They come with a few documents, not with all that there are: a label with n of them is
+        taken to be as frequent as those that were learned in the fit from n documents or more,
+        in the mean of the logarithms.
 
         Parameters
         ----------
@@ -73,7 +82,20 @@ class Known:
         cross = others.T @ Y
         blocks = [[self.together, cross], [cross.T, _together(Y)]]
         together = _in_order(sparse.block_array(blocks, format="csr", dtype=np.float32))
-        return Known(np.append(self.counts, count_labels(Y)), n_samples, together)
+        counts = count_labels(Y)
+        raised = (*self.raised, *typical_excess(self.counts[: self.n_fitted], counts).tolist())
+        return Known(np.append(self.counts, counts), n_samples, together, raised)
+
+    @property
+    def n_fitted(self):
+        """Labels that were learned in the fit: the first ones."""
+        return len(self.counts) - len(self.raised)
+
+    @property
+    def parts(self):
+        """Masks of the labels with documents: of those of the fit, and of those added."""
+        is_fitted = np.arange(len(self.counts)) < self.n_fitted
+        return [part & (self.counts > 0) for part in (is_fitted, ~is_fitted)]
 
     @property
     def shares(self):
@@ -140,8 +162,12 @@ class Scores:
     is_margin: bool = False
 
     def candidates(self, known, n_candidates):
-        """Keys of the best labels of each document that were trained on."""
-        return keys_of(keep_top(np.where(known.counts > 0, self.scores, -np.inf), n_candidates))
+        """Keys of the best labels of each document that were trained on, and as many added ones.
+
+        So the labels of the fit have the candidates that they had before others came.
+        """
+        scores = [np.where(part, self.scores, -np.inf) for part in known.parts if part.any()]
+        return np.concatenate([keys_of(keep_top(part, n_candidates)) for part in scores])
 
     def columns(self, pairs, known):
         """Score z and z log(N/n - 1); of margins also what is above the knee, and its product."""

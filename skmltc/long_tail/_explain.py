@@ -47,7 +47,8 @@ class Explanation:
     shares : dict of str to array
         What each "source" adds to the log-odds, its "share": every member by its name;
         "frequency", how many documents have the label; "context", what else the document is given;
-        "trees", with ``refine="trees"``, by how much these move what all others say;
+        "correction", by how much boosted trees (``refine="trees"``) move what all others say, or
+        what is known of a label that was added later;
         and "offset", the log-odds of a pair where all columns are at their means over the held-out
         pairs that were learned from. A member's share is how much more it says than its mean, for
         a label as frequent. The shares of a pair add up to its log-odds. A label that was no
@@ -259,8 +260,10 @@ def _shares(chosen, keys, pairs, scorer):
     at = np.searchsorted(pairs.keys, keys[is_candidate])
     columns = {name: values[at] for name, values in pairs.columns.items()}
     by_source = shares_by_source(scorer.second, columns)
-    if scorer.trees is not None:
-        by_source[False, "trees"] = scorer.log_odds(columns) - scorer.second.log_odds(columns)
+    if scorer.trees is not None or scorer.known.raised:
+        by_source[False, "correction"] = scorer.log_odds(pairs)[at] - scorer.second.log_odds(
+            columns
+        )
     shares = np.column_stack(list(by_source.values()))
     repeated = np.repeat(np.flatnonzero(is_candidate), len(by_source))
     named = np.tile(np.array([name for _, name in by_source], dtype=object), len(at))

@@ -55,8 +55,10 @@ class StackScorer:
 
     def raised(self, number):
         """Add a number to all log-odds."""
-        offset = self.second.offset + float(number)
-        return replace(self, second=replace(self.second, offset=offset))
+        first, second = (
+            replace(one, offset=one.offset + float(number)) for one in (self.first, self.second)
+        )
+        return replace(self, first=first, second=second)
 
     def with_labels(self, X, Y, X_known):
         """Let the members learn new labels; what they say is weighed as it is.
@@ -99,14 +101,28 @@ class StackScorer:
 
     def scores_of(self, pairs):
         """Log-odds as `scores` returns them, of candidates with all columns."""
-        found = self.log_odds(pairs.columns)
+        found = self.log_odds(pairs)
         scores = np.full(pairs.shape, NEVER_LOGIT, dtype=np.float32)
         scores[pairs.rows, pairs.labels] = np.maximum(found, NEVER_LOGIT)
         return scores
 
-    def log_odds(self, columns):
-        """Log-odds of pairs by all that was learned."""
-        return _mean_log_odds(self.second, self.trees, columns)
+    def log_odds(self, pairs):
+        """Log-odds of candidates by all that was learned."""
+        found = _mean_log_odds(self.second, self.trees, pairs.columns)
+        return self._with_added(pairs, found) if self.known.raised else found
+
+    def _with_added(self, pairs, log_odds):
+        """Log-odds with those of added labels: the mean with the first calibration's, raised.
+
+        The context of such a label is guessed for the most part, so its evidence counts once more
+        by itself. And of the documents that have it a few are known.
+        """
+        added = pairs.labels >= self.known.n_fitted
+        excess = np.array(self.known.raised)[pairs.labels[added] - self.known.n_fitted]
+        of_evidence = self.first.log_odds({n: v[added] for n, v in pairs.columns.items()})
+        log_odds = np.array(log_odds, dtype=np.float64)
+        log_odds[added] = (log_odds[added] + of_evidence) / 2 + excess
+        return log_odds
 
 
 class HeldOutPairs(NamedTuple):

@@ -20,6 +20,7 @@ from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skmltc import BalancedLossClassifier
+from skmltc._stages import raise_of_new
 from skmltc.balanced_loss import _estimator as balanced_loss
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.decision import RULES
@@ -791,17 +792,38 @@ def test_added_labels_are_those_of_a_fit_and_leave_the_others_alone(parameters, 
     rows, rest = few
     fitted = linear(**parameters).fit(X[rest], Y[rest][:, :18])
     before = fitted.decision_function(X_new)
+    raised = raise_of_new(fitted, Y[rows][:, 18:].sum(axis=0), N_FIT)
     assert fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest]) is fitted
     after = fitted.decision_function(X_new)
     assert_array_equal(after[:, :18], before)
     order = np.append(rest, rows)
     whole = linear(**parameters).fit(X[order], Y[order][:, 18:])
     assert_array_equal(fitted.coef_[18:], whole.coef_)
-    assert_array_equal(fitted.intercept_[18:], whole.intercept_)
+    assert_allclose(fitted.intercept_[18:], whole.intercept_ + raised, rtol=1e-5)
     assert fitted.n_samples_fit_ == N_FIT and fitted.n_labels_ == 20
     assert_array_equal(fitted.label_counts_[18:], whole.label_counts_)
     assert fitted.predict(X_new).shape == fitted.predict_topk(X_new).shape == (450, 20)
     assert_array_equal(pickle.loads(pickle.dumps(fitted)).decision_function(X_new), after)
+
+
+def test_calibrated_scores_are_raised_since_more_documents_have_a_label_than_it_comes_with(
+    split, few
+):
+    X, Y, *_ = split
+    rows, rest = few
+    whole = linear().fit(X[rest], Y[rest][:, :18])
+    raw = linear(calibrate=False, threshold=0.5, loss="bce").fit(X[rest], Y[rest][:, :18])
+    for fitted, is_raised in ((whole, True), (raw, False)):
+        known = fitted.label_counts_
+        fitted.add_labels(X[rows[:9]], Y[rows[:9]][:, [18]], X[rest])
+        alone = clone(fitted).fit(
+            X[np.append(rest, rows[:9])], Y[np.append(rest, rows[:9])][:, 18:]
+        )
+        n = fitted.label_counts_[18]
+        above = [np.log(m / n) for m in known if m >= n]
+        slope, _ = fitted.calibration_.lines(fitted.log_odds_against_[18:])
+        raised = sum(above) / len(above) / slope if is_raised else 0
+        assert_allclose(fitted.intercept_[18], alone.intercept_[0] + raised, rtol=1e-4)
 
 
 def test_documents_without_the_new_labels_may_be_rows_of_zeros(split, few):

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from skmltc import HeadToTailClassifier
 from skmltc._networks import Trainer, network_scores
+from skmltc._stages import raise_of_new
 from skmltc._validation import LabelWarning
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.encoders import BagEncoder, BiLSTMAttention, Training
@@ -702,7 +703,7 @@ def test_documents_of_the_training_may_get_new_labels(n_kept, split, fresh):
 def test_added_labels_step_by_step(fine_tune, split):
     """Prototypes of the new documents, transferred; tuned among them and the training's."""
     X, Y, X_test, Y_test = split
-    fitted = model(fine_tune=fine_tune, n_ensembles=3).fit(X, Y[:, :18])
+    fitted = model(fine_tune=fine_tune, n_ensembles=3, calibrate=True).fit(X, Y[:, :18])
     rows = few_documents(Y_test, [18, 19], n=3)
     X_new, Y_new = X_test[rows], Y_test[rows][:, 18:].astype(np.float32)
     vectors = network_scores(fitted.module_[0], X_new)
@@ -714,6 +715,9 @@ def test_added_labels_step_by_step(fine_tune, split):
         Y_all = sparse.vstack([Y_new, sparse.csr_array((N_FIT, 2), dtype=np.float32)], "csr")
         change = (all_vectors, Y_all, BinaryCrossEntropyLoss(), np.arange(2), heads, "cpu")
         heads = heads + fine_tune_tail(*change)
+    counts = np.array([3, 3])
+    heads[:, -1] += raise_of_new(fitted, counts, N_FIT + len(rows)).astype(np.float32)
+    assert raise_of_new(fitted, counts, N_FIT + len(rows)).min() > 0
     added = fitted.add_labels(X_new, Y_new).module_[1].parts[-1]
     assert_array_equal(added.labels, [18, 19])
     assert_array_equal(torch.cat([added.weight, added.bias], dim=1).detach(), heads)

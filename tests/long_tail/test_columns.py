@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
 
+from skmltc._stages import typical_excess
 from skmltc.long_tail._columns import Known, Pairs, Scores, Votes, context, evidence, keys_of
 
 N_SAMPLES, N_LABELS = 7, 6
@@ -81,6 +82,24 @@ def test_new_labels_come_together_with_others_as_often_as_is_likely():
     assert_array_equal(np.diag(together), 0)
     assert_array_equal(found.counts, [*known.counts, *new.sum(axis=0)])
     assert found.n_samples == 45 and found.together.has_sorted_indices
+    counts = new.sum(axis=0).astype(int)
+    assert found.raised == tuple(typical_excess(known.counts, counts)) and found.n_fitted == 6
+    again = found.with_labels(sparse.csr_array(new), sparse.csr_array(np.ones((5, 8))), 45)
+    assert again.raised == 2 * found.raised and again.n_fitted == 6
+    assert found.with_documents(sparse.csr_array(np.ones((1, 8)))).raised == found.raised
+
+
+def test_added_labels_have_candidates_of_their_own(answers, known):
+    new = np.random.RandomState(4).randn(N_SAMPLES, 2).astype(np.float32)
+    others = sparse.csr_array((3, N_LABELS))
+    grown = known.with_labels(sparse.csr_array(np.ones((3, 2))), others, 43)
+    for one in (answers[0], answers[2]):
+        wider = Scores(one.name, np.hstack([one.scores, new]))
+        found = set(wider.candidates(grown, 1).tolist())
+        rows, labels = np.divmod(one.candidates(known, 1), N_LABELS)
+        expected = set((rows * (N_LABELS + 2) + labels).tolist())
+        expected |= {i * (N_LABELS + 2) + N_LABELS + int(new[i].argmax()) for i in range(N_SAMPLES)}
+        assert found == expected
 
 
 def test_candidates_are_the_best_of_each_member_and_what_near_neighbours_have(answers, known):

@@ -102,6 +102,6 @@ def test_another_refinement_is_refused(documents):
 def test_trees_have_a_share_of_the_log_odds(model, documents):
     found = model.explain(documents.X[:10], k=2)
     shares = found.shares["share"]
-    assert np.abs(shares[found.shares["source"] == "trees"]).max() > 0.1
+    assert np.abs(shares[found.shares["source"] == "correction"]).max() > 0.1
     added = shares.reshape(len(found.labels["label"]), -1).sum(axis=1)
     np.testing.assert_allclose(added, found.labels["log_odds"], atol=1e-4)

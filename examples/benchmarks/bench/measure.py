@@ -21,6 +21,7 @@ from skmltc.metrics import f1_by_group, long_tail_report, ndcg_at_k, precision_a
 
 from .data import hash_of_files, needs_transformer, task_of, transformer_folder
 from .models import model_of
+from .new_labels import withheld
 
 GROUPS = ("total", "head", "medium", "tail")
 RANKINGS = tuple(f"{name}@{k}" for name in ("P", "nDCG", "PSP") for k in (1, 3, 5))
@@ -34,6 +35,8 @@ def measure(table, row, seed, folder, quick=False, threads=1):
         warnings.simplefilter("ignore")  # of labels without documents, of fits that are quick
         task = task_of(row, folder, quick, seed)
         model = model_of(row, seed, task, quick)
+        if row.n_added:
+            task, model = withheld(task, model, row.n_added)
         fit, predict, scores = _fit_and_score(row, task, model)
     return {
         "table": table,

@@ -61,6 +61,9 @@ class Row:
         Whether the estimator gets the hierarchy, and the names of the labels as texts.
     calibration : bool, default=False
         Whether probabilities are compared with frequencies too.
+    n_added : int, default=0
+        So many labels are withheld with all their documents, and added later with five each, see
+        `bench.new_labels`: the scores, and the seconds of the fit, are of these alone.
     seeds : int, optional
         At most so many seeds, where one takes long.
     """
@@ -79,6 +82,7 @@ class Row:
     parents: bool = False
     names: bool = False
     calibration: bool = False
+    n_added: int = 0
     seeds: int | None = None
 
     def declared(self):
