@@ -477,8 +477,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         labels are given too, at best all that `fit` had, since the share of a label among them is
         part of what is learned. With fewer the weight decay is as much smaller. Calibrated scores
         are then raised, since a label comes with a few documents, not with all that there are: with
-        n of them it is taken to be as frequent as known labels of n documents or more, in the mean
-        of the logarithms.
+        n of them its log-odds rise by log(m/n) / 2, m being the geometric mean of the documents of
+        known labels that have n or more.
 
         Parameters
         ----------
