@@ -148,6 +148,11 @@ TABLES = {
         )
         for name in ("reuters", "cooking", "delicious-bow")
     },
+    "new_labels": Table(
+        *("new_labels", {}, DATA | {"Model": "name"}),
+        F1S | {"mean average precision": "tail AP", "CPU s of adding": "fit CPU s"},
+        "New labels, in per cent",
+    ),
     "siamese_losses": Table(
         "hybrid_siamese",
         {"encoder": "bag", "name": ("Sing.", "Our", "Our, auto")} | OURS,

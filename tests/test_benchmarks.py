@@ -49,11 +49,12 @@ def load_script(path):
 @pytest.fixture
 def bench():
     """The parts of the runner."""
-    from bench import code, data, measure, models, rows
+    from bench import code, data, measure, models, new_labels, rows
 
     data._read.cache_clear()
     caches = rows._marks, rows.rows_of
-    yield SimpleNamespace(code=code, data=data, measure=measure, models=models, rows=rows)
+    parts = {"code": code, "data": data, "measure": measure, "models": models}
+    yield SimpleNamespace(new_labels=new_labels, rows=rows, **parts)
     for cache in caches:
         cache.cache_clear()
 
@@ -342,6 +343,36 @@ class TestMeasures:
         row = bench.rows.Row("n", "texts", "tokens 16", "BalancedLossClassifier", settings)
         kept = bench.measure.measure("some", row, 0, data_folder, quick=True)
         assert kept["quick"] and kept["documents"][0] == 50 and kept["chosen"]["n_iter"] == 1
+
+
+class TestNewLabels:
+    def test_labels_are_withheld_with_all_documents_and_come_with_five(self, bench, data_folder):
+        row = bench.rows.Row("n", "texts", "tfidf", "BalancedLossClassifier", {}, n_added=2)
+        task = bench.data.task_of(row, data_folder)
+        Y, tested = task.Y_train.toarray(), task.Y_test.toarray().sum(axis=0)
+        chosen = [k for k, n in enumerate(Y.sum(axis=0)) if 20 <= n <= 60 and tested[k] >= 5][:2]
+        part, model = bench.new_labels.withheld(task, BalancedLossClassifier(), 2)
+        without = np.flatnonzero(Y[:, chosen].sum(axis=1) == 0)
+        np.testing.assert_array_equal(model.Y.toarray(), np.delete(Y[without], chosen, axis=1))
+        assert (model.X != task.X_train[without]).nnz == 0
+        few = sorted({i for k in chosen for i in np.flatnonzero(Y[:, k])[:5]})
+        np.testing.assert_array_equal(part.Y_train.toarray(), Y[few][:, chosen])
+        assert (part.X_train != task.X_train[few]).nnz == 0
+        np.testing.assert_array_equal(part.Y_test.toarray(), task.Y_test.toarray()[:, chosen])
+
+    @pytest.mark.parametrize("name", ["BalancedLossClassifier", "LongTailClassifier"])
+    def test_a_row_is_measured_on_them_alone(self, name, bench, data_folder):
+        row = bench.rows.Row("n", "texts", "tfidf", name, {}, n_added=2)
+        kept = bench.measure.measure("some", row, 0, data_folder)
+        assert kept["labels"] == 2 and kept["n_added"] == 2 and kept["documents"][0] <= 10
+        part, model = bench.new_labels.withheld(
+            bench.data.task_of(row, data_folder), getattr(skmltc, name)(random_state=0), 2
+        )
+        predicted = model.fit(part.X_train, part.Y_train).predict(part.X_test).toarray()
+        expected = f1_score(part.Y_test.toarray(), predicted, average="macro", zero_division=0)
+        np.testing.assert_allclose(kept["scores"]["total macro"], expected)
+        assert predicted.shape[1] == 2 and model.model.n_labels_ == 10
+        assert 0 <= kept["fit CPU s"] < -model.saved_seconds_[0]  # of adding alone
 
 
 class TestRunner:

@@ -438,7 +438,9 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
 
         Nothing is trained again: the new labels get their classifiers as the tail got its own.
         With ``fine_tune="tail"`` the training documents serve as documents without the new
-        labels, save those that are among the new ones.
+        labels, save those that are among the new ones. Vectors know what tells head labels apart,
+        and no more: on features `LongTailClassifier.add_labels` ranks documents far better for a
+        new label, and so does that of a linear `BalancedLossClassifier`.
 
         Parameters
         ----------
@@ -452,7 +454,10 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         -------
         self
             With `classes_`, `label_counts_`, `tail_labels_` and `threshold_` extended. A new
-            label is cut where labels of the most similar frequency are.
+            label is cut where labels of the most similar frequency are. Calibrated scores are
+            raised, since a label comes with a few documents, not with all that there are: with n of
+            them its log-odds rise by log(m/n) / 2, m being the geometric mean of the documents of
+            known labels that have n or more.
 
         Raises
         ------

@@ -238,9 +238,13 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
 
         Notes
         -----
-        The known labels of the documents in X are not asked for: how often a new label comes
-        together with them is what the model itself expects of these documents. Every call adds a
-        search among all documents to the neighbours; labels are best added together.
+        A label comes with a few documents, not with all that there are. With n of them it is taken
+        to be as frequent as the labels of `fit` with n documents or more, in the mean m of the
+        logarithms: its log-odds rise by log(m/n). Which of the known labels the documents in X
+        have is not asked for: how often a new label comes together with them is what the model
+        itself expects of these documents. Since its context is guessed so far, the log-odds of a
+        new label are the mean of those with and without the context. Every call adds a search
+        among all documents to the neighbours; labels are best added together.
         """
         check_is_fitted(self, "decision_")
         (X,) = indexable(X)

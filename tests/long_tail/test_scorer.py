@@ -109,3 +109,28 @@ def test_scores_are_the_second_calibration_of_evidence_and_context(documents, Y,
         expected[i, k] = max(total, -50.0)
     assert scores.dtype == np.float32
     assert_allclose(scores, expected, rtol=1e-4)
+
+
+def test_added_labels_have_the_mean_of_both_calibrations_raised(documents, Y, parts):
+    """Pair by pair."""
+    near = Member.fit("near", MultilabelKNeighborsClassifier(80), documents.X, Y[:, :10], 0)
+    first = Calibration(("near: votes of 20", "near: best cosine"), np.array([0.7, 2.0]), -1.5)
+    second = Calibration((*first.columns, "rank"), np.array([0.5, 1.0, -0.4]), -0.5)
+    scorer = StackScorer((near,), Known.of(Y[:, :10]), first, second)
+    rows = np.flatnonzero(documents.Y[:, [11]].toarray().ravel())[:3]
+    X = documents.X[rows]
+    grown = scorer.with_labels(X, Y[rows][:, [11]], None)
+    found = grown.scores(documents.X[:20])
+    pairs = _scorer.ask(grown.members, documents.X[:20], grown.known)
+    of_evidence = first.log_odds(pairs.columns)
+    columns = pairs.columns | context(pairs, of_evidence, grown.known)
+    of_both = second.log_odds(columns)
+    n_added = 0
+    for k, (i, label) in enumerate(zip(pairs.rows, pairs.labels, strict=True)):
+        expected = of_both[k]
+        if label == 10:
+            n_added += 1
+            expected = (of_both[k] + of_evidence[k]) / 2 + grown.known.raised[0]
+        assert found[i, label] == pytest.approx(expected, rel=1e-4)
+    assert n_added > 0 and grown.known.raised[0] > 0
+    assert scorer.known.raised == () and scorer.members == (near,)
