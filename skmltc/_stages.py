@@ -179,10 +179,9 @@ def counted(target, counts, n_samples):
 
 
 def raise_of_new(model, new_counts, n_samples):
-    """What to add to scores of new labels, so that their log-odds rise by half of `typical_excess`.
+    """What to add to scores of new labels, so that their log-odds rise by `typical_excess`.
 
-    Half of it, since the rules for single models cut labels of few documents low already. Zeros
-    where scores are not calibrated: they may be no log-odds.
+    Zeros where scores are not calibrated: they may be no log-odds.
 
     Parameters
     ----------
@@ -196,7 +195,7 @@ def raise_of_new(model, new_counts, n_samples):
     if not model._calibrates(model.target_):
         return np.zeros(len(new_counts))
     slopes, _ = model.calibration_.lines(log_odds_against(new_counts, n_samples))
-    return typical_excess(model.label_counts_, new_counts) / (2 * slopes)
+    return typical_excess(model.label_counts_, new_counts) / slopes
 
 
 def grown(model, new_counts, n_samples):

@@ -133,5 +133,5 @@ def test_scores_that_are_no_log_odds_are_not_raised(fitted):
     assert_array_equal(raise_of_new(model, np.array([1, 4]), 25), [0, 0])
     model.set_params(calibrate=True)
     model.calibration_ = Calibration(("score",), np.array([4.0]))
-    expected = typical_excess(model.label_counts_, np.array([1, 4])) / 8
+    expected = typical_excess(model.label_counts_, np.array([1, 4])) / 4
     assert_allclose(raise_of_new(model, np.array([1, 4]), 25), expected)

@@ -477,7 +477,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         labels are given too, at best all that `fit` had, since the share of a label among them is
         part of what is learned. With fewer the weight decay is as much smaller. Calibrated scores
         are then raised, since a label comes with a few documents, not with all that there are: with
-        n of them its log-odds rise by log(m/n) / 2, m being the geometric mean of the documents of
+        n of them its log-odds rise by log(m/n), m being the geometric mean of the documents of
         known labels that have n or more.
 
         Parameters

@@ -456,7 +456,7 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
             With `classes_`, `label_counts_`, `tail_labels_` and `threshold_` extended. A new
             label is cut where labels of the most similar frequency are. Calibrated scores are
             raised, since a label comes with a few documents, not with all that there are: with n of
-            them its log-odds rise by log(m/n) / 2, m being the geometric mean of the documents of
+            them its log-odds rise by log(m/n), m being the geometric mean of the documents of
             known labels that have n or more.
 
         Raises

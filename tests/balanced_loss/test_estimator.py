@@ -822,7 +822,7 @@ def test_calibrated_scores_are_raised_since_more_documents_have_a_label_than_it_
         n = fitted.label_counts_[18]
         above = [np.log(m / n) for m in known if m >= n]
         slope, _ = fitted.calibration_.lines(fitted.log_odds_against_[18:])
-        raised = sum(above) / len(above) / (2 * slope) if is_raised else 0
+        raised = sum(above) / len(above) / slope if is_raised else 0
         assert_allclose(fitted.intercept_[18], alone.intercept_[0] + raised, rtol=1e-4)
 
 
