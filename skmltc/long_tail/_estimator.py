@@ -33,6 +33,8 @@ from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
 from ._members import Member
 from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
+from ._texts import members_of_texts
+from ._views import Views
 
 
 class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
@@ -49,7 +51,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     ----------
     estimators : "auto" or list of (str, classifier), default="auto"
         Members with `decision_function` or `predict_proba`: classifiers of this package and
-        others, pipelines from raw texts too. "drop" in place of one leaves it out. "auto" is, on
+        others, pipelines from raw texts too (see `from_texts`). "drop" in place of one leaves it out. "auto" is, on
         features, a linear model with squared hinge loss and the nearest documents by cosine; on
         tokens a BiLSTM and the nearest documents by the tf-idf of their tokens.
     refine : None or "trees", default=None
@@ -95,7 +97,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     Notes
     -----
     Every member is fitted four times: on all documents, and without each of three folds, which are
-    the same for all members. A weight decay is searched once. Candidates of a document are the 25
+    the same for all members. A weight decay is searched once. Pipelines with equal steps before
+    the classifier share them, fitted and asked once per fold; steps that learn nothing of texts
+    (:class:`~skmltc.text.PretrainedEmbedder`, frozen ones, those whose tags say
+    ``requires_fit=False``) are asked once per document in all. Candidates of a document are the 25
     best labels of the first member with scores, 12 of each further one, and all labels of its 20
     nearest documents: the probability of any other label is 0.
 
@@ -141,6 +146,61 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         self.random_state = random_state
         self.verbose = verbose
 
+    @classmethod
+    def from_texts(
+        cls,
+        embedder=None,
+        *,
+        vectorizer=None,
+        memory=None,
+        threshold="micro_macro",
+        min_labels=0,
+        device="auto",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        """Make an estimator of raw texts: words, and with an encoder what they mean.
+
+        Its members are pipelines: "words", a linear model of weighted words; with an encoder
+        "meaning", a linear model of its vectors; and "neighbors", the nearest documents by the
+        cosine of the vectors, without an encoder of the words.
+
+        Parameters
+        ----------
+        embedder : transformer, default=None
+            From texts to vectors, such as a :class:`~skmltc.text.PretrainedEmbedder`.
+        vectorizer : transformer, default=None
+            From texts to the weights of their words. None is
+            ``TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2)``.
+        memory : str or joblib.Memory, default=None
+            Where to keep the vectors, as of :class:`sklearn.pipeline.Pipeline`: for searches and
+            further fits on the same texts. Within one fit each text is encoded once without it.
+        threshold, min_labels, random_state
+            Those of the estimator.
+        device, n_jobs, verbose
+            Of the members, see :class:`BalancedLossClassifier`.
+
+        Returns
+        -------
+        LongTailClassifier
+            Not fitted. Names of parameters are such as ``words__classifier__weight_decay``,
+            ``words__vectorizer__ngram_range`` and ``meaning__embedder__max_length``.
+
+        Examples
+        --------
+        >>> from skmltc import LongTailClassifier
+        >>> from skmltc.datasets import make_long_tailed_corpus
+        >>> corpus = make_long_tailed_corpus(n_samples=300, n_labels=10, random_state=0)
+        >>> model = LongTailClassifier.from_texts(random_state=0)
+        >>> model.fit(corpus.data, corpus.target).predict(corpus.data[:2]).shape
+        (2, 10)
+        """
+        how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
+        members = members_of_texts(embedder, vectorizer, memory, **how)
+        decided = {"threshold": threshold, "min_labels": min_labels}
+        return cls(members, **decided, random_state=random_state)
+
     def get_params(self, deep=True):
         """Parameters, with those of the members by name."""
         return self._get_params("estimators", deep=deep)
@@ -182,9 +242,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         target, Y = self._learn_target(y)
         warn_of_empty_labels(count_labels(Y))
         X, y_fit = check_rows(X, for_estimators(target, y, Y))
-        members = tuple(Member.fit(*one, X, y_fit, seed) for one in self._kept(X))
+        views = Views(X)
+        members = tuple(Member.fit(*one, views, y_fit, seed) for one in self._kept(X))
         folds = [part for part in list_held_out(Y, seed) if self._tells(target, Y[part[0]])]
-        parts = list(fit_members_again(members, X, y_fit, Y, folds, seed))
+        parts = list(fit_members_again(members, views, y_fit, Y, folds, seed))
         scorer, decision = self._combine(target, members, parts, X, Y, seed)
         named = Bunch(**{member.name: member.estimator for member in members})
         self._set_fitted(

@@ -23,6 +23,7 @@ from ..losses import SquaredHingeLoss
 from ..model_selection import without_news_of_labels
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
+from ._views import Views
 
 _ADVICE = (
     "So says the member {!r}. A member that wants X in another form, features of texts or token "
@@ -51,11 +52,11 @@ class Member(NamedTuple):
 
     @classmethod
     def fit(cls, name, estimator, X, y, seed):
-        """Fit a copy on documents; one of ours learns no decision, which nobody would read."""
+        """Fit a copy on documents, or views of them; one of ours learns no decision."""
         prepared = _prepared(estimator, seed)
         try:
             with without_news_of_labels(NO_DOCUMENT):
-                fitted = prepared.fit(X, y)
+                fitted = Views.of(X).fit(prepared, y)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"{error} {_ADVICE.format(name)}") from error
@@ -71,7 +72,7 @@ class Member(NamedTuple):
         _keep_what_was_searched(end_of_pipeline(estimator), end_of_pipeline(self.estimator))
         with without_news_of_labels():
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
-            return self._replace(estimator=estimator.fit(X, y))
+            return self._replace(estimator=Views.of(X).fit(estimator, y))
 
     def with_labels(self, X, Y, X_known, kept):
         """A copy that has learned new labels, too.
@@ -138,11 +139,12 @@ class Member(NamedTuple):
         return getattr(end_of_pipeline(self.estimator), "n_samples_fit_", 0)
 
     def answer(self, X, n_labels):
-        """Say what there is to say of a block of documents: `Scores` or `Votes`."""
+        """Say what there is to say of a block of documents, or views: `Scores` or `Votes`."""
         inner = end_of_pipeline(self.estimator)
+        asked, X = Views.of(X).read(self.estimator)
         if isinstance(inner, MultilabelKNeighborsClassifier):
-            return _votes(self.name, *last_step(self.estimator, X))
-        scores = label_scores(self.estimator, self.response, X, n_labels)
+            return _votes(self.name, *last_step(asked, X))
+        scores = label_scores(asked, self.response, X, n_labels)
         if self.response == "predict_proba":
             scores = logit(np.clip(scores, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
         return Scores(self.name, scores, _has_margins(inner))

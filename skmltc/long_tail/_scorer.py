@@ -16,6 +16,7 @@ from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
 from ._columns import LEAST_PROBABILITY, Known, Pairs, context, evidence, keys_of
 from ._trees import ENOUGH_FOR_TREES, Trees
+from ._views import Views
 
 SCORES_AT_A_TIME = 2**22  # of one member, so that memory does not grow with the documents
 _RIDGE = 1.0  # pairs' weight: there are some hundred for each number, or more
@@ -160,8 +161,9 @@ class HeldOutPairs(NamedTuple):
 
 
 def ask(members, X, known):
-    """Candidates of a block of documents, and their evidence."""
-    return evidence([member.answer(X, len(known.counts)) for member in members], known)
+    """Candidates of a block of documents, or views of them, and their evidence."""
+    views = Views.of(X)
+    return evidence([member.answer(views, len(known.counts)) for member in members], known)
 
 
 def held_out_pairs(members, X, Y, known):
@@ -181,7 +183,7 @@ def held_out_pairs(members, X, Y, known):
     HeldOutPairs
     """
     first = 0
-    for block in document_blocks(X, Y.shape[1], SCORES_AT_A_TIME):
+    for block in Views.of(X).blocks(max(1, SCORES_AT_A_TIME // Y.shape[1])):
         pairs = ask(members, block, known)
         rows = slice(first, first := first + pairs.shape[0])
         yield HeldOutPairs(pairs, known, Y[rows])
@@ -206,10 +208,11 @@ def fit_members_again(members, X, y, Y, folds, seed):
     ------
     HeldOutPairs
     """
+    views = Views.of(X)
     for fit, held in folds:
-        X_fit, y_fit = take_rows(X, fit), take_rows(y, fit)
-        others = [member.again(X_fit, y_fit, seed) for member in members]
-        yield from held_out_pairs(others, take_rows(X, held), Y[held], Known.of(Y[fit]))
+        fitted_on, y_fit = views.take(fit), take_rows(y, fit)
+        others = [member.again(fitted_on, y_fit, seed) for member in members]
+        yield from held_out_pairs(others, views.take(held), Y[held], Known.of(Y[fit]))
 
 
 class Calibrated(NamedTuple):

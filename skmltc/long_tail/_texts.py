@@ -1,0 +1,60 @@
+"""Members that read raw texts: weighted words, and the vectors of an encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer
+
+from .._validation import must_be
+from ..balanced_loss import BalancedLossClassifier
+from ..neighbors import MultilabelKNeighborsClassifier
+
+
+def weighted_words():
+    """The weights of the words of a text, without the most frequent of English."""
+    return TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32)
+
+
+def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
+    """Linear models and neighbours as pipelines from texts.
+
+    Parameters
+    ----------
+    embedder : transformer or None
+        From texts to vectors.
+    vectorizer : transformer or None
+        From texts to the weights of words; None is a `TfidfVectorizer`.
+    memory : str, joblib.Memory or None
+        Of all pipelines.
+    device, n_jobs, verbose
+        Of the classifiers.
+
+    Returns
+    -------
+    list of (str, Pipeline)
+    """
+    vectorizer = weighted_words() if vectorizer is None else vectorizer
+    _check_transformer("vectorizer", vectorizer)
+    words = [("vectorizer", vectorizer)]
+    linear = BalancedLossClassifier(
+        loss="squared_hinge", device=device, n_jobs=n_jobs, verbose=verbose
+    )
+    neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=n_jobs)
+    kinds = [("words", words, linear), ("neighbors", words, neighbors)]
+    if embedder is not None:
+        _check_transformer("embedder", embedder)
+        meaning = [("embedder", embedder), ("normalizer", Normalizer())]
+        kinds[1:] = [("meaning", meaning, linear), ("neighbors", meaning, neighbors)]
+    return [
+        (name, clone(Pipeline([*steps, ("classifier", classifier)], memory=memory)))
+        for name, steps, classifier in kinds
+    ]
+
+
+def _check_transformer(name, transformer):
+    if isinstance(transformer, type) or not hasattr(transformer, "transform"):
+        remedy = "skmltc.text.PretrainedEmbedder(model) takes the name or the folder of an encoder."
+        raise must_be(name, "a transformer of texts", repr(transformer), remedy)

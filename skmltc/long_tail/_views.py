@@ -1,0 +1,167 @@
+"""What the steps before a classifier make of documents, computed once for all that share them."""
+
+from __future__ import annotations
+
+from pickle import PicklingError
+
+import joblib
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, gen_batches, get_tags
+from sklearn.utils.validation import _num_samples
+
+from ..text import PretrainedEmbedder, PretrainedTokenizer
+
+_LEARN_NOTHING = FrozenEstimator, PretrainedEmbedder, PretrainedTokenizer
+
+
+class Views:
+    """Documents, and what steps of pipelines make of them, each computed when first asked for.
+
+    Parameters
+    ----------
+    X : list, array or sparse matrix of n_samples documents
+    whole, rows : Views and array of int, optional
+        Documents that these are some of. What learns nothing of documents is asked of the whole,
+        once for all its parts.
+    """
+
+    def __init__(self, X, whole=None, rows=None):
+        self.X = X
+        self._whole, self._rows = whole, rows
+        self._learned = {}  # by classes and parameters
+        self._read = {}  # by ids, with the steps that have them, so that they stay theirs
+
+    @classmethod
+    def of(cls, X):
+        """Views of documents; views are what they are."""
+        return X if isinstance(X, cls) else cls(X)
+
+    def take(self, rows):
+        """Views of some documents."""
+        return Views(take_rows(self.X, rows), self, rows)
+
+    def blocks(self, size):
+        """Yield some documents at a time."""
+        for rows in gen_batches(max(1, count_rows(self.X)), size):
+            yield self.take(rows)
+
+    def fit(self, estimator, y):
+        """Fit an estimator; of a pipeline the last step, if another one has fitted the others.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Not fitted; it is changed.
+        y : array or sparse matrix
+
+        Returns
+        -------
+        fitted classifier
+            Pipelines of equal steps before the classifier share the fitted ones.
+        """
+        if not _can_be_split(estimator):
+            return estimator.fit(self.X, y)
+        fitted, X = self._learn(estimator, y)
+        name, last = estimator.steps[-1]
+        estimator.steps = [*fitted, (name, last.fit(X, y))]
+        return estimator
+
+    def _learn(self, pipeline, y):
+        """Fitted steps before the last one, and the documents as they get there."""
+        key = _key_of(pipeline)
+        if key not in self._learned:
+            self._learned[key] = fitted, X = self._learn_once(pipeline, y)
+            self._read[_ids(fitted)] = fitted, X
+        return self._learned[key]
+
+    def _learn_once(self, pipeline, y):
+        if self._whole is None or not _learns_nothing(pipeline.steps[:-1]):
+            return _fit_steps(pipeline, y, self.X)
+        fitted, X = self._whole._learn(pipeline, None)
+        return fitted, take_rows(X, self._rows)
+
+    def read(self, estimator):
+        """The documents as they get to the last step of a fitted pipeline, and that step.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+
+        Returns
+        -------
+        estimator
+            The last step; what is no pipeline is its own.
+        X
+        """
+        if not _can_be_split(estimator):
+            return estimator, self.X
+        return estimator.steps[-1][1], self._transformed(estimator[:-1])
+
+    def _transformed(self, steps):
+        """The documents as fitted steps make them."""
+        key = _ids(steps.steps)
+        if not self._has_read(key):
+            self._read[key] = steps.steps, steps.transform(self.X)
+        return self._read[key][1]
+
+    def _has_read(self, key):
+        """Whether fitted steps were asked before, of these documents or of the whole."""
+        if key not in self._read and self._whole is not None and self._whole._has_read(key):
+            steps, X = self._whole._read[key]
+            self._read[key] = steps, take_rows(X, self._rows)
+        return key in self._read
+
+
+def _can_be_split(estimator):
+    """Whether an estimator is a pipeline, and not one of another package with rules of its own."""
+    return (
+        type(estimator) is Pipeline
+        and len(estimator.steps) > 1
+        and hasattr(estimator.steps[-1][1], "fit")
+        and getattr(estimator, "transform_input", None) is None
+    )
+
+
+def _learns_nothing(steps):
+    """Whether steps make of a document what they make of it wherever they were fitted."""
+    return all(isinstance(step, str) or _is_given(step) for _, step in steps)
+
+
+def _is_given(step):
+    if step is None or isinstance(step, _LEARN_NOTHING):
+        return True
+    if isinstance(step, Pipeline):
+        return _learns_nothing(step.steps)
+    return isinstance(step, BaseEstimator) and not get_tags(step).requires_fit
+
+
+def _fit_steps(pipeline, y, X):
+    """Fit the steps before the last one, by way of the pipeline's memory if it has one."""
+    steps = [*pipeline.steps[:-1], (pipeline.steps[-1][0], "passthrough")]
+    before = Pipeline(steps, memory=pipeline.memory, verbose=pipeline.verbose)
+    X = before.fit_transform(X, y)
+    return before.steps[:-1], X
+
+
+def _key_of(pipeline):
+    """What tells steps apart that are not fitted: their classes and parameters."""
+    return tuple(_mark_of(step) for _, step in pipeline.steps[:-1])
+
+
+def _mark_of(value):
+    if isinstance(value, FrozenEstimator):
+        return id(value.estimator)
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        parameters = sorted(value.get_params(deep=False).items())
+        return type(value), *((name, _mark_of(one)) for name, one in parameters)
+    try:
+        return joblib.hash(value)
+    except (PicklingError, TypeError, AttributeError):  # a function without a name, for one
+        return id(value)
+
+
+def _ids(steps):
+    """What tells fitted steps apart."""
+    return tuple(id(step) for _, step in steps if not isinstance(step, str))
