@@ -51,9 +51,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     ----------
     estimators : "auto" or list of (str, classifier), default="auto"
         Members with `decision_function` or `predict_proba`: classifiers of this package and
-        others, pipelines from raw texts too (see `from_texts`). "drop" in place of one leaves it out. "auto" is, on
-        features, a linear model with squared hinge loss and the nearest documents by cosine; on
-        tokens a BiLSTM and the nearest documents by the tf-idf of their tokens.
+        others, pipelines from raw texts too (see `from_texts`). "drop" in place of one leaves it
+        out. "auto" is, on features, a linear model with squared hinge loss and the nearest
+        documents by cosine; on tokens a BiLSTM and the nearest documents by the tf-idf of their
+        tokens.
     refine : None or "trees", default=None
         "trees" weighs the columns by boosted trees too, and takes the mean of both log-odds: a
         little better where documents are many, and slower. They are left out, and a warning says

@@ -8,9 +8,9 @@ import joblib
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, gen_batches, get_tags
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import gen_batches, get_tags
 
+from .._inputs import count_rows, take_rows
 from ..text import PretrainedEmbedder, PretrainedTokenizer
 
 _LEARN_NOTHING = FrozenEstimator, PretrainedEmbedder, PretrainedTokenizer
