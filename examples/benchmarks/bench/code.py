@@ -16,6 +16,9 @@ MODELS = Path(__file__).parent / "models.py"
 # What the models of that file depend on.
 USED_BY = {
     "LinearSVC": ("decision",),
+    "LinearSVC, all chosen": ("decision",),
+    "from_texts": ("long_tail",),
+    "stack": ("long_tail",),
     "SVM of the paper": ("decision",),
     "vote": ("balanced_loss", "decision"),
 }

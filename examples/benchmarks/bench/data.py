@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
@@ -257,6 +259,42 @@ class _Both:
         return sparse.hstack([one.transform(texts) for one in self.readers], format="csr")
 
 
+VECTORS: dict = {}  # of texts that are encoded: for all rows that read a set in this process
+
+
+class _Encoded(_AsTheyAre):
+    """Texts as they are, after a transformer has encoded them for `VectorsOfTexts`."""
+
+    def __init__(self, embedder):
+        self.embedder = embedder
+
+    def fit_transform(self, texts):
+        if not VECTORS.keys() >= set(texts):
+            VECTORS.clear()  # those of another set
+        return self.transform(texts)
+
+    def transform(self, texts):
+        new = [text for text in dict.fromkeys(texts) if text not in VECTORS]
+        if new:
+            VECTORS.update(zip(new, self.embedder.fit(new).transform(new), strict=True))
+        return texts
+
+
+class VectorsOfTexts(TransformerMixin, BaseEstimator):
+    """Texts to the vectors that are there of them."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.stack([VECTORS[text] for text in X])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
 def needs_transformer(row):
     return row.input.startswith(OF_TRANSFORMERS)
 
@@ -274,8 +312,10 @@ def part_of(module, name):
 def _reader_of_transformer(kind):
     from skmltc import text
 
-    length = int(kind.removesuffix(" and tfidf").rpartition(" ")[2])
+    length = int(re.search(r"\d+", kind).group())
     if kind.startswith("word pieces"):
         return part_of(text, "PretrainedTokenizer")(transformer_folder(), max_length=length)
     embedder = part_of(text, "PretrainedEmbedder")(transformer_folder(), max_length=length)
+    if kind.endswith(" and texts"):
+        return _Encoded(embedder)
     return _Both(words(), embedder) if kind.endswith(" and tfidf") else embedder

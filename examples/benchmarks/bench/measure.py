@@ -17,7 +17,13 @@ from threadpoolctl import threadpool_limits
 
 import skmltc
 from skmltc.labels import inverse_propensities, label_groups
-from skmltc.metrics import f1_by_group, long_tail_report, ndcg_at_k, precision_at_k
+from skmltc.metrics import (
+    f1_by_group,
+    long_tail_report,
+    ndcg_at_k,
+    precision_at_k,
+    psp_at_k,
+)
 
 from .data import hash_of_files, needs_transformer, task_of, transformer_folder
 from .models import model_of
@@ -25,7 +31,7 @@ from .new_labels import withheld
 
 GROUPS = ("total", "head", "medium", "tail")
 RANKINGS = tuple(f"{name}@{k}" for name in ("P", "nDCG", "PSP") for k in (1, 3, 5))
-CHOSEN = ("weight_decay_", "C_", "n_iter_", "n_phi_")
+CHOSEN = ("weight_decay_", "C_", "rule_", "n_iter_", "n_phi_")
 
 
 def measure(table, row, seed, folder, quick=False, threads=1):
@@ -65,7 +71,8 @@ def _fit_and_score(row, task, model):
     fit = np.add(fit, getattr(model, "saved_seconds_", 0.0))
     scores = scores_of(task, predicted, logits, row.groups)
     if row.calibration:
-        scores |= calibration_of(task, model.predict_proba(task.X_test), row.groups)
+        proba = model.predict_proba(task.X_test)
+        scores |= calibration_of(task, proba, row.groups) | weighed_rankings(task, proba)
     return fit, predict, scores
 
 
@@ -152,6 +159,16 @@ def calibration_of(task, proba, bounds):
         "ece": calibration_error(proba.ravel(), truth.ravel()),
         "tail ece": calibration_error(proba[:, tail].ravel(), truth[:, tail].ravel()),
         "predicted": float(np.count_nonzero(proba > 0.5) / truth.sum()),
+        "brier": float(np.mean((proba - truth) ** 2)),
+    }
+
+
+def weighed_rankings(task, proba):
+    """PSP of the labels of the best probability times inverse propensity."""
+    worth = inverse_propensities(task.label_counts, task.Y_train.shape[0])
+    return {
+        f"weighed PSP@{k}": float(psp_at_k(task.Y_test, proba * worth, worth, k=k))
+        for k in (1, 3, 5)
     }
 
 

@@ -40,7 +40,8 @@ class Row:
     input : str
         How documents are read: "tfidf" (what the README recommends), "tfidf, plain"
         (scikit-learn's defaults), "tokens 128", "texts", or, with a transformer, "vectors 128",
-        "vectors 128 and tfidf" and "word pieces 128".
+        "vectors 128 and tfidf", "vectors 128 and texts" (for `VectorsOfTexts`, encoded before the
+        fit is timed) and "word pieces 128".
     estimator : str
         A class of `skmltc`, or one of `bench.models.OTHERS`.
     parameters : mapping, default={}

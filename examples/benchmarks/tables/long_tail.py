@@ -1,0 +1,62 @@
+"""LongTailClassifier: its defaults, its members one by one, and a LinearSVC with all its choices.
+
+Rows "alone" are one model, calibrated, with the same rule; "in context" is a stack of one member:
+what the other labels of the document add. Rows with an encoder take a folder as SKMLTC_ENCODER;
+texts are encoded before a fit is timed. "weighed PSP@5" ranks by probability times inverse
+propensity.
+"""
+
+from bench import Row
+from bench.rows import PAPERS_OF_REUTERS
+
+GROUPS = {"reuters": PAPERS_OF_REUTERS, "cooking": {}, "tib-bk": {}}
+WORDS, ENCODED = "texts", "vectors 128 and texts"
+FEATURES = "tfidf", "vectors 128 and tfidf"
+ALONE = {
+    "words": {"loss": "squared_hinge", "threshold": "micro_macro"},
+    "CB-NTR": {"threshold": "micro_macro"},
+}
+STACKS = {  # by what they read
+    WORDS: {
+        "words in context": ("words",),
+        "CB-NTR in context": ("CB-NTR",),
+        "LinearSVC in context": ("LinearSVC",),
+        "neighbors by words in context": ("neighbors by words",),
+        "words, CB-NTR, neighbors": ("words", "CB-NTR", "neighbors by words"),
+        "words, characters, neighbors": ("words", "characters", "neighbors by words"),
+    },
+    ENCODED: {
+        "without words": ("meaning", "neighbors by meaning"),
+        "without meaning": ("words", "neighbors by meaning"),
+        "without neighbors": ("words", "meaning"),
+        "neighbors by words": ("words", "meaning", "neighbors by words"),
+        "neighbors by both": ("words", "meaning", "neighbors by words", "neighbors by meaning"),
+    },
+}
+
+
+def row(name, dataset, kind, estimator, **parameters):
+    return Row(
+        *(name, dataset, kind, estimator),
+        parameters=parameters,
+        groups=GROUPS[dataset],
+        calibration=True,
+        seeds=1 if dataset == "tib-bk" else None,
+    )
+
+
+ROWS = []
+for dataset in GROUPS:
+    ROWS += [row("default", dataset, "tfidf", "LongTailClassifier")]
+    ROWS += [row("from_texts", dataset, WORDS, "from_texts")]
+    ROWS += [row("from_texts", dataset, ENCODED, "from_texts", encoder=True)]
+    ROWS += [
+        row(f"{name} alone", dataset, "tfidf", "BalancedLossClassifier", **parameters)
+        for name, parameters in ALONE.items()
+    ]
+    ROWS += [
+        row(name, dataset, kind, "stack", members=members)
+        for kind, stacks in STACKS.items()
+        for name, members in stacks.items()
+    ]
+    ROWS += [row("LinearSVC", dataset, kind, "LinearSVC, all chosen") for kind in FEATURES]
