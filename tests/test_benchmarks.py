@@ -16,8 +16,10 @@ from sklearn.svm import LinearSVC
 import skmltc
 from skmltc import BalancedLossClassifier, datasets
 from skmltc.decision import RULES, MultilabelThresholdClassifierCV
+from skmltc.labels import inverse_propensities
 from skmltc.losses import LOSSES
 from skmltc.model_selection import assign_folds, multilabel_train_test_split
+from skmltc.text import PretrainedEmbedder
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "benchmarks"
@@ -309,6 +311,86 @@ class TestRival:
         assert not (first.decision_.thresholds).any()
 
 
+class TestChosenRival:
+    """LinearSVC with the choices of LongTailClassifier."""
+
+    @pytest.fixture
+    def task(self, bench, data_folder):
+        return bench.data.task_of(linear(bench), data_folder)
+
+    @pytest.fixture
+    def model(self, bench, task):
+        model = bench.models.ChosenSVC(Cs=(0.01, 1.0), n_search_labels=5, random_state=3)
+        return model.fit(task.X_train, task.Y_train)
+
+    def test_its_predictions_are_those_of_the_public_class_with_its_rule(self, model, task):
+        svc = OneVsRestClassifier(LinearSVC(C=model.C_, random_state=3))
+        public = MultilabelThresholdClassifierCV(svc, threshold=model.rule_, random_state=3)
+        expected = public.fit(task.X_train, task.Y_train).predict(task.X_test)
+        assert not (model.predict(task.X_test) != expected).nnz
+
+    def test_its_rule_is_the_best_out_of_fold(self, bench, model, task):
+        svc, folds = OneVsRestClassifier(LinearSVC(C=model.C_, random_state=3)), 3
+        part = assign_folds(task.Y_train, folds, random_state=3)
+        X, Y = task.X_train, task.Y_train.toarray()
+        scores = np.zeros(Y.shape)
+        for k in range(folds):
+            fitted = svc.fit(X[part != k], Y[part != k])
+            scores[part == k] = fitted.decision_function(X[part == k])
+        counts, n_samples = Y.sum(axis=0), len(Y)
+        pairs = [
+            bench.models.ScoredPairs.collect_rows(
+                [scores[part == k]], task.Y_train[part != k], task.Y_train[part == k]
+            )
+            for k in range(folds)
+        ]
+        found = {}
+        for rule in RULES:
+            predicted = np.zeros(Y.shape, dtype=bool)
+            for k in range(folds):
+                others = bench.models.ScoredPairs.concatenate(pairs[:k] + pairs[k + 1 :])
+                decision = bench.models.Decision.learn(rule, others, counts, n_samples)
+                predicted[part == k] = scores[part == k] > decision.thresholds
+            f1s = [f1_score(Y, predicted, average=a, zero_division=0) for a in ("micro", "macro")]
+            np.testing.assert_allclose(bench.models._f1s(rule, pairs, counts, n_samples), f1s)
+            found[rule] = f1s
+        best = max(micro for micro, _ in found.values())
+        near = {rule: macro for rule, (micro, macro) in found.items() if micro >= best - 0.003}
+        assert near[model.rule_] == max(near.values())
+
+    def test_its_probabilities_add_up(self, model, task):
+        proba = model.predict_proba(task.X_test)
+        np.testing.assert_allclose(proba.sum(), task.Y_test.sum(), rtol=0.2)
+
+
+class TestEncodedTexts:
+    def test_texts_are_encoded_once_before_the_fits_of_a_set(
+        self, bench, data_folder, transformer, monkeypatch
+    ):
+        monkeypatch.setenv("SKMLTC_ENCODER", str(transformer))
+        asked = []
+        transform = PretrainedEmbedder.transform
+        monkeypatch.setattr(
+            PretrainedEmbedder, "transform", lambda self, X: asked.append(X) or transform(self, X)
+        )
+        row = bench.rows.Row(
+            *("n", "texts", "vectors 12 and texts", "from_texts"),
+            parameters={"encoder": True},
+            calibration=True,
+        )
+        kept = [
+            bench.measure.measure("some", row, seed, data_folder, quick=True) for seed in (0, 1)
+        ]
+        texts = bench.data.load(data_folder, "texts")
+        assert asked == [list(dict.fromkeys(part)) for part in (texts.train, texts.test)]
+        assert all(one["transformer"]["name"] == transformer.name for one in kept)
+        task = bench.data.task_of(row, data_folder, quick=True)
+        embedder = PretrainedEmbedder(transformer, max_length=12)
+        expected = transform(embedder.fit(texts.train), texts.train[:3])
+        found = bench.data.VectorsOfTexts().transform(task.X_train[:3])
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 class TestMeasures:
     def test_a_row_has_the_scores_of_its_estimator(self, bench, data_folder):
         row = linear(bench, calibration=True)
@@ -330,6 +412,23 @@ class TestMeasures:
         assert json.loads(json.dumps(kept)) == kept
         assert {"commit", "versions", "data", "declared", "code", "fit CPU s"} <= set(kept)
         assert (kept["seed"], kept["threshold"]) == (1, 0.5)
+
+    def test_rows_of_probabilities_have_their_error_and_rank_by_propensity(
+        self, bench, data_folder
+    ):
+        row = linear(bench, calibration=True)
+        kept = bench.measure.measure("some", row, 1, data_folder)["scores"]
+        task = bench.data.task_of(row, data_folder)
+        model = BalancedLossClassifier(**row.parameters, random_state=1)
+        proba = model.fit(task.X_train, task.Y_train).predict_proba(task.X_test)
+        truth, counts = task.Y_test.toarray(), task.label_counts
+        np.testing.assert_allclose(kept["brier"], ((proba - truth) ** 2).mean())
+        worth = inverse_propensities(counts, task.X_train.shape[0])
+        best = np.argmax(proba * worth, axis=1)
+        reached = (truth * worth)[np.arange(len(truth)), best].sum()
+        np.testing.assert_allclose(
+            kept["weighed PSP@1"], reached / (truth * worth).max(axis=1).sum(), rtol=1e-5
+        )
 
     def test_the_calibration_error_is_that_of_bins(self, bench):
         proba = np.array([0.005, 0.2, 0.2, 0.8, 0.8])
