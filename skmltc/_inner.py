@@ -24,8 +24,8 @@ def last_step(estimator, X):
         The documents as they get there.
     """
     while (inner := _inside(estimator)) is not None:
-        if isinstance(estimator, Pipeline) and len(estimator) > 1:
-            X = estimator[:-1].transform(X)
+        if isinstance(estimator, Pipeline):
+            X = transformed(estimator.steps[:-1], X)
         estimator = inner
     return estimator, X
 
@@ -59,6 +59,23 @@ def names_at_last_step(estimator, names=None):
                 names = None
         estimator = inner
     return names
+
+
+def transformed(steps, X):
+    """The documents as fitted steps of a pipeline make them.
+
+    One after the other, as they do before a classifier: a pipeline of them alone refuses a step
+    that does not look fitted, such as one that learns nothing.
+
+    Parameters
+    ----------
+    steps : list of (str, transformer)
+    X : list, array or sparse matrix of n_samples documents
+    """
+    for _, step in steps:
+        if hasattr(step, "transform"):  # else "passthrough", or a sampler, which is for fit alone
+            X = step.transform(X)
+    return X
 
 
 def _inside(estimator):

@@ -43,6 +43,16 @@ class Plus(FunctionTransformer):
         return X + self.number
 
 
+class Unmarked(BaseEstimator):
+    """Learns nothing, and does not say so."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X + 5
+
+
 def search(model):
     return GridSearchCV(model, {}, scoring=lambda *given: 0.0, cv=2)
 
@@ -53,6 +63,7 @@ WAYS = {
     "pipeline": (lambda: make_pipeline(Plus(), Inner()).fit(X, Y), 1),
     "one step": (lambda: make_pipeline(Inner()).fit(X, Y), 0),
     "pipelines": (lambda: make_pipeline(Plus(), make_pipeline(Plus(2), Inner())).fit(X, Y), 3),
+    "nothing learned": (lambda: make_pipeline(Unmarked(), "passthrough", Inner()).fit(X, Y), 5),
     "search": (lambda: search(make_pipeline(Plus(), Inner())).fit(X, Y), 1),
     "in pipeline": (lambda: make_pipeline(Plus(4), search(Inner())).fit(X, Y), 4),
     "frozen": (lambda: FrozenEstimator(Inner().fit(X, Y)), 0),

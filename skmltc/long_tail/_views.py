@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import gen_batches, get_tags
 
+from .._inner import transformed
 from .._inputs import count_rows, take_rows
 from ..text import PretrainedEmbedder, PretrainedTokenizer
 
@@ -97,13 +98,13 @@ class Views:
         """
         if not _can_be_split(estimator):
             return estimator, self.X
-        return estimator.steps[-1][1], self._transformed(estimator[:-1])
+        return estimator.steps[-1][1], self._asked(estimator.steps[:-1])
 
-    def _transformed(self, steps):
+    def _asked(self, steps):
         """The documents as fitted steps make them."""
-        key = _ids(steps.steps)
+        key = _ids(steps)
         if not self._has_read(key):
-            self._read[key] = steps.steps, steps.transform(self.X)
+            self._read[key] = steps, transformed(steps, self.X)
         return self._read[key][1]
 
     def _has_read(self, key):

@@ -110,6 +110,23 @@ def test_parts_are_learned_of_anew_where_something_is_learned(texts, Y):
     assert READ == list(texts[:110])
 
 
+class Unmarked(TransformerMixin, BaseEstimator):
+    """Learns nothing, and does not say so."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return 2 * X
+
+
+def test_a_step_need_not_look_fitted(documents, Y):
+    views = Views(documents.X)
+    fitted = views.fit(make_pipeline(Unmarked(), "passthrough", bayes()), Y)
+    last, X = Views(documents.X[:5]).read(fitted)
+    assert_array_equal(last.predict_proba(X), fitted.predict_proba(documents.X[:5]))
+
+
 def test_blocks_are_all_documents_in_order(texts):
     blocks = list(Views(texts).take(np.arange(10, 25)).blocks(6))
     assert [text for block in blocks for text in block.X] == list(texts[10:25])
