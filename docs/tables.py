@@ -139,6 +139,18 @@ TABLES = {
         {n: n for n in ("sum", "ece", "tail ece", "predicted")} | F1S,
     ),
     **{
+        f"long_tail_{name}": Table(
+            *("long_tail", {"dataset": name}, ROW | {"Reads": "input"}),
+            F1S
+            | {"tail macro-F1": "tail macro", "PSP@5, weighed": "weighed PSP@5"}
+            | {n: n for n in ("ece", "tail ece")}
+            | {"CPU s": "fit CPU s"},
+            title,
+        )
+        for name, title in (("reuters", "Reuters-21578"), ("cooking", "Cooking tags"))
+        + (("tib-bk", "TIB library classes"),)
+    },
+    **{
         f"siamese_{name}": Table(
             "hybrid_siamese",
             {"dataset": name, "encoder": "bag", "loss": "bce"} | OURS,
