@@ -7,11 +7,14 @@ from bench import Row
 from bench.rows import PAPERS_OF_REUTERS
 
 from skmltc.encoders import BagEncoder
-from skmltc.losses import ClassBalancedNegativeTolerantLoss
+from skmltc.losses import ClassBalancedNegativeTolerantLoss, NegativeTolerantFocalLoss
 
 GROUPS = {"reuters": PAPERS_OF_REUTERS, "cooking": {}}
 LOSSES = {
     "CB-NTR": ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4.0),
+    "CB-NTR, milder": ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=2.0),
+    "CB-NTR, mildest": ClassBalancedNegativeTolerantLoss(kappa=0.05, neg_scale=1.0),
+    "NTR, without weights": NegativeTolerantFocalLoss(kappa=0.1, neg_scale=2.0, gamma=0.0),
     "bce": "bce",
     "focal": "focal",
 }
