@@ -152,6 +152,17 @@ TABLES = {
         + (("tib-bk", "TIB library classes"),)
     },
     **{
+        f"deviations_{estimator}": Table(
+            *("deviations", {"estimator": estimator}, {"All by default, but": "name"}),
+            F1S | TAIL | {"PSP@5": "PSP@5", "CPU s": "fit CPU s"},
+            "Reuters-21578, TF-IDF features, per cent",
+        )
+        for estimator in (
+            *("BalancedLossClassifier", "HybridSiameseClassifier"),
+            *("HeadToTailClassifier", "TReaderXMLClassifier"),
+        )
+    },
+    **{
         f"stack_{name}": Table(
             "long_tail",
             {"dataset": name, "name": ("default", "from_texts", "LinearSVC"), "input": BEST_READ},
