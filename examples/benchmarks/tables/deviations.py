@@ -70,6 +70,7 @@ def row(estimator, name, parameters):
     return Row(
         *(name, "reuters", "tfidf", estimator),
         parameters=parameters,
+        variant={"of": estimator},
         groups=PAPERS_OF_REUTERS,
         seeds=3 if estimator == "BalancedLossClassifier" else 1,
     )
