@@ -1364,6 +1364,41 @@ MUTATIONS = [
         fault="    weights = np.ones(len(order))\n    found",
         tests="tests/decision/test_rules.py -k more_weight",
     ),
+    Mutation(
+        name="shortlists: no violators",
+        path="skmltc/_linear/shortlists.py",
+        text="_VIOLATORS, _VIOLATORS_PER_DOCUMENT = 300, 20",
+        fault="_VIOLATORS, _VIOLATORS_PER_DOCUMENT = 0, 0",
+        tests="tests/_linear/test_shortlists.py -k all_documents",
+    ),
+    Mutation(
+        name="shortlists: documents left out do not count",
+        path="skmltc/_linear/shortlists.py",
+        text="n_far = problem.X.shape[0] - len(signs)",
+        fault="n_far = 0",
+        tests="tests/_linear/test_shortlists.py -k all_documents",
+    ),
+    Mutation(
+        name="shortlists: the documents near are left out of the second pass",
+        path="skmltc/_linear/shortlists.py",
+        text="others = np.concatenate([near, found[",
+        fault="others = np.concatenate([near[:0], found[",
+        tests="tests/_linear/test_shortlists.py -k rest_counts",
+    ),
+    Mutation(
+        name="newton: far documents are at 0",
+        path="skmltc/_linear/newton.py",
+        text="return residuals, n_far_inside * (1 + b + self.level)",
+        fault="return residuals, n_far_inside * (1 + b)",
+        tests="tests/_linear/test_newton.py -k minimum",
+    ),
+    Mutation(
+        name="a member that decides nothing scores labels to decide by",
+        path="skmltc/_linear/models.py",
+        text="if not decides or (searched",
+        fault="if (searched",
+        tests="tests/_linear/test_models.py -k 250_labels",
+    ),
     # ---- benchmarks
     Mutation(
         name="benchmarks: rows of other code are not stale",

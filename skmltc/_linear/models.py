@@ -20,8 +20,9 @@ from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import NEVER_LOGIT, log_odds_against
 from ..losses import SquaredHingeLoss
-from .products import DesignMatrix
-from .solver import BlockLBFGS, BlockObjective
+from .products import DesignMatrix, is_plain
+from .shortlists import Shortlists, solve_shortlisted
+from .solver import BlockLBFGS, BlockObjective, SolvedBlock
 
 _DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)
 _DECAYS_OF_HINGE = (10.0, 5.0, 2.5, 1.0, 0.5)  # 1 / C of C = 0.1, 0.2, 0.4, 1, 2
@@ -29,6 +30,7 @@ _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
+_MOST_DENSE = 50_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
@@ -116,11 +118,11 @@ class LinearScorer:
 
     Parameters
     ----------
-    weights : array of float32 of shape (n_features, n_labels)
+    weights : array or csr_array of float32 of shape (n_features, n_labels)
     intercepts : array of float32 of shape (n_labels,)
     """
 
-    weights: np.ndarray
+    weights: np.ndarray | sparse.csr_array
     intercepts: np.ndarray
 
     def raised(self, by_label):
@@ -141,6 +143,8 @@ class LinearScorer:
         """Logits (n_samples, n_block) of an array of labels, of all by default."""
         weights = self.weights if labels is None else self.weights[:, labels]
         intercepts = self.intercepts if labels is None else self.intercepts[labels]
+        if sparse.issparse(weights):
+            return (sparse.csr_array(encoded) @ weights).toarray() + intercepts
         weights = torch.from_numpy(weights)
         if sparse.issparse(encoded):
             return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts
@@ -162,9 +166,9 @@ class LazyLinearScorer:
 
     def __init__(self, X, Y, solver):
         with known_labels():
-            self.problem = LinearProblem.of(X, Y, solver)
+            self.problem = problem_of(X, Y, solver)
         self.solver = solver
-        self.size = block_size(X.shape)
+        self.size = labels_at_a_time(self.problem)
 
     def encode(self, X, device):
         """Documents as they are."""
@@ -177,7 +181,7 @@ class LazyLinearScorer:
 
     def _scores(self, encoded, labels):
         decays = [self.solver.weight_decay]
-        (solved,) = solve_block(self.problem, decays, self.solver, labels)
+        (solved,) = solve(self.problem, decays, self.solver, labels)
         return _scorer(solved.weights, self.problem.Y, self.solver, labels).scores(encoded)
 
 
@@ -189,6 +193,32 @@ def block_size(shape):
     """
     wanted = _BLOCK_ELEMENTS // max(*shape, 1)
     return next((size for size in (64, 32) if size <= wanted), 16)
+
+
+def labels_at_a_time(problem):
+    """Labels that are solved together; of shortlists as many as are scored together."""
+    if isinstance(problem, Shortlists):
+        return 64
+    return block_size((problem.features.n_samples, problem.features.n_weights - 1))
+
+
+def problem_of(X, Y, solver):
+    """Shortlists where a squared hinge has very many weights of sparse features; else all rows."""
+    if (
+        isinstance(solver.loss, SquaredHingeLoss)
+        and sparse.issparse(X)
+        and X.shape[1] * Y.shape[1] > _MOST_DENSE
+        and torch.device(solver.device).type == "cpu"
+        and is_plain(X)
+    ):
+        return Shortlists.of(X, Y)
+    return LinearProblem.of(X, Y, solver)
+
+
+def solve(problem, decays, solver, labels):
+    """Solve a block of labels for each weight decay in turn, as `solve_block` says."""
+    one = solve_shortlisted if isinstance(problem, Shortlists) else solve_block
+    return one(problem, decays, solver, labels)
 
 
 class LinearProblem(NamedTuple):
@@ -218,14 +248,6 @@ class LinearProblem(NamedTuple):
         return cls(DesignMatrix(X, solver.device), Y, loss.to(solver.device), start)
 
 
-class SolvedBlock(NamedTuple):
-    """Weights (n_weights, n_block), the intercepts last, iterations, and labels that want more."""
-
-    weights: np.ndarray
-    n_iter: int
-    n_unconverged: int
-
-
 def fit_linear(X, Y, solver):
     """Fit one linear model per label.
 
@@ -252,19 +274,38 @@ def fit_linear(X, Y, solver):
     ConvergenceWarning
         If labels need more iterations, or more digits than float32 has.
     """
-    weights, n_iter, n_unconverged = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0, 0
-    task = partial(_solve_first, LinearProblem.of(X, Y, solver), [solver.weight_decay], solver)
-    blocks = label_blocks(count_labels(Y), block_size(X.shape))
-    for block, solved in solver.run(task, blocks, "labels"):
-        weights[:, block], n_iter = solved.weights, max(n_iter, solved.n_iter)
-        n_unconverged += solved.n_unconverged
+    problem = problem_of(X, Y, solver)
+    task = partial(_solve_first, problem, [solver.weight_decay], solver)
+    blocks = label_blocks(count_labels(Y), labels_at_a_time(problem))
+    join = _join_sparse if isinstance(problem, Shortlists) else _join_dense
+    weights, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
     if n_unconverged:
         _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
     return _scorer(weights, Y, solver), n_iter
 
 
 def _solve_first(problem, decays, solver, labels):
-    return solve_block(problem, decays, solver, labels)[0]
+    return solve(problem, decays, solver, labels)[0]
+
+
+def _join_dense(found, X, Y):
+    """Weights (n_weights, n_labels), most iterations, and labels that want more."""
+    weights, n_iter, n_unconverged = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0, 0
+    for block, solved in found:
+        weights[:, block], n_iter = solved.weights, max(n_iter, solved.n_iter)
+        n_unconverged += solved.n_unconverged
+    return weights, n_iter, n_unconverged
+
+
+def _join_sparse(found, X, Y):
+    """The same with weights as a csr_array."""
+    none = SolvedBlock(sparse.csc_array((X.shape[1] + 1, 1), dtype=np.float32), 0, 0)
+    blocks, solved = zip(([0], none), *found, strict=True)
+    place = np.zeros(Y.shape[1], dtype=np.int64)  # of labels without documents the first, zeros
+    place[np.concatenate(blocks[1:])] = 1 + np.arange(sum(map(len, blocks[1:])))
+    weights = sparse.hstack([one.weights for one in solved], format="csc")[:, place]
+    n_iter, n_unconverged = max(s.n_iter for s in solved), sum(s.n_unconverged for s in solved)
+    return sparse.csr_array(weights), n_iter, n_unconverged
 
 
 def _warn_of_unconverged(n_unconverged, n_labels, solver):
@@ -327,8 +368,12 @@ def _scorer(weights, Y, solver, labels=slice(None)):
     """Take the weights (n_features + 1, n_block) of some labels for a scorer of these."""
     counts = count_labels(Y)[labels]
     raised = solver.logit_adjustment * log_odds_against(counts, Y.shape[0])
-    intercepts = np.where(counts > 0, weights[-1] + raised, NEVER_LOGIT)
-    return LinearScorer(weights[:-1], intercepts.astype(np.float32))
+    if sparse.issparse(weights):
+        weights, last = sparse.csr_array(weights[:-1]), weights[[-1]].toarray().ravel()
+    else:
+        weights, last = weights[:-1], weights[-1]
+    intercepts = np.where(counts > 0, last + raised, NEVER_LOGIT)
+    return LinearScorer(weights, intercepts.astype(np.float32))
 
 
 # ------------------------------------------------------------------------------- weight decay
@@ -339,7 +384,9 @@ def weight_decays(loss):
     return _DECAYS_OF_HINGE if isinstance(loss, SquaredHingeLoss) else _DECAYS
 
 
-def select_weight_decay(parts, label_counts, n_samples, solver, decays, *, every_label=False):
+def select_weight_decay(
+    parts, label_counts, n_samples, solver, decays, *, every_label=False, decides=True
+):
     """Choose the weight decay on documents that a model has not seen.
 
     The models of parts are penalised as much per document as the one of all documents. By the
@@ -359,6 +406,8 @@ def select_weight_decay(parts, label_counts, n_samples, solver, decays, *, every
         To choose from, strong to weak; searched on some hundred labels of all frequencies.
     every_label : bool, default=False
         Whether pairs of all labels are wanted, or enough of them for a common cut-off.
+    decides : bool, default=True
+        Whether a decision will be learned of the pairs: else those of the searched labels do.
 
     Returns
     -------
@@ -378,7 +427,7 @@ def select_weight_decay(parts, label_counts, n_samples, solver, decays, *, every
     (decay, _), _ = select_for_tail(Candidates(lambda key: options[key[0]][key[1]], keys))
     n_wanted = len(label_counts) if every_label else _DECISION_LABELS
     wanted = sample_labels(label_counts, n_wanted)
-    if (searched >= wanted).all():
+    if not decides or (searched >= wanted).all():
         return decay, by_decay[decay]
     held_out = (_fit_lazily(*part, n_samples, solver, decay) for part in parts)
     return decay, ScoredPairs.collect(held_out, wanted, n_jobs=solver.jobs())
@@ -399,10 +448,10 @@ def _score_path(fit, held, labels, n_samples, solver, decays):
     """Pairs of held-out documents for each weight decay."""
     decays = _per_document(decays, fit, n_samples)
     with known_labels():
-        problem = LinearProblem.of(fit.X, fit.Y, solver)
+        problem = problem_of(fit.X, fit.Y, solver)
     task = partial(_score_block_path, problem, decays, solver, held.X)
-    counts = np.where(labels, count_labels(fit.Y), 0)
-    scored = list(solver.run(task, label_blocks(counts, block_size(fit.X.shape)), "labels tried"))
+    blocks = label_blocks(np.where(labels, count_labels(fit.Y), 0), labels_at_a_time(problem))
+    scored = list(solver.run(task, blocks, "labels tried"))
     return [
         ScoredPairs.collect_blocks(((b, path[k]) for b, path in scored), fit.Y, held.Y, labels)
         for k in range(len(decays))
@@ -410,7 +459,7 @@ def _score_path(fit, held, labels, n_samples, solver, decays):
 
 
 def _score_block_path(problem, decays, solver, X, labels):
-    path = solve_block(problem, decays, solver, labels)
+    path = solve(problem, decays, solver, labels)
     return [_scorer(solved.weights, problem.Y, solver, labels).scores(X) for solved in path]
 
 

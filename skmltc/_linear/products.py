@@ -76,6 +76,11 @@ class DesignMatrix:
         return DesignMatrix, self._made_of
 
 
+def is_plain(X):
+    """Whether X is used as it is: no column is so long or so even that it is changed."""
+    return bool((_column_scale(X) == 1).all() and not _centred(X)[1].any())
+
+
 def _centred(X):
     """X with columns that hardly vary less their means, and the means, 0 for other columns."""
     sums, squares = _column_sums(X)

@@ -7,7 +7,13 @@ label ends with does not depend on the others in its block, but for rounding: su
 another width are taken in another order.
 """
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
 import torch
+from scipy import sparse
 
 _HISTORY = 7  # pairs of L-BFGS
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
@@ -16,6 +22,14 @@ _TRIALS, _FIRST_TRIALS = 6, 20  # of a step; the length of the first is a guess
 _FAILED_SEARCHES = 2  # in a row, the second along the gradient: no lower point can be found
 _RESOLUTION = 1e-6  # of an objective in float32
 _NEAR = 10  # times the tolerance is near enough for a label without a lower point
+
+
+class SolvedBlock(NamedTuple):
+    """Weights (n_weights, n_block), the intercepts last, iterations, and labels that want more."""
+
+    weights: np.ndarray | sparse.csc_array
+    n_iter: int
+    n_unconverged: int
 
 
 class BlockObjective:

@@ -448,7 +448,9 @@ def test_weight_decay_is_searched_on_250_labels_and_cut_offs_are_learned_on_1000
     assert decay == 1.0 and chosen.sum() == n_decided
     assert_array_equal(np.unique(pairs.labels), np.flatnonzero(chosen))
     assert_array_equal(pairs.n_positives, chosen * 1)
-    _, pairs = select_weight_decay(
-        [(part, part)], counts, 24, solver._replace(verbose=0), [1.0], every_label=True
-    )
-    assert_array_equal(np.unique(pairs.labels), labels)
+    for how, expected in (
+        ({"every_label": True}, labels),
+        ({"every_label": True, "decides": False}, labels[:: n_labels // n_searched]),
+    ):
+        _, pairs = select_weight_decay([(part, part)], counts, 24, solver, [1.0], **how)
+        assert_array_equal(np.unique(pairs.labels), expected)

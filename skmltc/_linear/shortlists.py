@@ -1,0 +1,169 @@
+"""Squared hinge of many labels, each solved on the documents that matter for it.
+
+A document that scores below -1 without a label has no part in the label's solution, and of
+thousands of documents hundreds have one. Two passes find them: a label is solved on its documents
+and those nearest to them; all documents are scored; and it is solved again with those that score
+above -1. All others count as one document at their mean score, which keeps the scores of labels
+comparable. Time grows with the labels' documents, and weights near 0 are dropped, so that a model
+of 16,000 labels takes a minute and some megabytes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .._products import csr_dot, csr_tensors
+from .newton import LabelHinge, minimise
+from .solver import SolvedBlock
+
+_NEAR, _NEAR_PER_DOCUMENT = 100, 10  # documents nearest to those of a label
+_VIOLATORS, _VIOLATORS_PER_DOCUMENT = 300, 20
+_ROUGH = 100  # times the tolerance is enough before the violators are known
+LEAST_WEIGHT = 0.05  # smaller ones are dropped
+
+
+class Shortlists(NamedTuple):
+    """Documents and labels, as they are needed to find the documents that matter.
+
+    Parameters
+    ----------
+    X : csr_array of float32 of shape (n_samples, n_features)
+    Y : csr_array of shape (n_samples, n_labels)
+    by_label : csc_array of shape (n_samples, n_labels)
+        The same.
+    lengths : array of float32 of shape (n_samples,)
+        Of the rows of X; 1 of rows of zeros.
+    bags : list of tensors
+        X for products.
+    """
+
+    X: sparse.csr_array
+    Y: sparse.csr_array
+    by_label: sparse.csc_array
+    lengths: np.ndarray
+    bags: list
+
+    @classmethod
+    def of(cls, X, Y):
+        """Take in the features and the labels of the training documents."""
+        X = sparse.csr_array(X, dtype=np.float32)
+        lengths = np.sqrt(X.multiply(X).sum(axis=1)).astype(np.float32)
+        lengths[lengths == 0] = 1
+        return cls(X, Y, sparse.csc_array(Y), lengths, csr_tensors(X, "cpu"))
+
+    def documents_of(self, label):
+        """Rows of the documents of a label."""
+        start, end = self.by_label.indptr[label : label + 2]
+        return self.by_label.indices[start:end]
+
+    def products(self, W):
+        """Scores (n_block, n_samples) of all documents without the intercepts."""
+        return csr_dot(*self.bags, torch.from_numpy(W)).T.contiguous().numpy()
+
+    def nearest(self, owned):
+        """For each label the documents of the largest sum of cosines to its own."""
+        n_each = [len(own) for own in owned]
+        rows = np.concatenate(owned)
+        at = rows, np.repeat(np.arange(len(owned)), n_each)
+        shape = self.X.shape[0], len(owned)
+        centres = self.X.T @ sparse.csr_array((1 / self.lengths[rows], at), shape=shape)
+        cosines = self.products(centres.toarray()) / self.lengths
+        for own, of_label in zip(owned, cosines, strict=True):
+            of_label[own] = -np.inf
+            n = min(_NEAR + _NEAR_PER_DOCUMENT * len(own), self.X.shape[0] - len(own))
+            yield _largest(of_label, n)
+
+    def rows(self, chosen):
+        """Some rows of X without the columns that they lack, and the columns that they have."""
+        found, is_there = self.X[chosen], np.zeros(self.X.shape[1], dtype=bool)
+        is_there[found.indices] = True
+        columns = np.flatnonzero(is_there)
+        place = np.empty(len(is_there), dtype=np.int32)
+        place[columns] = np.arange(len(columns), dtype=np.int32)
+        arrays = found.data, place[found.indices], found.indptr.astype(np.int32)
+        return sparse.csr_array(arrays, shape=(len(chosen), len(columns))), columns
+
+
+def solve_shortlisted(problem, decays, solver, labels):
+    """Solve labels for each weight decay in turn, each from the solution before it.
+
+    Parameters
+    ----------
+    problem : Shortlists
+    decays : list of float
+        Strong to weak.
+    solver : Solver
+    labels : array of int of shape (n_block,)
+
+    Returns
+    -------
+    list of SolvedBlock
+        Sparse weights: those below `LEAST_WEIGHT` are dropped.
+    """
+    owned = [problem.documents_of(label) for label in labels]
+    near = list(problem.nearest(owned))
+    W = np.zeros((problem.X.shape[1] + 1, len(labels)), dtype=np.float32)
+    W[-1] = -1.0
+    lists = [Shortlist(own, others, 0.0) for own, others in zip(owned, near, strict=True)]
+    rough = solver._replace(tol=_ROUGH * solver.tol)
+    W, *_ = _solve(problem, lists, W, decays[0], rough)
+    solved = []
+    for decay in decays:
+        scored = zip(owned, near, problem.products(W[:-1]), W[-1], strict=True)
+        lists = [_with_violators(*one) for one in scored]
+        W, n_iter, n_unconverged = _solve(problem, lists, W, decay, solver)
+        solved.append(SolvedBlock(_pruned(W), n_iter, n_unconverged))
+    return solved
+
+
+class Shortlist(NamedTuple):
+    """Rows that have a label, those without it that matter, and the mean score of the rest."""
+
+    own: np.ndarray
+    others: np.ndarray
+    level: float
+
+
+def _with_violators(own, near, scores, intercept):
+    """The documents near, and the best-scored of those that the label's solution depends on."""
+    total = float(scores.sum(dtype=np.float64))
+    left = np.ones(len(scores), dtype=bool)
+    left[own] = left[near] = False
+    found = np.flatnonzero(left & (scores > -1 - intercept))
+    n = _VIOLATORS + _VIOLATORS_PER_DOCUMENT * len(own)
+    others = np.concatenate([near, found[_largest(scores[found], min(n, len(found)))]])
+    n_far = len(scores) - len(own) - len(others)
+    rest = total - float(scores[own].sum() + scores[others].sum())
+    return Shortlist(own, others, rest / n_far if n_far else 0.0)
+
+
+def _largest(values, n):
+    """Places of the n largest, in no order."""
+    if n >= len(values):
+        return np.flatnonzero(values > -np.inf)
+    return np.argpartition(-values, n)[:n] if n else np.empty(0, dtype=np.int64)
+
+
+def _solve(problem, lists, W, decay, solver):
+    """Weights of each label on its shortlist, most iterations, and labels that want more."""
+    solved, n_iter, n_unconverged = np.zeros_like(W), 0, 0
+    for k, (own, others, level) in enumerate(lists):
+        X, columns = problem.rows(np.concatenate([own, others]))
+        signs = np.repeat(np.float32([1, -1]), [len(own), len(others)])
+        n_far = problem.X.shape[0] - len(signs)
+        hinge = LabelHinge(X, signs, n_far, level, decay)
+        found = minimise(hinge, W[columns, k], W[-1, k], solver.tol, solver.max_iter)
+        solved[columns, k], solved[-1, k] = found.weights, found.intercept
+        n_iter, n_unconverged = max(n_iter, found.n_iter), n_unconverged + (not found.converged)
+    return solved, n_iter, n_unconverged
+
+
+def _pruned(W):
+    """Weights as a csc_array without the small ones, intercepts all kept."""
+    kept = np.abs(W) >= LEAST_WEIGHT
+    kept[-1] = True
+    return sparse.csc_array(np.where(kept, W, 0))

@@ -1,0 +1,216 @@
+"""Labels that are solved on the documents that matter for them."""
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skmltc._linear import models, shortlists
+from skmltc._linear.models import (
+    LazyLinearScorer,
+    LinearProblem,
+    Solver,
+    fit_linear,
+    problem_of,
+    select_weight_decay,
+    solve_block,
+)
+from skmltc._linear.shortlists import Shortlists, solve_shortlisted
+from skmltc._targets import count_labels
+from skmltc.decision import Documents, HeldOut, ScoredPairs, label_blocks
+from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss
+
+SOLVER = Solver(SquaredHingeLoss(), 1.0, tol=1e-5)
+
+
+def corpus(n_samples=1500, n_features=300, n_labels=24):
+    """Unit rows of a few words each, and labels of 1 to some dozens of them; label 5 has none."""
+    rng = np.random.RandomState(0)
+    topics = rng.dirichlet(np.full(n_features, 0.02), size=n_labels + 10)
+    counts = np.maximum(1, (120 / (1 + np.arange(n_labels)) ** 0.9).astype(int))
+    counts[5] = 0
+    X, Y = np.zeros((n_samples, n_features)), np.zeros((n_samples, n_labels))
+    for label, n in enumerate(counts):
+        Y[rng.choice(n_samples, n, replace=False), label] = 1
+    for row in range(n_samples):
+        mixed = topics[np.append(np.flatnonzero(Y[row]), rng.randint(n_labels, n_labels + 10))]
+        X[row] = rng.multinomial(25, mixed.mean(axis=0))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return sparse.csr_array(X, dtype=np.float32), sparse.csr_array(Y, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return Documents(*corpus())
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Take shortlists for few labels too, and short ones."""
+    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(shortlists, "_NEAR", 40)
+    monkeypatch.setattr(shortlists, "_VIOLATORS", 120)
+
+
+def scores_of(weights, X):
+    weights = weights.toarray() if sparse.issparse(weights) else weights
+    return X @ weights[:-1] + weights[-1]
+
+
+@pytest.mark.parametrize("decay", [0.5, 1.0, 5.0])
+def test_scores_are_those_of_all_documents(documents, few, decay, monkeypatch):
+    """As is promised of 120 labels of real data: the same scores, wherever they matter."""
+    monkeypatch.setattr(shortlists, "LEAST_WEIGHT", 0.0)
+    labels = np.flatnonzero(count_labels(documents.Y))
+    problem = Shortlists.of(documents.X, documents.Y)
+    (short,) = solve_shortlisted(problem, [decay], SOLVER, labels)
+    (full,) = solve_block(
+        LinearProblem.of(documents.X, documents.Y, SOLVER), [decay], SOLVER, labels
+    )
+    mine, expected = (scores_of(solved.weights, documents.X) for solved in (short, full))
+    near = expected > -0.9
+    assert np.abs(mine - expected)[near].mean() <= 0.005
+    assert np.corrcoef(mine[near], expected[near])[0, 1] >= 0.999
+    assert short.n_unconverged == 0
+
+
+def test_the_second_pass_is_what_makes_them_so(documents, few, monkeypatch):
+    """Without it, or without the documents near, scores are off: the test above can fail."""
+    monkeypatch.setattr(shortlists, "_VIOLATORS", 0)
+    monkeypatch.setattr(shortlists, "_VIOLATORS_PER_DOCUMENT", 0)
+    with pytest.raises(AssertionError):
+        test_scores_are_those_of_all_documents(documents, None, 1.0, monkeypatch)
+
+
+def objective(W, documents, labels):
+    """Of each label, with a decay of 1."""
+    signs = 2 * documents.Y.toarray()[:, labels] - 1
+    losses = np.maximum(0, 1 - signs * scores_of(W, documents.X)) ** 2
+    return losses.sum(axis=0) + (W[:-1] ** 2).sum(axis=0) / 2
+
+
+def test_where_all_documents_are_listed_the_minimum_is_that_of_all(documents, monkeypatch):
+    monkeypatch.setattr(shortlists, "LEAST_WEIGHT", 0.0)
+    monkeypatch.setattr(shortlists, "_NEAR", 10**6)
+    problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 3, 23])
+    (short,) = solve_shortlisted(problem, [1.0], SOLVER, labels)
+    (full,) = solve_block(LinearProblem.of(documents.X, documents.Y, SOLVER), [1.0], SOLVER, labels)
+    mine, best = (objective(W, documents, labels) for W in (short.weights.toarray(), full.weights))
+    assert (mine <= best * (1 + 1e-5)).all()
+    assert_allclose(short.weights.toarray(), full.weights, atol=0.03)
+
+
+def test_near_are_the_documents_of_the_largest_sum_of_cosines(documents, few):
+    problem = Shortlists.of(2 * documents.X, documents.Y)  # lengths do not matter
+    own = [problem.documents_of(label) for label in (0, 7, 23)]
+    X = documents.X.toarray()
+    for rows, near in zip(own, problem.nearest(own), strict=True):
+        sums = np.array([sum(float(x @ X[row]) for row in rows) for x in X])
+        sums[rows] = -np.inf
+        n = 40 + 10 * len(rows)
+        assert len(near) == n and not set(near) & set(rows)
+        assert sums[near].min() >= np.sort(sums)[-n] - 1e-5
+
+
+def test_violators_are_the_best_scored_above_minus_one_and_the_rest_counts_by_its_mean(few):
+    scores = np.float32([0.5, 0.9, -0.2, 0.1, 0.4, -0.7, 0.3])
+    own, near = np.array([1]), np.array([2])
+    listed = shortlists._with_violators(own, near, scores, -1.05)
+    assert_array_equal(listed.own, own)
+    assert_array_equal(np.sort(listed.others), [0, 2, 3, 4, 6])  # 5 scores below -1
+    assert_allclose(listed.level, -0.7)
+    none_left = shortlists._with_violators(own, np.array([0, 2, 3, 4, 5, 6]), scores, -1.05)
+    assert len(none_left.others) == 6 and none_left.level == 0
+
+
+def test_small_weights_are_dropped_and_no_intercept(documents, few):
+    problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 7, 23])
+    (solved,) = solve_shortlisted(problem, [2.0], SOLVER, labels)
+    assert np.abs(solved.weights.data).min() >= shortlists.LEAST_WEIGHT
+    assert (solved.weights[[-1]].toarray() != 0).all()
+    assert solved.weights.nnz < 0.5 * solved.weights.shape[0] * 3
+
+
+# --------------------------------------------------------------------------- inside of a fit
+
+
+def test_a_fit_has_sparse_weights_and_says_never_of_labels_without_documents(documents, few):
+    scorer, n_iter = fit_linear(documents.X, documents.Y, SOLVER)
+    assert isinstance(scorer.weights, sparse.csr_array) and scorer.weights.shape == (300, 24)
+    assert scorer.intercepts[5] == -50 and scorer.weights[:, [5]].nnz == 0
+    assert 1 < n_iter < 20
+    expected = documents.X @ scorer.weights.toarray() + scorer.intercepts
+    assert_allclose(scorer.scores(documents.X), expected, atol=1e-5)
+    assert_array_equal(
+        scorer.scores(documents.X[:9], np.array([7, 2])), scorer.scores(documents.X)[:9, [7, 2]]
+    )
+    assert_array_equal(scorer.scores(documents.X[:9].toarray()), scorer.scores(documents.X)[:9])
+
+
+def test_models_solved_when_asked_for_are_those_of_a_fit(documents, few):
+    fitted, _ = fit_linear(documents.X, documents.Y, SOLVER)
+    lazy = LazyLinearScorer(documents.X, documents.Y, SOLVER)
+    for block in label_blocks(count_labels(documents.Y), 10):
+        expected = fitted.scores(documents.X)[:, block]
+        assert_array_equal(lazy.scores(documents.X, block), expected)
+
+
+def test_a_path_of_weight_decays_is_scored_as_each_of_them_is(documents, few):
+    """But for what another start leaves to the tolerance, and to the violators."""
+    problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 7, 23])
+    path = solve_shortlisted(problem, [10.0, 2.0, 0.5], SOLVER, labels)
+    for decay, along in zip([10.0, 2.0, 0.5], path, strict=True):
+        (alone,) = solve_shortlisted(problem, [decay], SOLVER, labels)
+        one, other = (scores_of(solved.weights, documents.X) for solved in (along, alone))
+        assert np.abs(one - other)[other > -0.9].mean() < 0.005
+
+
+def test_the_search_scores_held_out_documents_by_them(documents, few):
+    fit, held = documents[np.arange(1000)], documents[np.arange(1000, 1500)]
+    counts = count_labels(documents.Y)
+    decay, pairs = select_weight_decay([(fit, held)], counts, 1500, SOLVER, [1.5])
+    scorer, _ = fit_linear(fit.X, fit.Y, SOLVER._replace(weight_decay=1.0))
+    expected = ScoredPairs.collect([HeldOut(scorer, fit.Y, held)])
+    assert decay == 1.5
+    assert_array_equal(pairs.labels, expected.labels)
+    assert_allclose(pairs.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fitting_under_any_backend_is_the_same(monkeypatch, backend):
+    """Of a hundred labels, so that there are two blocks."""
+    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    X, Y = corpus(n_samples=400, n_labels=100)
+    here, _ = fit_linear(X, Y, SOLVER)
+    with parallel_config(backend=backend, n_jobs=2):
+        there, _ = fit_linear(X, Y, SOLVER._replace(n_jobs=2))
+    assert_array_equal(here.weights.toarray(), there.weights.toarray())
+    assert_array_equal(here.intercepts, there.intercepts)
+
+
+@pytest.mark.parametrize(
+    "change, is_short",
+    [
+        ({}, True),
+        ({"loss": BinaryCrossEntropyLoss()}, False),
+        ({"X": sparse.csr_array.toarray}, False),
+        ({"X": lambda X: 100 * X}, False),
+        ({"n_dense": 300 * 24}, False),
+    ],
+)
+def test_only_the_hinge_of_very_many_weights_of_short_sparse_rows_has_shortlists(
+    documents, few, change, is_short, monkeypatch
+):
+    monkeypatch.setattr(models, "_MOST_DENSE", change.get("n_dense", 300 * 24 - 1))
+    X = change.get("X", lambda X: X)(documents.X)
+    solver = SOLVER._replace(loss=change.get("loss", SOLVER.loss))
+    assert isinstance(problem_of(X, documents.Y, solver), Shortlists) == is_short
+
+
+def test_progress_and_missing_convergence_are_told(documents, few, capsys):
+    solver = SOLVER._replace(max_iter=1, verbose=1, weight_decay=0.01)
+    with pytest.warns(UserWarning, match="of 23 labels did not converge"):
+        fit_linear(documents.X, documents.Y, solver)
+    assert capsys.readouterr().out == "labels: 23 of 23\n"
