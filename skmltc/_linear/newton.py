@@ -24,6 +24,8 @@ class LabelHinge(NamedTuple):
     ----------
     X : csr_array of float32 of shape (n_rows, n_columns)
         The documents that matter.
+    X_T : csc_array of float32 of shape (n_columns, n_rows)
+        The same: to turn it for each product would take longer than the product.
     signs : array of float32 of shape (n_rows,)
         1 where a document has the label, else -1.
     n_far : int
@@ -34,6 +36,7 @@ class LabelHinge(NamedTuple):
     """
 
     X: sparse.csr_array
+    X_T: sparse.csc_array
     signs: np.ndarray
     n_far: int
     level: float
@@ -86,7 +89,7 @@ def minimise(hinge, weights, intercept, tol, max_iter):
         inside, n_far = hinge.inside(z, b)
         e, far = hinge.slopes(z, b, inside, n_far)
         value = (hinge.decay * _dot(w, w) / 2 + _dot(e, e) + far * (1 + b + hinge.level)) / 2
-        gradient = hinge.X.T @ e
+        gradient = hinge.X_T @ e
         gradient += hinge.decay / 2 * w
         slope_b = float(e.sum()) + far
         d, d_b = _newton_direction(hinge, inside, n_far, gradient, slope_b)
@@ -122,7 +125,7 @@ def _newton_direction(hinge, inside, n_far, gradient, slope_b):
         q = hinge.X @ p
         q += np.float32(p_b)
         q *= inside
-        h = hinge.X.T @ q
+        h = hinge.X_T @ q
         h += half * p
         h_b = float(q.sum()) + n_far * p_b
         curvature = _dot(p, h) + p_b * h_b

@@ -77,14 +77,20 @@ class Shortlists(NamedTuple):
             n = min(_NEAR + _NEAR_PER_DOCUMENT * len(own), self.X.shape[0] - len(own))
             yield _largest(of_label, n)
 
-    def rows(self, chosen):
+    def scratch(self):
+        """What `rows` works with: no column is marked, and none has a place."""
+        n_features = self.X.shape[1]
+        return np.zeros(n_features, dtype=bool), np.zeros(n_features, dtype=np.int32)
+
+    def rows(self, chosen, scratch):
         """Some rows of X without the columns that they lack, and the columns that they have."""
-        found, is_there = self.X[chosen], np.zeros(self.X.shape[1], dtype=bool)
+        is_there, place = scratch  # as long as the vocabulary: new ones would take the most time
+        found = self.X[chosen]
         is_there[found.indices] = True
         columns = np.flatnonzero(is_there)
-        place = np.empty(len(is_there), dtype=np.int32)
+        is_there[columns] = False
         place[columns] = np.arange(len(columns), dtype=np.int32)
-        arrays = found.data, place[found.indices], found.indptr.astype(np.int32)
+        arrays = found.data, place[found.indices], found.indptr
         return sparse.csr_array(arrays, shape=(len(chosen), len(columns))), columns
 
 
@@ -110,14 +116,14 @@ def solve_shortlisted(problem, decays, solver, labels):
     W[-1] = -1.0
     lists = [Shortlist(own, others, 0.0) for own, others in zip(owned, near, strict=True)]
     rough = solver._replace(tol=_ROUGH * solver.tol)
-    W, *_ = _solve(problem, lists, W, decays[0], rough)
-    solved = []
+    W, blocks = _dense(_solve(problem, lists, W, decays[0], rough), W.shape), []
     for decay in decays:
         scored = zip(owned, near, problem.products(W[:-1]), W[-1], strict=True)
         lists = [_with_violators(*one) for one in scored]
-        W, n_iter, n_unconverged = _solve(problem, lists, W, decay, solver)
-        solved.append(SolvedBlock(_pruned(W), n_iter, n_unconverged))
-    return solved
+        solved = _solve(problem, lists, W, decay, solver)
+        blocks.append(_pruned(solved, W.shape))
+        W = _dense(solved, W.shape) if len(blocks) < len(decays) else None
+    return blocks
 
 
 class Shortlist(NamedTuple):
@@ -149,21 +155,35 @@ def _largest(values, n):
 
 
 def _solve(problem, lists, W, decay, solver):
-    """Weights of each label on its shortlist, most iterations, and labels that want more."""
-    solved, n_iter, n_unconverged = np.zeros_like(W), 0, 0
+    """Columns and solution of each label on its shortlist, from the weights W."""
+    solved, scratch = [], problem.scratch()
     for k, (own, others, level) in enumerate(lists):
-        X, columns = problem.rows(np.concatenate([own, others]))
+        X, columns = problem.rows(np.concatenate([own, others]), scratch)
         signs = np.repeat(np.float32([1, -1]), [len(own), len(others)])
         n_far = problem.X.shape[0] - len(signs)
-        hinge = LabelHinge(X, signs, n_far, level, decay)
+        hinge = LabelHinge(X, X.T, signs, n_far, level, decay)
         found = minimise(hinge, W[columns, k], W[-1, k], solver.tol, solver.max_iter)
-        solved[columns, k], solved[-1, k] = found.weights, found.intercept
-        n_iter, n_unconverged = max(n_iter, found.n_iter), n_unconverged + (not found.converged)
-    return solved, n_iter, n_unconverged
+        solved.append((columns, found))
+    return solved
 
 
-def _pruned(W):
-    """Weights as a csc_array without the small ones, intercepts all kept."""
-    kept = np.abs(W) >= LEAST_WEIGHT
-    kept[-1] = True
-    return sparse.csc_array(np.where(kept, W, 0))
+def _dense(solved, shape):
+    """Weights of the labels, the intercepts last."""
+    W = np.zeros(shape, dtype=np.float32)
+    for k, (columns, found) in enumerate(solved):
+        W[columns, k], W[-1, k] = found.weights, found.intercept
+    return W
+
+
+def _pruned(solved, shape):
+    """The same as a SolvedBlock without the small weights; intercepts are all kept."""
+    indices, values = [], []
+    for columns, found in solved:
+        kept = np.abs(found.weights) >= LEAST_WEIGHT
+        indices.append(np.append(columns[kept], shape[0] - 1))
+        values.append(np.append(found.weights[kept], np.float32(found.intercept)))
+    ends = np.cumsum([0, *map(len, indices)])
+    arrays = np.concatenate(values), np.concatenate(indices).astype(np.int32), ends
+    n_iter = max(found.n_iter for _, found in solved)
+    n_unconverged = sum(not found.converged for _, found in solved)
+    return SolvedBlock(sparse.csc_array(arrays, shape=shape), n_iter, n_unconverged)

@@ -21,6 +21,7 @@ from ..labels import log_odds_against
 AGAINST = "log_odds_against"
 CONTEXT = ("rank", "best other", "other labels", "co-occurrence")
 MARGIN_KNEE = -0.6  # below it the margins of rare labels crowd, and say little
+_BEST, _BEST_OF_MANY, _MANY_LABELS = 25, 100, 5000  # candidates of a member, above so many labels
 _LEAST_MASS = 0.05  # of other labels
 _LOWEST_OTHER = -10.0  # log-odds of another label where there is none, or one less likely
 LEAST_PROBABILITY = 0.003  # of a label that speaks for those that it occurs with
@@ -232,7 +233,7 @@ def keys_of(matrix):
     return rows * matrix.shape[1] + matrix.indices
 
 
-def evidence(answers, known, n_best=25, n_further=12):
+def evidence(answers, known, n_best=None, n_further=12):
     """Candidates of each document, and the columns of what the members say of them.
 
     Parameters
@@ -241,14 +242,17 @@ def evidence(answers, known, n_best=25, n_further=12):
         Of the same documents.
     known : Known
         Of the documents that the members were trained on.
-    n_best, n_further : int
-        Candidates of the first member with scores, and of every further one. Labels that a near
-        neighbour has are candidates too.
+    n_best : int, default=None
+        Candidates of the first member with scores; None is 25, and 100 above 5,000 labels.
+    n_further : int, default=12
+        Candidates of every further one. Labels that a near neighbour has are candidates too.
 
     Returns
     -------
     Pairs
     """
+    if n_best is None:
+        n_best = _BEST if len(known.counts) <= _MANY_LABELS else _BEST_OF_MANY
     wanted = _wanted(answers, n_best, n_further)
     found = [one.candidates(known, n) for one, n in zip(answers, wanted, strict=True)]
     shape = next(_shape(one) for one in answers)

@@ -16,7 +16,7 @@ def hinge_of(decay, n_far=0, level=0.0, n_rows=60, n_columns=12, n_own=15):
     scores = X @ rng.randn(n_columns) + 0.2 * rng.randn(n_rows)
     signs = np.where(scores >= np.sort(scores)[-n_own], 1, -1)
     X, signs = sparse.csr_array(X.astype(np.float32)), signs.astype(np.float32)
-    return LabelHinge(X, signs, n_far, level, decay)
+    return LabelHinge(X, X.T, signs, n_far, level, decay)
 
 
 def objective(hinge, w, b):
@@ -83,5 +83,6 @@ def test_where_nothing_can_fall_it_stops_at_once():
 
 def test_numbers_that_overflow_end_without_convergence():
     hinge = hinge_of(1.0)
+    X = hinge.X * np.float32(1e30)
     with np.errstate(all="ignore"):
-        assert not solve(hinge._replace(X=hinge.X * np.float32(1e30))).converged
+        assert not solve(hinge._replace(X=X, X_T=X.T)).converged
