@@ -98,12 +98,15 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     Notes
     -----
     Every member is fitted four times: on all documents, and without each of three folds, which are
-    the same for all members. A weight decay is searched once. Pipelines with equal steps before
-    the classifier share them, fitted and asked once per fold; steps that learn nothing of texts
+    the same for all members; above 5,000 labels twice: on all, and without one part of a sixth. A
+    weight decay is searched once. Pipelines with equal steps before the classifier share them,
+    fitted and asked once per fold; steps that learn nothing of texts
     (:class:`~skmltc.text.PretrainedEmbedder`, frozen ones, those whose tags say
     ``requires_fit=False``) are asked once per document in all. Candidates of a document are the 25
-    best labels of the first member with scores, 12 of each further one, and all labels of its 20
-    nearest documents: the probability of any other label is 0.
+    best labels of the first member with scores (100 above 5,000 labels), 12 of each further one,
+    and all labels of its 20 nearest documents: the probability of any other label is 0. The linear
+    member of very many labels is solved on the documents that matter, as the notes of
+    :class:`~skmltc.BalancedLossClassifier` say, with sparse weights.
 
     The columns of a member with score z for a label with n of N documents are z and
     z log(N/n - 1), and the same of max(0, z + 0.6) where the loss is a squared hinge. Neighbours

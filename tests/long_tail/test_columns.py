@@ -143,6 +143,14 @@ def test_evidence_is_that_of_loops_over_pairs(answers, known):
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("n_labels, n_candidates", [(5000, 25), (5001, 100)])
+def test_of_very_many_labels_more_are_candidates(n_labels, n_candidates):
+    known = Known(np.ones(n_labels), 2 * n_labels, sparse.csr_array((n_labels, n_labels)))
+    scores = np.random.RandomState(0).permutation(n_labels)[None].astype(np.float32)
+    pairs = evidence([Scores("a", scores)], known)
+    assert_array_equal(pairs.labels, np.flatnonzero(scores[0] >= n_labels - n_candidates))
+
+
 def naive_context(keys, log_odds, known):
     p = expit(log_odds)
     rows = []
