@@ -51,9 +51,12 @@ def top_of_dense(scores, k):
     """Rank the k best columns of each row of a dense array, k being at most its width."""
     scores = _as_float(scores)
     cut = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, level = scores > cut, scores == cut
-    room = k - above.sum(axis=1, keepdims=True)
-    chosen = above | (level & (np.cumsum(level, axis=1, dtype=np.int32) <= room))
+    chosen = scores >= cut
+    crowded = np.count_nonzero(chosen, axis=1) > k  # of equal scores the lower columns
+    if crowded.any():
+        above, level = scores[crowded] > cut[crowded], scores[crowded] == cut[crowded]
+        room = k - above.sum(axis=1, keepdims=True)
+        chosen[crowded] = above | (level & (np.cumsum(level, axis=1, dtype=np.int32) <= room))
     columns = np.nonzero(chosen)[1].reshape(-1, k)  # exactly k per row, ascending
     values = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")

@@ -5,6 +5,7 @@ import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skmltc._linear import models, shortlists
 from skmltc._linear.models import (
@@ -18,6 +19,7 @@ from skmltc._linear.models import (
 )
 from skmltc._linear.shortlists import Shortlists, solve_shortlisted
 from skmltc._targets import count_labels
+from skmltc.datasets import load_jsonl
 from skmltc.decision import Documents, HeldOut, ScoredPairs, label_blocks
 from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss
 
@@ -214,3 +216,50 @@ def test_progress_and_missing_convergence_are_told(documents, few, capsys):
     with pytest.warns(UserWarning, match="of 23 labels did not converge"):
         fit_linear(documents.X, documents.Y, solver)
     assert capsys.readouterr().out == "labels: 23 of 23\n"
+
+
+# ----------------------------------------------------------------------------------- real text
+
+
+def average_precision(scores, truth):
+    """Of each label, from its best-scored document down."""
+    order = np.argsort(-scores, axis=0, kind="stable")
+    found = np.take_along_axis(truth, order, axis=0)
+    precision = np.cumsum(found, axis=0) / np.arange(1, len(found) + 1)[:, None]
+    return (precision * found).sum(axis=0) / np.maximum(found.sum(axis=0), 1)
+
+
+def documents_of_a_catalogue(folder):
+    """20,000 titles and abstracts with 1,723 labels; every eighth is for the test."""
+    data = load_jsonl(folder / "tib-bk", subset="train")
+    vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2)
+    X = sparse.csr_array(vectorizer.fit_transform(data.data), dtype=np.float32)
+    documents = Documents(X, sparse.csr_array(data.target, dtype=np.float32))
+    is_test = np.arange(len(documents)) % 8 == 0
+    return documents[~is_test], documents[is_test]
+
+
+@pytest.mark.filterwarnings("ignore:.*are not among target_names")
+def test_scores_of_120_labels_of_a_catalogue_are_those_of_all_documents(real_data, monkeypatch):
+    """Forty each of the frequent, the medium and the rare, before small weights are dropped."""
+    fit, test = documents_of_a_catalogue(real_data)
+    counts = count_labels(fit.Y)
+    bands = [(50, len(fit) / 50), (10, 50), (0, 10)]
+    banded = [np.flatnonzero((counts > low) & (counts <= high)) for low, high in bands]
+    monkeypatch.setattr(shortlists, "LEAST_WEIGHT", 0.0)
+    problem, full_problem = Shortlists.of(fit.X, fit.Y), LinearProblem.of(fit.X, fit.Y, SOLVER)
+    solver = SOLVER._replace(tol=1e-4)
+    for band in banded:
+        labels = np.random.RandomState(0).choice(band, 40, replace=False)
+        (short,) = solve_shortlisted(problem, [2.5], solver, labels)
+        (full,) = solve_block(full_problem, [2.5], SOLVER, labels)
+        mine, expected = (scores_of(solved.weights, fit.X) for solved in (short, full))
+        near = expected > -0.9
+        assert np.abs(mine - expected)[near].mean() <= 0.005
+        assert np.corrcoef(mine[near], expected[near])[0, 1] >= 0.999
+        truth = test.Y[:, labels].toarray() > 0
+        precision = [
+            average_precision(scores_of(solved.weights, test.X), truth)[truth.any(axis=0)].mean()
+            for solved in (short, full)
+        ]
+        assert precision[0] >= precision[1] - 0.003  # a single pair may change places
