@@ -9,6 +9,7 @@ from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
+from .._cosine import CosineNeighbors
 from .._rows import is_among, stack_rows
 from .._targets import count_labels
 from .._votes import neighbor_cosines, vote_shares
@@ -38,6 +39,12 @@ class Memory:
     def of(cls, neighbors, vectors, Y):
         """Fit a copy of an estimator with `kneighbors`."""
         return cls(clone(neighbors).fit(vectors), vectors, Y)
+
+    def __reduce__(self):
+        """Be stored without the neighbours' copy of the vectors, where it is made in no time."""
+        if type(self.neighbors) is not CosineNeighbors:
+            return Memory, (self.neighbors, self.vectors, self.Y)
+        return Memory.of, (clone(self.neighbors), self.vectors, self.Y)
 
     def extended(self, vectors, Y):
         """Take in further documents."""

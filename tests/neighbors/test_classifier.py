@@ -4,6 +4,7 @@ import math
 import pickle
 import tracemalloc
 import warnings
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -98,6 +99,18 @@ def test_blocks_in_threads_and_a_pickled_copy_give_the_same(split, monkeypatch):
     monkeypatch.setattr("skmltc.base._SCORES_AT_A_TIME", 500)
     in_threads = MultilabelKNeighborsClassifier(n_jobs=2).fit(X, Y)
     assert_array_equal(in_threads.decision_function(X_new), expected)
+
+
+def test_documents_are_stored_once_and_another_search_is_not_fitted_again(split):
+    X, Y, X_new, _ = split
+    fitted = MultilabelKNeighborsClassifier(15).fit(X, Y)
+    assert len(pickle.dumps(fitted)) < 1.5 * len(pickle.dumps(X.astype(np.float32)))
+
+    search = NearestNeighbors(metric="cosine", algorithm="brute")
+    other = MultilabelKNeighborsClassifier(15, search).fit(X, Y)
+    with patch.object(NearestNeighbors, "fit", side_effect=AssertionError):
+        copied = pickle.loads(pickle.dumps(other))
+    assert_array_equal(copied.decision_function(X_new), other.decision_function(X_new))
 
 
 def test_nothing_as_large_as_documents_times_labels_is_dense(monkeypatch):
