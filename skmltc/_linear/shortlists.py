@@ -182,7 +182,7 @@ def _pruned(solved, shape):
         kept = np.abs(found.weights) >= LEAST_WEIGHT
         indices.append(np.append(columns[kept], shape[0] - 1))
         values.append(np.append(found.weights[kept], np.float32(found.intercept)))
-    ends = np.cumsum([0, *map(len, indices)])
+    ends = np.cumsum([0, *map(len, indices)], dtype=np.int32)
     arrays = np.concatenate(values), np.concatenate(indices).astype(np.int32), ends
     n_iter = max(found.n_iter for _, found in solved)
     n_unconverged = sum(not found.converged for _, found in solved)

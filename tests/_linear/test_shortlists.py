@@ -140,6 +140,7 @@ def test_small_weights_are_dropped_and_no_intercept(documents, few):
 def test_a_fit_has_sparse_weights_and_says_never_of_labels_without_documents(documents, few):
     scorer, n_iter = fit_linear(documents.X, documents.Y, SOLVER)
     assert isinstance(scorer.weights, sparse.csr_array) and scorer.weights.shape == (300, 24)
+    assert scorer.weights.indices.dtype == scorer.weights.indptr.dtype == np.int32
     assert scorer.intercepts[5] == -50 and scorer.weights[:, [5]].nnz == 0
     assert 1 < n_iter < 20
     expected = documents.X @ scorer.weights.toarray() + scorer.intercepts
