@@ -431,9 +431,13 @@ class _SparseRows:
 
     def cosines(self, queries, columns):
         """Products in float64 of queries with some rows each, every pair summed by itself."""
-        each = np.repeat(np.arange(len(columns)), columns.shape[1])
-        products = queries[each].astype(np.float64).multiply(self.unit_rows[columns.ravel()])
-        return products.sum(axis=1).reshape(columns.shape)
+        cosines, query = np.empty(columns.shape), np.zeros(queries.shape[1])
+        for i, rows in enumerate(columns):
+            entries = slice(*queries.indptr[i : i + 2])
+            query[queries.indices[entries]] = queries.data[entries]
+            cosines[i] = self.unit_rows[rows] @ query
+            query[queries.indices[entries]] = 0
+        return cosines
 
 
 def _padded(n_columns):
