@@ -203,12 +203,14 @@ def labels_at_a_time(problem):
 
 
 def problem_of(X, Y, solver):
-    """Shortlists where a squared hinge has very many weights of sparse features; else all rows."""
+    """Shortlists where a squared hinge has very many weights of sparse features; else all rows.
+
+    Shortlists are solved on the CPU, so that a model is the same on every machine.
+    """
     if (
         isinstance(solver.loss, SquaredHingeLoss)
         and sparse.issparse(X)
         and X.shape[1] * Y.shape[1] > _MOST_DENSE
-        and torch.device(solver.device).type == "cpu"
         and is_plain(X)
     ):
         return Shortlists.of(X, Y)

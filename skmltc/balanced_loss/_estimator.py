@@ -198,7 +198,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     others count as one at their mean score. Time and memory then grow with the labels' documents.
     On 120 labels of a library catalogue (20,000 documents) scores above -0.9 differ from those of
     all documents by 0.002 in the mean, with a correlation above 0.9999. Afterwards weights below
-    0.05 are dropped. `max_iter` and `tol` are those of Newton's method there.
+    0.05 are dropped. `max_iter` and `tol` are those of Newton's method there, and the CPU solves
+    whatever `device` is.
 
     Examples
     --------

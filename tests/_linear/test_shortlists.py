@@ -1,12 +1,16 @@
 """Labels that are solved on the documents that matter for them."""
 
+import pickle
+
 import numpy as np
 import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from skmltc import BalancedLossClassifier
 from skmltc._linear import models, shortlists
 from skmltc._linear.models import (
     LazyLinearScorer,
@@ -210,6 +214,28 @@ def test_only_the_hinge_of_very_many_weights_of_short_sparse_rows_has_shortlists
     X = change.get("X", lambda X: X)(documents.X)
     solver = SOLVER._replace(loss=change.get("loss", SOLVER.loss))
     assert isinstance(problem_of(X, documents.Y, solver), Shortlists) == is_short
+
+
+def test_they_are_solved_on_the_cpu_wherever_the_rest_is(documents, few):
+    on_gpu = SOLVER._replace(device="cuda")
+    expected, _ = fit_linear(documents.X, documents.Y, SOLVER)
+    scorer, _ = fit_linear(documents.X, documents.Y, on_gpu)
+    assert_array_equal(scorer.weights.toarray(), expected.weights.toarray())
+
+
+def test_an_estimator_predicts_as_with_all_documents(documents, few, monkeypatch):
+    fit, new = documents[np.arange(1000)], documents.X[1000:]
+    Y = fit.Y[:, np.flatnonzero(count_labels(fit.Y))]
+    model = BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0, random_state=0)
+    short = clone(model).fit(fit.X, Y)
+    monkeypatch.setattr(models, "_MOST_DENSE", 10**9)
+    full = clone(model).fit(fit.X, Y)
+    assert isinstance(short.coef_, sparse.csr_array) and isinstance(full.coef_, np.ndarray)
+    assert short.coef_.shape == full.coef_.shape and 0 < short.coef_.nnz < 0.5 * full.coef_.size
+    one, other = (fitted.predict(new) for fitted in (short, full))
+    assert (one != other).nnz < 0.1 * other.nnz
+    copied = pickle.loads(pickle.dumps(short))
+    assert_array_equal(copied.decision_function(new), short.decision_function(new))
 
 
 def test_progress_and_missing_convergence_are_told(documents, few, capsys):
