@@ -131,7 +131,11 @@ class LinearScorer:
 
     def joined(self, other):
         """The models of these labels, and those of another scorer after them."""
-        weights = np.hstack([self.weights, other.weights])
+        both = [self.weights, other.weights]
+        if any(map(sparse.issparse, both)):
+            weights = sparse.csr_array(sparse.hstack(list(map(sparse.csr_array, both))))
+        else:
+            weights = np.hstack(both)
         return LinearScorer(weights, np.append(self.intercepts, other.intercepts))
 
     def encode(self, X, device):

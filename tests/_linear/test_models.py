@@ -454,3 +454,17 @@ def test_weight_decay_is_searched_on_250_labels_and_cut_offs_are_learned_on_1000
     ):
         _, pairs = select_weight_decay([(part, part)], counts, 24, solver, [1.0], **how)
         assert_array_equal(np.unique(pairs.labels), expected)
+
+
+@pytest.mark.parametrize("kinds", [(np.array, np.array), (sparse.csr_array, np.array)])
+def test_models_of_further_labels_stand_after_the_others(kinds):
+    rng = np.random.default_rng(0)
+    both = [
+        LinearScorer(kind(rng.normal(size=(5, n)).astype(np.float32)), np.arange(n, dtype="f4"))
+        for kind, n in zip(kinds, (3, 2), strict=True)
+    ]
+    X = sparse.csr_array(rng.normal(size=(4, 5)).astype(np.float32))
+    joined = both[0].joined(both[1])
+    assert sparse.issparse(joined.weights) == sparse.issparse(both[0].weights)
+    scores = [one.scores(X) for one in both]
+    assert_allclose(joined.scores(X), np.hstack(scores), rtol=1e-5)
