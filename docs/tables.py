@@ -25,6 +25,7 @@ DATASETS = {
     "reuters": "Reuters-21578 (90 labels)",
     "cooking": "Cooking Stack Exchange tags (735 labels)",
     "tib-bk": "TIB library classes (1,723 labels)",
+    "tib-gnd": "TIB subject headings (15,861 labels)",
     "tib-bk leaves": "TIB library classes without the main classes (1,675 labels)",
     "delicious-bow": "Delicious, words in alphabetical order (983 labels)",
 }
