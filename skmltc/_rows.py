@@ -1,4 +1,4 @@
-"""Which rows of one matrix are rows of another, too."""
+"""Which rows of one matrix are rows of another, too, and where."""
 
 import numpy as np
 from scipy import sparse
@@ -16,8 +16,25 @@ def is_among(rows, others):
     -------
     array of bool of shape (n_rows,)
     """
-    known = set(_row_keys(_like(rows, others)))
-    return np.array([key in known for key in _row_keys(rows)], dtype=bool)
+    return places_among(rows, others) >= 0
+
+
+def places_among(rows, others):
+    """Where each row is in another matrix: the first row that equals it; -1 where none does.
+
+    Parameters
+    ----------
+    rows, others : arrays or CSR matrices of shape (n_rows, n_columns) and (n_others, n_columns)
+        Of one dtype.
+
+    Returns
+    -------
+    array of int64 of shape (n_rows,)
+    """
+    places = {}
+    for place, key in enumerate(_row_keys(_like(rows, others))):
+        places.setdefault(key, place)
+    return np.array([places.get(key, -1) for key in _row_keys(rows)], dtype=np.int64)
 
 
 def _row_keys(rows):

@@ -1459,8 +1459,8 @@ MUTATIONS = [
     Mutation(
         name="added labels: neighbours know documents twice",
         path="skmltc/neighbors/_scorer.py",
-        text="others = self.vectors[~is_among(self.vectors, vectors)]",
-        fault="others = self.vectors",
+        text="is_other = ~is_among(self.vectors, vectors)",
+        fault="is_other = np.ones(len(self.numbers), dtype=bool)",
         tests="tests/neighbors/test_classifier.py -k are_known",
     ),
     Mutation(

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmltc._rows import is_among, stack_rows
+from skmltc._rows import is_among, places_among, stack_rows
 
 FORMS = {"dense": np.asarray, "csr": sparse.csr_array, "matrix": sparse.csr_matrix}
 
@@ -19,6 +19,12 @@ def test_rows_are_found_as_by_loops(form, other_form):
     expected = [any((row == other).all() for other in others) for row in rows]
     assert 0 < sum(expected) < 60
     assert_array_equal(is_among(FORMS[form](rows), FORMS[other_form](others)), expected)
+
+
+def test_the_place_of_a_row_is_that_of_the_first_like_it():
+    rows, others = np.array([[2.0], [1.0], [3.0]]), np.array([[1.0], [2.0], [1.0]])
+    assert_array_equal(places_among(rows, others), [1, 0, -1])
+    assert_array_equal(places_among(sparse.csr_array(rows), others), [1, 0, -1])
 
 
 def test_a_row_is_known_however_its_zeros_and_columns_are_stored():

@@ -58,7 +58,8 @@ class Explanation:
         score of the label most; "score" is by how much: value of the feature times its weight.
     neighbors : dict of str to array
         Of "member"s that look for neighbours: the nearest training documents that have the label,
-        by their "row" in the X of `fit`, and their "cosine".
+        by their "row" in the X of `fit`, and their "cosine". Documents that `add_labels` and
+        `add_documents` brought follow those of `fit` in the order in which they came.
     """
 
     labels: dict
@@ -365,7 +366,7 @@ def _neighbors_of(chosen, classifier, X, n_neighbors):
         keys = rows.astype(np.int64) * n_labels + (chosen.labels[own, None] - first)
         has_label = np.isin(keys, keys_of(memory.Y)) & (cosines > 0)
         kept = np.nonzero(has_label & (np.cumsum(has_label, axis=1) <= n_neighbors))
-        yield from zip(own[kept[0]], rows[kept], cosines[kept], strict=True)
+        yield from zip(own[kept[0]], memory.numbers[rows[kept]], cosines[kept], strict=True)
         first += n_labels
 
 

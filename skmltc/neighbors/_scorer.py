@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 from .._cosine import CosineNeighbors
-from .._rows import is_among, stack_rows
+from .._rows import is_among, places_among, stack_rows
 from .._targets import count_labels
 from .._votes import neighbor_cosines, vote_shares
 from ..labels import NEVER_LOGIT
@@ -29,33 +29,48 @@ class Memory:
     vectors : array or csr_array of float32 of shape (n_fitted, n_features)
         What it was fitted on.
     Y : csr_array of shape (n_fitted, n_labels)
+    numbers : array of int of shape (n_fitted,)
+        Rows of the documents in the X of `fit`; later ones follow in the order in which they came.
     """
 
     neighbors: BaseEstimator
     vectors: sparse.csr_array | np.ndarray
     Y: sparse.csr_array
+    numbers: np.ndarray
 
     @classmethod
-    def of(cls, neighbors, vectors, Y):
-        """Fit a copy of an estimator with `kneighbors`."""
-        return cls(clone(neighbors).fit(vectors), vectors, Y)
+    def of(cls, neighbors, vectors, Y, numbers=None):
+        """Fit a copy of an estimator with `kneighbors`; numbers are those of rows by default."""
+        numbers = np.arange(Y.shape[0]) if numbers is None else numbers
+        return cls(clone(neighbors).fit(vectors), vectors, Y, numbers)
 
     def __reduce__(self):
         """Be stored without the neighbours' copy of the vectors, where it is made in no time."""
         if type(self.neighbors) is not CosineNeighbors:
-            return Memory, (self.neighbors, self.vectors, self.Y)
-        return Memory.of, (clone(self.neighbors), self.vectors, self.Y)
+            return Memory, (self.neighbors, self.vectors, self.Y, self.numbers)
+        return Memory.of, (clone(self.neighbors), self.vectors, self.Y, self.numbers)
 
-    def extended(self, vectors, Y):
+    def extended(self, vectors, Y, numbers):
         """Take in further documents."""
-        vectors = stack_rows([self.vectors, vectors])
-        return Memory.of(self.neighbors, vectors, stack_rows([self.Y, Y]))
+        vectors, Y = stack_rows([self.vectors, vectors]), stack_rows([self.Y, Y])
+        return Memory.of(self.neighbors, vectors, Y, np.append(self.numbers, numbers))
 
-    def for_labels(self, vectors, Y):
-        """The same documents for new labels, which none but further ones have."""
-        others = self.vectors[~is_among(self.vectors, vectors)]
+    def for_labels(self, vectors, Y, first_new):
+        """The same documents for new labels, which none but further ones have.
+
+        A further document that is known has the number that it had, others those from `first_new`.
+        """
+        is_other = ~is_among(self.vectors, vectors)
+        others, numbers = self.vectors[is_other], self.numbers[is_other]
         absent = sparse.csr_array((others.shape[0], Y.shape[1]), dtype=Y.dtype)
-        return replace(self, vectors=others, Y=absent).extended(vectors, Y)
+        kept = replace(self, vectors=others, Y=absent, numbers=numbers)
+        return kept.extended(vectors, Y, self._numbers_of(vectors, first_new))
+
+    def _numbers_of(self, vectors, first_new):
+        """Numbers of further documents, some of which may be known."""
+        places = places_among(vectors, self.vectors)
+        is_new = places < 0
+        return np.where(is_new, first_new + np.cumsum(is_new) - 1, self.numbers[places])
 
     def nearest(self, vectors, n_neighbors, n_jobs=None):
         """Cosines and rows of the nearest documents, by blocks of documents."""
@@ -115,16 +130,22 @@ class VoteScorer:
     def with_documents(self, X, Y):
         """Take in further documents with all their labels."""
         vectors, first, memories = self.vectorizer.transform(X), 0, []
+        numbers = self._first_new + np.arange(vectors.shape[0])
         for memory in self.memories:
             last = first + memory.Y.shape[1]
-            memories.append(memory.extended(vectors, Y[:, first:last]))
+            memories.append(memory.extended(vectors, Y[:, first:last], numbers))
             first = last
         return replace(self, memories=tuple(memories))
 
     def with_labels(self, X, Y):
         """Take in new labels, and the documents that have them; the others keep their scores."""
-        added = self.memories[-1].for_labels(self.vectorizer.transform(X), Y)
+        added = self.memories[-1].for_labels(self.vectorizer.transform(X), Y, self._first_new)
         return replace(self, memories=(*self.memories, added))
+
+    @property
+    def _first_new(self):
+        """Number of the next document that comes."""
+        return 1 + max(memory.numbers.max() for memory in self.memories)
 
     @property
     def n_samples(self):

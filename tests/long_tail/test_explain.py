@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
+from skmltc._rows import stack_rows
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import Calibration
 from skmltc.encoders import WordEmbedding
@@ -393,6 +394,22 @@ def test_neighbours_of_labels_that_were_added_are_rows_of_all_documents(parts):
     assert [(at, row) for at, row, _ in found] == [(k, 150 + k) for k in range(len(given))]
     assert_allclose([cosine for _, _, cosine in found], 1, rtol=1e-5)
     assert len(given) > 1
+
+
+def test_neighbours_are_numbered_alike_for_labels_that_were_added(parts, fitted):
+    X, Y, X_new = parts
+    known, new = np.arange(0, 60, 3), X_new[:20]
+    model = copy.deepcopy(fitted).add_labels(X[known], np.ones((len(known), 1)))
+    first = model.n_samples_fit_
+    model.add_labels(stack_rows([new, X[known]]), np.ones((20 + len(known), 1)))
+    model.add_documents(X_new[20:40], np.ones((20, Y.shape[1] + 2)))
+    labels = Y.shape[1] + np.arange(2)
+    for documents, rows in ((X[known], known), (X_new[20:40], first + 20 + np.arange(20))):
+        found = model.explain(documents, labels, n_neighbors=1).neighbors
+        assert_array_equal(found["row"], np.repeat(rows, 2))
+        assert_allclose(found["cosine"], 1, rtol=1e-5)
+    found = model.explain(new, labels[1:], n_neighbors=1).neighbors
+    assert_array_equal(found["row"], first + np.arange(20))
 
 
 # ---------------------------------------------------------------------------------- a 1-D target
