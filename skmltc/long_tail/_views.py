@@ -156,7 +156,8 @@ def _mark_of(value):
         return id(value.estimator)
     if hasattr(value, "get_params") and not isinstance(value, type):
         parameters = sorted(value.get_params(deep=False).items())
-        return type(value), *((name, _mark_of(one)) for name, one in parameters)
+        form = str(getattr(value, "_sklearn_output_config", {}))  # data frames, by set_output
+        return type(value), form, *((name, _mark_of(one)) for name, one in parameters)
     try:
         return joblib.hash(value)
     except (PicklingError, TypeError, AttributeError):  # a function without a name, for one

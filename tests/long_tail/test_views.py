@@ -198,6 +198,7 @@ def test_steps_are_told_apart_by_their_parameters():
     assert keys == [key(*make()) for make in same]
     assert len({str(one) for one in keys}) == len(same)
     assert key(TfidfVectorizer()) != key(TfidfVectorizer(min_df=2))
+    assert key(StandardScaler()) != key(StandardScaler().set_output(transform="pandas"))
     assert key(frozen) != key(FrozenEstimator(TfidfVectorizer().fit(["another"])))
     first, second = (lambda text: text.split() for _ in range(2))
     assert key(TfidfVectorizer(tokenizer=first)) == key(clone(TfidfVectorizer(tokenizer=first)))
