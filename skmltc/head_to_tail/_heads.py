@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from sklearn.metrics import pairwise_distances_argmin_min
 from torch import nn
 from torch.nn.functional import logsigmoid
 
 from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, block_size
 from .._networks import NetworkScorer, network_vectors, on_device
 from .._products import dense_dot
-from .._rows import is_among
 from .._targets import count_labels
 from ..decision import label_blocks
 from ..encoders import split_head
@@ -23,7 +23,7 @@ from ._transfer import LabelSplit, LabelTransfer
 _L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
 _WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
 _MAX_ITER, _TOL = 200, 1e-4  # of L-BFGS; the tolerance is relative, of a label's objective
-_KEY_DECIMALS = 4  # that two vectors of one document share
+_SAME = 1e-4  # by which two vectors of one document differ at most, in the quadratic mean
 
 
 class LabelHeads(nn.Module):
@@ -231,10 +231,11 @@ def vectors_of_others(known, vectors):
     ----------
     known : array of shape (n_known, dim)
     vectors : array of shape (n_samples, dim)
-        Of the others; two vectors of one document agree to four decimals.
+        Of the others; two vectors of one document differ by up to 0.0001 in the quadratic mean.
 
     Returns
     -------
     array of shape (n_others, dim)
     """
-    return known[~is_among(*(np.round(v, _KEY_DECIMALS) for v in (known, vectors)))]
+    _, distances = pairwise_distances_argmin_min(known, vectors)
+    return known[distances > _SAME * np.sqrt(known.shape[1])]

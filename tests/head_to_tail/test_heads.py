@@ -18,6 +18,7 @@ from skmltc.head_to_tail._heads import (
     TransferScorer,
     fine_tune_tail,
     logit_of_mean_probability,
+    vectors_of_others,
     whitening,
 )
 from skmltc.losses import BinaryCrossEntropyLoss
@@ -165,3 +166,12 @@ def test_labels_without_documents_stay(rng):
         "cpu",
     )
     assert not change[:, 0].any() and change[:, 1].any()
+
+
+def test_vectors_of_one_document_are_known_though_they_differ_a_little():
+    rng = np.random.RandomState(0)
+    known = rng.normal(size=(200, 64)).astype(np.float32)
+    known /= np.linalg.norm(known, axis=1, keepdims=True)
+    again = known[:50] + rng.normal(scale=1e-6, size=(50, 64)).astype(np.float32)
+    assert_array_equal(vectors_of_others(known, again), known[50:])
+    assert_array_equal(vectors_of_others(known, known[:1] + 0.001), known)
