@@ -181,7 +181,8 @@ def counted(target, counts, n_samples):
 def raise_of_new(model, new_counts, n_samples):
     """What to add to scores of new labels, so that their log-odds rise by `typical_excess`.
 
-    Zeros where scores are not calibrated: they may be no log-odds.
+    Zeros where scores are not calibrated: they may be no log-odds. And zeros inside a stack, which
+    raises its own.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def raise_of_new(model, new_counts, n_samples):
     -------
     array of float of shape (n_new,)
     """
-    if not model._calibrates(model.target_):
+    if model._undecided or not model._calibrates(model.target_):
         return np.zeros(len(new_counts))
     slopes, _ = model.calibration_.lines(log_odds_against(new_counts, n_samples))
     return typical_excess(model.label_counts_, new_counts) / slopes
