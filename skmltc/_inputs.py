@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, MappingView, Set
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.utils import indexable
 from sklearn.utils.validation import validate_data
 
 from ._validation import must_be, warn
@@ -144,13 +146,28 @@ def count_rows(X):
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
+def as_rows(X, name="X"):
+    """Documents in a form of which `take_rows` takes some.
+
+    Parameters
+    ----------
+    X : list, array, sparse matrix or data frame of n_samples documents
+    name : str, default="X"
+        What they are called in an error.
+    """
+    if isinstance(X, Iterator | Set | Mapping | MappingView):
+        expected = "a list, array, sparse matrix or data frame of documents"
+        raise must_be(name, expected, f"a {type(X).__name__}", "list(...) makes a list.")
+    return indexable(X)[0]
+
+
 def take_rows(X, rows):
     """Take some documents, or their labels, in the form in which they are.
 
     Parameters
     ----------
     X : list, array, sparse matrix or data frame of n_samples rows
-        What `sklearn.utils.indexable` leaves as it is.
+        What `as_rows` leaves as it is.
     rows : slice or array of int
 
     Returns

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from skmltc import TReaderXMLClassifier
 from skmltc._inputs import (
     Inputs,
+    as_rows,
     check_token_ids,
     count_rows,
     input_kind,
@@ -254,6 +255,19 @@ def test_rows_are_taken_of_lists_of_texts(form):
     assert list(take_rows(texts, slice(1, 3))) == ["milk", "honey"]
     assert take_rows(texts, np.array([2, 0])) == ["honey", "rice"]
     assert count_rows(texts) == 3
+
+
+def test_documents_become_a_table_of_which_rows_are_taken():
+    X = np.eye(2)
+    assert as_rows(X) is X and as_rows(["rice"]) == ["rice"]
+    assert_array_equal(take_rows(as_rows(sparse.coo_array(X)), slice(0, 1)).toarray(), X[:1])
+
+
+@pytest.mark.parametrize("X", [iter(["a"]), {"a"}, {"a": "b"}, {"a": "b"}.values()])
+def test_what_has_no_order_or_is_read_but_once_is_refused(X):
+    expected = f"X_known must be a list, .* Got a {type(X).__name__} instead"
+    with pytest.raises(ValueError, match=expected):
+        as_rows(X, "X_known")
 
 
 def test_rows_of_a_series_are_numbered_whatever_its_index():

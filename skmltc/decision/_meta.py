@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import gen_batches, indexable
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._inputs import count_rows, take_rows
+from .._inputs import as_rows, count_rows, take_rows
 from .._ranking import check_k
 from .._targets import Target
 from .._validation import must_be
@@ -17,7 +17,7 @@ BLOCK_SIZE = 2**24  # scores that are dense at a time
 
 def document_blocks(X, n_labels, block_size=BLOCK_SIZE):
     """Yield some documents at a time, of any kind of X, so that their scores may be dense."""
-    (X,) = indexable(X)
+    X = as_rows(X)
     for rows in gen_batches(max(1, count_rows(X)), max(1, block_size // n_labels)):
         yield take_rows(X, rows)
 
@@ -174,7 +174,7 @@ def check_worth(worth, has_proba):
 
 def check_rows(X, y):
     """X in a form of which rows can be taken, and y, of as many rows."""
-    (X,) = indexable(X)
+    X = as_rows(X)
     check_consistent_length(X, y)
     return X, y
 

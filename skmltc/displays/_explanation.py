@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._inputs import count_rows, take_rows
+from .._inputs import as_rows, count_rows, take_rows
 from .._validation import check_number, must_be
 from ._drawing import LINE_COLORS, new_axes
 
@@ -92,6 +92,7 @@ class ExplanationDisplay:
         ImportError
             Without matplotlib.
         """
+        X = as_rows(X)
         check_number("document", document, 0, count_rows(X) - 1, whole=True)
         one = take_rows(X, slice(document, document + 1))
         how = {"feature_names": feature_names, "n_words": n_words, "n_neighbors": 0}
@@ -137,13 +138,22 @@ class ExplanationDisplay:
     def _draw(self, one, left, right):
         """Draw the explanation of one label."""
         label, log_odds = one.labels["label"][0], one.labels["log_odds"][0]
-        name = label if self.label_names is None else self.label_names[label]
+        name = label if self.label_names is None else self._name_of(label)
         left.set_title(f"{name}: log-odds {log_odds:.2f}", loc="left", fontsize="medium")
         _draw_bars(left, one.shares["source"], one.shares["share"])
         words, members = one.words["word"], one.words["member"]
         if len(set(members)) > 1:
             words = [f"{m}: {w}" for m, w in zip(members, words, strict=True)]
         _draw_bars(right, words, one.words["score"])
+
+    def _name_of(self, label):
+        """The name of a label."""
+        try:
+            return self.label_names[label]
+        except (IndexError, KeyError, TypeError) as error:
+            remedy = "Labels of a 1-D y, its classes, are their own names."
+            got = f"none for {label}"
+            raise must_be("label_names", "a name per column of y", got, remedy) from error
 
 
 def _draw_bars(ax, names, values):

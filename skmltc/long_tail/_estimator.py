@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import expit
-from sklearn.utils import Bunch, get_tags, indexable
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._inputs import count_rows, input_kind
+from .._inputs import as_rows, count_rows, input_kind
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
@@ -312,7 +312,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         among all documents to the neighbours; labels are best added together.
         """
         check_is_fitted(self, "decision_")
-        (X,) = indexable(X)
+        X = as_rows(X)
+        X_known = None if X_known is None else as_rows(X_known, "X_known")
         Y = self.target_.indicators_of_new(Y_new, _num_samples(X))
         scorer = self.scorer_.with_labels(X, Y, X_known)
         decision = self.decision_.extend(self.label_counts_, count_labels(Y))
@@ -367,13 +368,15 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             raise must_be("refine", "None or 'trees'", repr(self.refine))
         if self._is_auto():
             return
-        if not isinstance(self.estimators, list | tuple) or not self._kept(None):
+        if not _are_named(self.estimators) or not self._kept(None):
             expected = "'auto' or a list of (name, classifier) pairs, not all dropped"
             raise must_be("estimators", expected, repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
-        for name, estimator in self._kept(None):
+        for name, estimator in self.estimators:
+            if isinstance(estimator, str) and estimator == "drop":
+                continue
             if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-                raise must_be(f"estimator {name!r}", "a classifier", repr(estimator))
+                raise must_be(f"estimator {name!r}", "a classifier or 'drop'", repr(estimator))
 
     def _is_auto(self):
         return isinstance(self.estimators, str) and self.estimators == "auto"
@@ -604,3 +607,12 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _inner_tags(self):
         members = self._default_members("features") if self._is_auto() else self._kept(None)
         return [get_tags(member) for _, member in members]
+
+
+def _are_named(estimators):
+    """Whether they are a list of pairs of a name and something."""
+    is_list = isinstance(estimators, list | tuple)
+    return is_list and all(
+        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str)
+        for one in estimators
+    )

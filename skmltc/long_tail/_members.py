@@ -57,8 +57,8 @@ class Member(NamedTuple):
         try:
             with without_news_of_labels(NO_DOCUMENT):
                 fitted = Views.of(X).fit(prepared, y)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
+        except (AttributeError, TypeError, ValueError) as error:
+            kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{error} {_ADVICE.format(name)}") from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
@@ -91,10 +91,13 @@ class Member(NamedTuple):
         if not hasattr(type(inner), "add_labels"):
             remedy = "Fit again with all labels, or without this member."
             raise must_be(f"estimator {self.name!r}", "one with add_labels", repr(inner), remedy)
-        known = ()
-        if isinstance(inner, BalancedLossClassifier):
-            known = (self._known_documents(inner, X_known, kept),)
-        return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y, *known))
+        if not isinstance(inner, BalancedLossClassifier):
+            return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y))
+        known = self._known_documents(inner, X_known, kept)
+        with warnings.catch_warnings():
+            if X_known is None:  # those that are kept have no names, whatever X has
+                warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y, known))
 
     def _known_documents(self, inner, X_known, kept):
         """Documents without the new labels, as the last step takes them."""

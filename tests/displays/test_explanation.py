@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from skmltc import LongTailClassifier
 from skmltc.displays import ExplanationDisplay
@@ -92,6 +93,19 @@ class TestExplanationDisplay:
         with pytest.raises(ValueError, match=message):
             ExplanationDisplay.from_estimator(fitted, documents.X, **options)
         assert len(plt.get_fignums()) == n_figures
+
+    def test_a_label_without_a_name_is_refused(self, documents, fitted):
+        for names in (["one", "two"], {0: "one"}):
+            with pytest.raises(ValueError, match="label_names must be a name per column of y. Got"):
+                ExplanationDisplay.from_estimator(
+                    fitted, documents.X, labels=[4], label_names=names
+                )
+
+    def test_any_sparse_matrix_will_do(self, documents, fitted):
+        X = sparse.coo_array(documents.X)
+        display = ExplanationDisplay.from_estimator(fitted, X, document=3, k=1)
+        same = ExplanationDisplay.from_estimator(fitted, documents.X, document=3, k=1)
+        assert bars(display.axes_[0, 0]) == bars(same.axes_[0, 0])
 
     def test_axes_of_another_shape_are_refused(self, documents, fitted):
         with pytest.raises(ValueError, match=r"axes must be axes of shape \(2, 2\), two per label"):

@@ -337,6 +337,10 @@ class Mute(ClassifierMixin, BaseEstimator):
         ([("threshold", linear())], "conflict with constructor arguments"),
         ([("mute", Mute())], "estimator 'mute' must be one with decision_function or predict_pro"),
         ([("a", linear), ("b", 3)], "estimator 'a' must be a classifier"),
+        ([("a", "dropped"), ("b", linear())], "estimator 'a' must be a classifier or 'drop'"),
+        ([linear()], "estimators must be 'auto' or a list of"),
+        ([("a", linear(), 1)], "estimators must be 'auto' or a list of"),
+        ([(1, linear())], "estimators must be 'auto' or a list of"),
     ],
 )
 def test_other_members_are_refused(parts, estimators, message):
@@ -353,6 +357,18 @@ def test_a_member_that_wants_another_form_of_x_is_advised_to_be_a_pipeline(parts
             LongTailClassifier(members).fit(X_one, Y)
     with pytest.raises(ValueError, match=r"make_pipeline\(vectorizer, classifier\)"):
         LongTailClassifier().fit(["some text", "another"] * 150, Y)
+    with pytest.raises(TypeError, match="has no attribute 'lower' So says the member 'words'"):
+        LongTailClassifier.from_texts().fit(X, Y)
+
+
+def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
+    X, Y, _, _ = parts
+    for documents in ((row for row in X.toarray()), {0: X}):
+        for ask in (fitted.predict, fitted.explain, lambda one: two().fit(one, Y)):
+            with pytest.raises(ValueError, match="X must be a list, array, sparse matrix or data"):
+                ask(documents)
+    with pytest.raises(ValueError, match="X_known must be a list, array, sparse matrix or data fr"):
+        fitted.add_labels(X[:2], [[1], [1]], X_known=iter(X.toarray()))
 
 
 @pytest.mark.parametrize(
@@ -587,6 +603,31 @@ def test_documents_without_new_labels_are_the_neighbours_or_given(parts, later, 
     other = pickle.loads(pickle.dumps(kept)).add_labels(X[rows], Y[rows][:, NEW], X[rest])
     fresh.add_labels(X[rows], Y[rows][:, NEW])
     assert_array_equal(fresh.decision_function(X_new), other.decision_function(X_new))
+
+
+def test_documents_that_neighbours_keep_need_no_names(parts, later):
+    pandas = pytest.importorskip("pandas")
+    (X, Y, _, _), (rest, rows, old) = parts, later
+    X = pandas.DataFrame(X.toarray()).add_prefix("word ")
+    model = two().fit(X.iloc[rest], Y[rest][:, old])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.add_labels(X.iloc[rows], Y[rows][:, NEW])
+    assert model.n_labels_ == 12
+
+
+def test_log_odds_of_new_labels_are_raised_once_where_members_are_calibrated(parts, later):
+    (X, Y, X_new, _), (rest, rows, old) = parts, later
+    member = linear(calibrate=True)
+    model = LongTailClassifier([("linear", member)], random_state=0).fit(X[rest], Y[rest][:, old])
+    alone = linear(calibrate=True, random_state=0).fit(X[rest], Y[rest][:, old])
+    for one in (model, alone):
+        one.add_labels(X[rows], Y[rows][:, NEW], X[rest])
+    inside = model.members_["linear"].decision_function(X_new)[:, 10:]
+    raised = alone.decision_function(X_new)[:, 10:] - inside
+    expected = np.broadcast_to(model.scorer_.known.raised, raised.shape)
+    assert_allclose(raised, expected, rtol=1e-4)
+    assert min(model.scorer_.known.raised) > 0.1
 
 
 @pytest.fixture(scope="module")
