@@ -523,6 +523,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
             remedy = (
                 "Fit again with all labels; LongTailClassifier and HeadToTailClassifier add them."
             )
+            if self._is_linear_by_batches():
+                raise must_be("optimizer", "'lbfgs', to add labels", repr(self.optimizer), remedy)
             raise must_be("encoder", "linear or not trained, to add labels", self.encoder, remedy)
         documents, n_new = with_known(self, added, X_known)
         n_samples = self.n_samples_fit_ + n_new
@@ -537,6 +539,10 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         fitted["n_iter_"] = max(self.n_iter_, n_iter)
         vars(self).update(fitted, scorer_=self.scorer_.joined(scorer))
         return self
+
+    def _is_linear_by_batches(self):
+        """Whether L-BFGS could have solved what was trained in mini-batches."""
+        return self.inputs_.encoder.is_linear or self.inputs_.encoder.is_frozen
 
     @property
     def coef_(self):

@@ -866,6 +866,9 @@ def test_a_network_cannot_add_labels_nor_can_classes(split, few):
     with pytest.raises(ValueError, match="encoder must be linear or not trained, to add labels"):
         fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest])
     assert fitted.n_labels_ == 18
+    in_batches = linear(optimizer="adamw", max_epochs=1, weight_decay=0.0).fit(X, Y[:, :18])
+    with pytest.raises(ValueError, match="optimizer must be 'lbfgs', to add labels. Got 'adamw'"):
+        in_batches.add_labels(X[rows], Y[rows][:, 18:], X[rest])
     classes = linear().fit(X, np.arange(N_FIT) % 3)
     with pytest.raises(ValueError, match="y must be label indicators in fit"):
         classes.add_labels(X[rows], Y[rows][:, 18:], X[rest])
