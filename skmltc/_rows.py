@@ -2,10 +2,13 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.metrics import pairwise_distances_argmin_min
+
+_SAME = 1e-4  # of the spread: by which two vectors of one document differ at most, in the mean
 
 
 def is_among(rows, others):
-    """Whether each row equals a row of another matrix, entry by entry.
+    """Whether each row equals a row of another matrix, as `places_among` has it.
 
     Parameters
     ----------
@@ -20,7 +23,10 @@ def is_among(rows, others):
 
 
 def places_among(rows, others):
-    """Where each row is in another matrix: the first row that equals it; -1 where none does.
+    """Where each row is in another matrix: a row that equals it; -1 where none does.
+
+    Dense floats may differ by rounding, as vectors of one document do that were computed in batches
+    of different sizes; all others are equal to the last bit.
 
     Parameters
     ----------
@@ -31,10 +37,23 @@ def places_among(rows, others):
     -------
     array of int64 of shape (n_rows,)
     """
-    places = {}
-    for place, key in enumerate(_row_keys(_like(rows, others))):
+    others, places = _like(rows, others), {}
+    if not sparse.issparse(rows) and rows.dtype.kind == "f" and min(len(rows), len(others)):
+        return _places_but_for_rounding(rows, others)
+    for place, key in enumerate(_row_keys(others)):
         places.setdefault(key, place)
     return np.array([places.get(key, -1) for key in _row_keys(rows)], dtype=np.int64)
+
+
+def _places_but_for_rounding(rows, others):
+    """The place of the nearest row, in units of the columns' spread; -1 where it is another one."""
+    both = np.concatenate([rows, others]).astype(np.float64)
+    centre, spread = both.mean(axis=0), both.std(axis=0)
+    least = 1e-3 * np.sqrt(np.mean(spread**2))  # some columns vary by rounding alone
+    scale = np.maximum(np.maximum(spread, least), 1e-2 * np.abs(centre))
+    both = (both - centre) / np.where(scale > 0, scale, 1.0)
+    places, distances = pairwise_distances_argmin_min(both[: len(rows)], both[len(rows) :])
+    return np.where(distances <= _SAME * np.sqrt(rows.shape[1]), places, -1)
 
 
 def _row_keys(rows):

@@ -27,6 +27,22 @@ def test_the_place_of_a_row_is_that_of_the_first_like_it():
     assert_array_equal(places_among(sparse.csr_array(rows), others), [1, 0, -1])
 
 
+def test_dense_rows_may_differ_by_rounding():
+    rng = np.random.RandomState(0)
+    others = rng.normal(size=(300, 40)).astype(np.float32)
+    others[:, :3] = 0.0, 1.0, 1e3
+    others[:, 3] += 2e3
+    rows = others[:100] * (1 + rng.uniform(-1e-7, 1e-7, size=(100, 40))).astype(np.float32)
+    assert (rows != others[:100]).any(axis=1).all()
+    for size in (1e-20, 1.0, 1e12):
+        size = np.float32(size)
+        assert_array_equal(places_among(rows * size, others * size), np.arange(100))
+        assert is_among(others * size, rows[:1] * size).sum() == 1
+    rows[:, 5] += 0.01
+    assert not is_among(rows, others).any()
+    assert not is_among(np.array([[1000, 1001]]), np.array([[1000, 1002]])).any()
+
+
 def test_a_row_is_known_however_its_zeros_and_columns_are_stored():
     plain = sparse.csr_array(np.array([[0, 2, 3.0]]))
     odd = sparse.csr_array(([3.0, 0.0, 2.0], [2, 0, 1], [0, 3]), shape=(1, 3))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc.datasets import make_long_tailed_corpus
@@ -156,6 +156,18 @@ def test_parameters_reach_the_members():
     model.set_params(meaning__embedder__scale=3, words__vectorizer__min_df=2)
     assert clone(model).get_params()["meaning__embedder__scale"] == 3
     assert model.get_params()["neighbors__embedder__scale"] == 2
+
+
+def test_a_text_is_known_again_though_its_vector_differs_by_rounding(corpus):
+    def encode(texts):
+        words = HashingVectorizer(n_features=64).transform(texts).toarray()
+        return (words * (1 + 1e-6 * (len(texts) % 7))).astype(np.float32)
+
+    texts, Y = list(corpus[0][:100]), corpus[1][:100]
+    model = LongTailClassifier.from_texts(FunctionTransformer(encode), random_state=0)
+    model.fit(texts, Y).add_labels(texts[:5], np.ones((5, 1)), texts)
+    assert encode(texts[:5])[0].tobytes() != encode(texts)[0].tobytes()
+    assert [member.n_samples for member in model.scorer_.members] == [100] * 3
 
 
 def test_a_search_over_a_member_reads_texts_again_unless_memory_keeps_them(corpus, tmp_path):
