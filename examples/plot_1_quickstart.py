@@ -33,7 +33,9 @@ from skmltc.metrics import long_tail_report
 from skmltc.model_selection import MultilabelStratifiedKFold, multilabel_train_test_split
 
 parser = argparse.ArgumentParser(description="LongTailClassifier compared with LinearSVC.")
-parser.add_argument("--data", metavar="FOLDER", help="texts to use; made-up ones by default")
+parser.add_argument(
+    "--data", metavar="FOLDER", help="train.jsonl and test.jsonl, made-up texts by default"
+)
 parser.add_argument("--output", metavar="PICTURE", help="file to write the picture to")
 arguments = parser.parse_args()
 
@@ -78,6 +80,7 @@ classifiers = {"LongTailClassifier": LongTailClassifier(random_state=0)}
 classifiers |= {"LinearSVC": svm, "LinearSVC, tuned": search}
 seconds = {}
 for name, classifier in classifiers.items():
+    print(f"fitting {name}", flush=True)
     start = time.perf_counter()
     classifier.fit(X_train, y_train)
     seconds[name] = time.perf_counter() - start

@@ -120,7 +120,8 @@ class Target:
         empty = np.flatnonzero(count_labels(Y) == 0)
         if len(empty):
             expected = "columns with at least one document"
-            raise must_be("Y_new", expected, f"none in column {empty[0]}")
+            remedy = "Y_new has the columns of the new labels alone."
+            raise must_be("Y_new", expected, f"none in column {empty[0]}", remedy)
         return Y
 
     def extended(self, n_new):

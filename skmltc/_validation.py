@@ -52,10 +52,14 @@ def check_choice(what, value, choices):
     """Refuse a name that is not among the choices, and say which was probably meant."""
     if value in choices:
         return value
-    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
     names = ", ".join(repr(choice) for choice in choices)
-    remedy = f"Did you mean {close[0]!r}?" if close else ""
-    raise must_be(what, f"one of {names}", repr(value), remedy)
+    raise must_be(what, f"one of {names}", repr(value), did_you_mean(value, choices))
+
+
+def did_you_mean(value, choices):
+    """The remedy for a name that is almost one of the choices; else nothing."""
+    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""
 
 
 def check_number(what, value, lowest=-inf, highest=inf, *, whole=False, remedy=""):

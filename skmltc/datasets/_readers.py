@@ -236,9 +236,9 @@ def _target(label_lists, target_names, called="target_names"):
         unknown = sorted({labels[place] for place in np.flatnonzero(~known)})
         n_bare = np.count_nonzero(np.diff(target.indptr)[np.unique(rows[~known])] == 0)
         warn(
-            f"{len(unknown)} labels, {np.count_nonzero(~known)} assignments in all, are not among "
-            f"{called} and were dropped (the first: {', '.join(unknown[:3])}); "
-            f"{n_bare} documents have no label left.",
+            f"Labels that are not among {called} were dropped: {len(unknown)} of them (the first: "
+            f"{', '.join(unknown[:3])}), {np.count_nonzero(~known)} assignments in all; documents "
+            f"without a label now: {n_bare}.",
         )
     return target
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from .._validation import check_choice, known_labels, must_be
+from .._validation import check_choice, did_you_mean, known_labels, must_be
 from ..labels import label_groups, log_odds_against
 from ._calibration import Calibration
 
@@ -292,8 +292,10 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
 
 def check_threshold(threshold):
     """Refuse what is neither a probability nor the name of a rule."""
-    if isinstance(threshold, str):
-        check_choice("threshold", threshold, RULES)
-    elif not isinstance(threshold, Real) or not 0 < threshold < 1:
+    if isinstance(threshold, str) and threshold in RULES:
+        return
+    if not isinstance(threshold, Real) or not 0 < threshold < 1:
         rules = ", ".join(map(repr, RULES))
-        raise must_be("threshold", f"a probability in (0, 1) or one of {rules}", repr(threshold))
+        expected = f"a probability in (0, 1) or one of {rules}"
+        remedy = did_you_mean(threshold, RULES)
+        raise must_be("threshold", expected, repr(threshold), remedy)

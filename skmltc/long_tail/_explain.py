@@ -30,7 +30,7 @@ _FREQUENCY = False, "frequency"
 _PRODUCT = f" x {AGAINST}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What speaks for the labels of documents, as four tables.
 
@@ -66,6 +66,11 @@ class Explanation:
     shares: dict
     words: dict
     neighbors: dict
+
+    def __repr__(self):
+        sizes = {name: len(table["document"]) for name, table in vars(self).items()}
+        rows = ", ".join(f"{name} ({n} rows)" for name, n in sizes.items())
+        return f"<Explanation: tables {rows}>"
 
     @classmethod
     def joined(cls, parts):

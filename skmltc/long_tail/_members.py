@@ -29,6 +29,9 @@ _ADVICE = (
     "So says the member {!r}. A member that wants X in another form, features of texts or token "
     "ids, is a pipeline: make_pipeline(vectorizer, classifier)."
 )
+_OF_SPARSE_Y = (
+    "So says the member {!r}. Wrap it, OneVsRestClassifier(classifier), or give y as an array."
+)
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
@@ -59,7 +62,9 @@ class Member(NamedTuple):
                 fitted = Views.of(X).fit(prepared, y)
         except (AttributeError, TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{error} {_ADVICE.format(name)}") from error
+            of_y = "sparse multilabel-indicator for y" in str(error)
+            advice = (_OF_SPARSE_Y if of_y else _ADVICE).format(name)
+            raise kind(f"{error} {advice}") from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
             expected = f"one with {' or '.join(_RESPONSES)}"

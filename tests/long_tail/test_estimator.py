@@ -374,7 +374,7 @@ def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"threshold": "best"}, "threshold must be one of"),
+        ({"threshold": "best"}, "threshold must be a probability in"),
         ({"threshold": 1.5}, "threshold must be a probability"),
         ({"min_labels": -1}, "min_labels must be 0 or a positive integer"),
     ],

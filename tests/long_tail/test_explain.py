@@ -534,3 +534,11 @@ def test_top_features_are_the_largest_weights_of_the_linear_member(parts, fitted
 def test_top_features_that_are_not_there_are_refused(fitted, options, message):
     with pytest.raises(ValueError, match=message):
         fitted.top_features(**{"label": 0} | options)
+
+
+def test_an_explanation_names_its_tables(documents):
+    model = LongTailClassifier(random_state=0).fit(documents.X, documents.Y)
+    explained = model.explain(documents.X[:2], k=1)
+    assert repr(explained).startswith(
+        "<Explanation: tables labels (2 rows), shares (10 rows), words"
+    )
