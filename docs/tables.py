@@ -136,6 +136,10 @@ TABLES = {
         *("history", {}, DATA | {"Input": "input"} | ROW | {"Commit": "commit"}),
         F1S | {"tail macro-F1": "tail macro", "CPU s": "fit CPU s"},
     ),
+    "chosen": Table(
+        *("defaults_chosen", {}, DATA | ENCODER | {"Loss": "name"}),
+        *(F1S | {"tail macro-F1": "tail macro", "PSP@5": "PSP@5"}, "Per cent, held-out documents"),
+    ),
     "calibration": Table(
         *("calibration", {}, DATA | ROW),
         {n: n for n in ("sum", "ece", "tail ece", "predicted")} | F1S,

@@ -203,7 +203,7 @@ BAD_PARAMETERS = [
     ),
     ({"encoder": BagEncoder(dropout=2)}, r"dropout must be a number in \[0, 1\). Got 2 instead"),
     ({"encoder": BagEncoder(hidden_dims=8)}, "hidden_dims must be a tuple of positive integers"),
-    ({"threshold": "tund"}, rf"threshold must be a probability in \(0, 1\) or one of {CHOICES}. Got 'tund' instead. Did you"),
+    ({"threshold": "tund"}, f"or one of {CHOICES}. Got 'tund' instead. Did you mean 'tuned'?"),
     *(
         ({"threshold": value}, rf"threshold must be a probability in \(0, 1\) or one of {CHOICES}")
         for value in (0, 1, 1.5, -0.1, None, float("nan"))
