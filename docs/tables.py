@@ -27,6 +27,8 @@ DATASETS = {
     "tib-bk": "TIB library classes (1,723 labels)",
     "tib-gnd": "TIB subject headings (15,861 labels)",
     "tib-bk leaves": "TIB library classes without the main classes (1,675 labels)",
+    "reuters held out": "Reuters-21578, training documents held out",
+    "cooking held out": "Cooking Stack Exchange tags, training documents held out",
     "delicious-bow": "Delicious, words in alphabetical order (983 labels)",
 }
 GROUPS = ("total", "head", "medium", "tail")
