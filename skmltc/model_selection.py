@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import indexable
 
+from ._engines import Shared
 from ._inner import is_frozen, training_counts
 from ._inputs import take_rows
 from ._ranking import keep_top
@@ -382,9 +384,9 @@ def multilabel_cross_val_predict(
     check_label_matrix(y)
     folds = list_folds(cv, X, y, random_state)
     with without_news_of_labels():
+        task = Shared(partial(_score_fold, X, y, method, top_k))
         scores = Parallel(n_jobs=n_jobs)(
-            delayed(_score_fold)(clone(estimator), X, y, train, test, method, top_k)
-            for train, test in folds
+            delayed(Shared.call)(task, clone(estimator), train, test) for train, test in folds
         )
     stack = np.concatenate if top_k is None else sparse.vstack
     return stack(scores)[np.argsort(np.concatenate([test for _, test in folds]))]
@@ -434,7 +436,7 @@ def _check_tested(times, every):
         )
 
 
-def _score_fold(estimator, X, y, train, test, method, top_k):
+def _score_fold(X, y, method, top_k, estimator, train, test):
     """Scores of the test documents by the estimator fitted on the training ones."""
     y_train = take_rows(y, train)
     estimator.fit(take_rows(X, train), y_train)

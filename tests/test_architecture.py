@@ -25,7 +25,7 @@ FILES = {
 # A unit is a file or a folder of the package. It may import units of lower layers, and of its own
 # what SIDEWAYS says.
 LAYERS = [
-    {"_validation", "_products", "_rows", "_token_ids", "_torch_random"},
+    {"_validation", "_engines", "_products", "_rows", "_token_ids", "_torch_random"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
     | {"_token_counts"}
     | {"_inner", "_idle", "_published", "_pretrained", "_words"},

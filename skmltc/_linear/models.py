@@ -14,6 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
+from .._engines import Shared
 from .._products import csr_dot, csr_tensors, dense_dot
 from .._targets import count_labels
 from .._validation import known_labels, must_be, warn
@@ -71,13 +72,15 @@ class Solver(NamedTuple):
         would wait for each other; and the result does not depend on how many there are.
         """
         n_done, n_labels = 0, sum(map(len, blocks))
-        for start in range(0, len(blocks), _BLOCKS_AT_A_TIME):
-            some = blocks[start : start + _BLOCKS_AT_A_TIME]
-            parallel = Parallel(self.jobs(), prefer="threads")
-            yield from zip(some, parallel(delayed(task)(block) for block in some), strict=True)
-            n_done += sum(map(len, some))
-            if self.verbose:
-                print(f"{what}: {n_done} of {n_labels}", flush=True)
+        task = Shared(task)
+        with Parallel(self.jobs(), prefer="threads") as parallel:
+            for start in range(0, len(blocks), _BLOCKS_AT_A_TIME):
+                some = blocks[start : start + _BLOCKS_AT_A_TIME]
+                done = parallel(delayed(Shared.call)(task, block) for block in some)
+                yield from zip(some, done, strict=True)
+                n_done += sum(map(len, some))
+                if self.verbose:
+                    print(f"{what}: {n_done} of {n_labels}", flush=True)
 
     def jobs(self):
         """Blocks of labels at a time."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy import sparse
 
+from .._engines import Shared
 from .._targets import count_labels
 from ..labels import log_odds_against
 
@@ -347,13 +349,14 @@ def _pairs_of(scorer, fitted_Y, documents, labels, device, n_jobs):
     encoded = scorer.encode(documents.X, device)
     counts = np.where(choice.wanted > 0, count_labels(fitted_Y), 0)
     blocks = label_blocks(counts, _LABELS_AT_A_TIME)
+    task = Shared(partial(_find_in_block, scorer, encoded, choice))
     found = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_find_in_block)(scorer, encoded, block, choice) for block in blocks
+        delayed(Shared.call)(task, block) for block in blocks
     )
     return choice.pairs(found)
 
 
-def _find_in_block(scorer, encoded, block, choice):
+def _find_in_block(scorer, encoded, choice, block):
     return choice.of_columns(scorer.scores(encoded, block), block)
 
 

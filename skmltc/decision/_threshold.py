@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from .._engines import Shared
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
 from .._inputs import take_rows
@@ -212,10 +214,9 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         folds = [(train, test) for train, test in folds if Y[train].nnz]
         with without_news_of_labels():
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
+            task = Shared(partial(_pairs_of_fold, X, y, Y, response))
             parts = Parallel(n_jobs=self.n_jobs)(
-                delayed(_pairs_of_fold)(
-                    _left_undecided(clone(self.estimator)), X, y, Y, train, test, response
-                )
+                delayed(Shared.call)(task, _left_undecided(clone(self.estimator)), train, test)
                 for train, test in folds
             )
         return ScoredPairs.concatenate(parts or [ScoredPairs.collect_rows([], Y[:0], Y[:0])])
@@ -295,7 +296,7 @@ def _left_undecided(estimator):
     return estimator
 
 
-def _pairs_of_fold(estimator, X, y, Y, train, test, response):
+def _pairs_of_fold(X, y, Y, response, estimator, train, test):
     """Pairs of the test documents, scored by the estimator fitted on the training ones."""
     estimator.fit(take_rows(X, train), take_rows(y, train))
     blocks = _blocks_of_scores(estimator, take_rows(X, test), Y.shape[1], response)

@@ -1,5 +1,7 @@
 """MultilabelVotingClassifier: the mean decision of several classifiers."""
 
+from functools import partial
+
 import numpy as np
 from scipy.special import logit
 from sklearn.base import clone
@@ -8,6 +10,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from .._engines import Shared
 from .._inner import is_frozen, last_step, training_counts
 from .._targets import NO_DOCUMENT, count_labels, label_scores, warn_of_empty_labels
 from .._validation import must_be
@@ -110,8 +113,9 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         warn_of_empty_labels(counts)
         X, y_fit = check_rows(X, for_estimators(target, y, Y))
         with without_news_of_labels(NO_DOCUMENT):
+            task = Shared(partial(_fit, X, y_fit))
             fitted = Parallel(n_jobs=self.n_jobs)(
-                delayed(clone(member).fit)(X, y_fit) for _, member in self._kept()
+                delayed(Shared.call)(task, clone(member)) for _, member in self._kept()
             )
         self._check_responses(fitted)
         decision = Decision.at(0.0, counts)
@@ -224,3 +228,7 @@ def _log_odds(probabilities, least):
     """Log-odds of probabilities within bounds; +inf, for a label never predicted, stays."""
     log_odds = logit(np.clip(probabilities, least, 1 - least, dtype=np.float64))
     return np.where(np.isposinf(probabilities), np.inf, log_odds)
+
+
+def _fit(X, y, estimator):
+    return estimator.fit(X, y)

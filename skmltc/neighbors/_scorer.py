@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -10,6 +11,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 from .._cosine import CosineNeighbors
+from .._engines import Shared
 from .._rows import is_among, places_among, stack_rows
 from .._targets import count_labels
 from .._votes import neighbor_cosines, vote_shares
@@ -76,9 +78,10 @@ class Memory:
         """Cosines and rows of the nearest documents, by blocks of documents."""
         n = min(n_neighbors, self.Y.shape[0])
         starts = range(0, vectors.shape[0], _DOCUMENTS_AT_A_TIME)
+        task = Shared(partial(neighbor_cosines, self.neighbors))
         found = Parallel(n_jobs, prefer="threads")(
-            delayed(neighbor_cosines)(self.neighbors, vectors[i : i + _DOCUMENTS_AT_A_TIME], n)
-            for i in starts
+            delayed(Shared.call)(task, vectors[start : start + _DOCUMENTS_AT_A_TIME], n)
+            for start in starts
         )
         return (np.concatenate(parts) for parts in zip(*found, strict=True))
 
