@@ -31,7 +31,8 @@ def client():
     distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
     forkserver.set_forkserver_preload(["distributed", "skmltc.long_tail"])
     forkserver.ensure_running()
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1}
+    options["scheduler_kwargs"] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with (
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(host="127.0.0.1", **options) as cluster,
@@ -126,6 +127,24 @@ def test_features_are_sent_to_dask_once_for_all_blocks_of_labels(client, monkeyp
     with parallel_config(backend="dask"):
         fit_linear(X, Y.astype(np.float32), Solver(BinaryCrossEntropyLoss(), 1.0))
     assert len(sent) == 1
+
+
+class Features(sparse.csr_array):
+    """Features that count how often they are sent; they arrive as a sparse array."""
+
+    n_sent = 0
+
+    def __reduce__(self):
+        self.n_sent += 1
+        return sparse.csr_array, ((self.data, self.indices, self.indptr), self.shape)
+
+
+def test_scattered_features_are_not_sent_with_every_candidate_of_a_search(client, documents):
+    X = Features(documents.X)
+    search = GridSearchCV(RidgeClassifier(), {"alpha": np.arange(1, 9)}, cv=2, refit=False)
+    with parallel_config(backend="dask", scatter=[X]):
+        search.fit(X, documents.Y.toarray())
+    assert X.n_sent <= 4 and len(search.cv_results_["params"]) == 8  # to two processes
 
 
 def test_loky_maps_features_to_one_file_for_all_blocks_of_labels():
