@@ -1519,6 +1519,34 @@ MUTATIONS = [
         fault="    if not found:\n",
         tests="tests/test_benchmarks.py -k figures_are_means",
     ),
+    Mutation(
+        name="engines: Dask gets the documents with every task",
+        path="skmltc/_engines.py",
+        text="        return _LARGE\n",
+        fault="        return 100\n",
+        tests="tests/test_engines.py -k sent_to_dask",
+    ),
+    Mutation(
+        name="engines: loky maps the features anew for every 32 blocks",
+        path="skmltc/_linear/models.py",
+        text="                done = parallel(",
+        fault="                done = Parallel(self.jobs())(",
+        tests="tests/test_engines.py -k loky",
+    ),
+    Mutation(
+        name="serving: requests get the answers of others",
+        path="examples/serving/app.py",
+        text="for texts, future in batch:\n            answer",
+        fault="for texts, future in reversed(batch):\n            answer",
+        tests="tests/test_serving.py -k together",
+    ),
+    Mutation(
+        name="serving: every request is a prediction of its own",
+        path="examples/serving/app.py",
+        text="while not waiting.empty() and",
+        fault="while False and",
+        tests="tests/test_serving.py -k together",
+    ),
 ]
 
 
