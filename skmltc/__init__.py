@@ -26,6 +26,7 @@ _MODULES = (
     "datasets",
     "decision",
     "displays",
+    "distributed",
     "encoders",
     "labels",
     "losses",

@@ -17,6 +17,7 @@ from ._rows import is_among, stack_rows
 from ._targets import Target
 from ._validation import check_consistent_rows, must_be
 from .decision import Calibration, Decision, Documents, ScoredPairs
+from .distributed import of_first
 from .labels import label_groups, log_odds_against
 
 ENOUGH_TO_DECIDE = 500  # labels on unseen documents; with fewer, decide on folds
@@ -66,12 +67,17 @@ class Decided(NamedTuple):
     decision: Decision
     attributes: Mapping = MappingProxyType({})
 
+    def as_in_first(self):
+        """With the calibration and the decision of the first of the processes, if several train."""
+        learned = of_first((self.calibration, self.decision))
+        return self._replace(calibration=learned[0], decision=learned[1])
+
 
 def draw_seed(random_state):
-    """Make a seed of a random state: an integer is itself."""
+    """Make a seed of a random state, one for all processes: an integer is itself."""
     if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+        return of_first(int(random_state))
+    return of_first(int(check_random_state(random_state).randint(2**31 - 1)))
 
 
 def read_documents(problem, X, y, checker, name="y"):

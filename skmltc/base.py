@@ -42,6 +42,7 @@ from .decision import (
     prior_cut_off,
     top_of_logits,
 )
+from .distributed import shown
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .losses import LOSSES, SquaredHingeLoss
 from .model_selection import list_held_out
@@ -129,7 +130,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         warn_of_idle(changed, self._idle(problem, train, given))
         trained = self._train(problem, train, given, seed, **further)
         decided = self._decide(problem, train, trained, self._held_out(train, trained, seed), seed)
-        self._set_fitted(checker, problem, train, trained, decided)
+        self._set_fitted(checker, problem, train, trained, decided.as_in_first())
         if trained.interrupted:  # a search, a loop or a pipeline shall stop
             raise KeyboardInterrupt(trained.interrupted)
         return self
@@ -195,7 +196,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         else:
             parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
             for k, (fit, held) in enumerate(parts, start=1):
-                if self.verbose:
+                if shown(self.verbose):
                     print(f"Training once more, without part {k} of {len(parts)}", flush=True)
                 with known_labels():
                     scorer = self._retrain(train[fit], trained.plan, seed)

@@ -19,6 +19,7 @@ from .._products import csr_dot, csr_tensors, dense_dot
 from .._targets import count_labels
 from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
+from ..distributed import shown
 from ..labels import NEVER_LOGIT, log_odds_against
 from ..losses import SquaredHingeLoss
 from .products import DesignMatrix, is_plain
@@ -79,7 +80,7 @@ class Solver(NamedTuple):
                 done = parallel(delayed(Shared.call)(task, block) for block in some)
                 yield from zip(some, done, strict=True)
                 n_done += sum(map(len, some))
-                if self.verbose:
+                if shown(self.verbose):
                     print(f"{what}: {n_done} of {n_labels}", flush=True)
 
     def jobs(self):

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from ..distributed import Processes
+
 _TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
 _BUCKET = 20  # batches whose texts are sorted by length together
 
@@ -48,6 +50,26 @@ class DocumentDataset(torch.utils.data.Dataset):
         return inputs, as_tensor(self.Y[rows])
 
 
+class Part(tuple):
+    """Inputs and targets of the documents of a batch that this process takes.
+
+    Attributes
+    ----------
+    share : float
+        Which share of the batch they are.
+    n_documents : int
+        Documents of the batch.
+    """
+
+    @classmethod
+    def of(cls, dataset, rows, processes):
+        """Take every so-manieth row; where none is left, one that does not count."""
+        own = rows[processes.rank :: processes.size]
+        part = cls(dataset.batch(own if len(own) else rows[:1]))
+        part.share, part.n_documents = len(own) / len(rows), len(rows)
+        return part
+
+
 class Batches:
     """Iterate over a data set by slices: nothing is collated document by document.
 
@@ -61,20 +83,39 @@ class Batches:
         so on; the batches come in random order.
     bucket : bool, default=True
         Whether texts of some length do so.
+    processes : Processes, default=None
+        Where they are several, what is iterated over is this one's `Part` of every batch.
+    generator : torch.Generator, default=None
+        Draws the order in place of torch's.
     """
 
-    def __init__(self, dataset, batch_size, shuffle=False, bucket=True):
+    def __init__(
+        self,
+        dataset,
+        batch_size,
+        shuffle=False,
+        bucket=True,
+        processes=None,
+        generator=None,
+    ):
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.bucket = shuffle, bucket
+        self.processes, self.generator = processes or Processes(), generator
 
     def __iter__(self):
         n = len(self.dataset)
-        order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
+        order = self._drawn(n) if self.shuffle else np.arange(n)
         bucketed = self.bucket and self.shuffle and self.dataset.lengths is not None
         batches = self._cut(self._bucketed(order) if bucketed else order)
         if bucketed:
-            batches = [batches[i] for i in torch.randperm(len(batches))]
-        return map(self.dataset.batch, batches)
+            batches = [batches[i] for i in self._drawn(len(batches))]
+        if self.processes.size == 1:
+            return map(self.dataset.batch, batches)
+        return (Part.of(self.dataset, batch, self.processes) for batch in batches)
+
+    def _drawn(self, n):
+        """Numbers below n in random order."""
+        return torch.randperm(n, generator=self.generator).numpy()
 
     def _cut(self, order):
         starts = range(0, len(order), self.batch_size)

@@ -10,6 +10,8 @@ from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
 from .._validation import must_be
+from ..distributed import total
+from .shared_steps import counts
 
 DIVERGED = (
     "Training diverged: try a smaller lr, a smaller clip of training=Training(...), or features "
@@ -157,14 +159,14 @@ class MicroF1(Callback):
         self.counts_ = torch.zeros(2, 2**16, dtype=torch.long, device=net.device)
 
     def on_batch_end(self, net, batch, y_pred, training=False, **_):
-        if not training:
+        if not training and counts(batch):
             is_true = batch[1].to(y_pred.device).to_dense() > 0
             ranks = half_ranks(y_pred)
-            for counts, found in zip(self.counts_, (ranks.flatten(), ranks[is_true]), strict=True):
-                counts += torch.bincount(found, minlength=len(counts))
+            for known, found in zip(self.counts_, (ranks.flatten(), ranks[is_true]), strict=True):
+                known += torch.bincount(found, minlength=len(known))
 
     def on_epoch_end(self, net, **_):
-        net.history.record("valid_micro_f1", best_micro_f1(*self.counts_.cpu().numpy()))
+        net.history.record("valid_micro_f1", best_micro_f1(*total(self.counts_).cpu().numpy()))
 
 
 def half_ranks(logits):

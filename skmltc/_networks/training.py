@@ -20,10 +20,12 @@ from torch import nn
 
 from .._torch_random import kept_generator
 from .._validation import must_be
+from ..distributed import check_same, copy_first, current_processes, shown
 from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
 from .callbacks import DIVERGED, Finite, MicroF1, Progress, Schedule, Stop, Watch
+from .shared_steps import SharedSteps
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
 _CACHE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
@@ -37,7 +39,10 @@ _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping need
 @contextmanager
 def seeded_torch(seed):
     """Seed torch for the block and leave its global random state as it was."""
-    with kept_generator(range(torch.cuda.device_count())):
+    devices = range(torch.cuda.device_count())
+    if current_processes().size > 1 and len(devices):  # the others are not of this process
+        devices = [torch.cuda.current_device()]
+    with kept_generator(devices):
         torch.manual_seed(seed)
         yield
 
@@ -128,11 +133,12 @@ monitor, keep, bucket
         settings = _settings(estimator, recommended)
         n_epochs, own = settings.pop("max_epochs"), estimator.max_epochs
         given = estimator.training != "auto" or own != "auto"
-        shared = ("batch_size", "patience", "validation_fraction", "early_stopping", "verbose")
+        shared = ("batch_size", "patience", "validation_fraction", "early_stopping")
         return cls(
             max_epochs=n_epochs if given else None,
             recommended_epochs=n_epochs,
             device=device,
+            verbose=shown(estimator.verbose),
             callbacks=estimator.callbacks,
             **{name: getattr(estimator, name) for name in shared},
             **settings,
@@ -282,8 +288,9 @@ monitor, keep, bucket
         """
         load_optimizers()
         unseen, stop_by = stop_by, stop_by if self.early_stopping else None
-        n_epochs = self.n_epochs(len(dataset))
-        net = NeuralNet(
+        n_epochs, processes = self.n_epochs(len(dataset)), current_processes()
+        check_same("The number of training documents", len(dataset))
+        net = (NeuralNet if processes.size == 1 else SharedNet)(
             network,
             loss,
             optimizer=partial(self._optimizer, parts or {}),
@@ -293,7 +300,10 @@ monitor, keep, bucket
             iterator_train=Batches,
             iterator_train__shuffle=True,
             iterator_train__bucket=self.bucket,
+            iterator_train__processes=processes,
+            iterator_train__generator=own_generator(processes),
             iterator_valid=Batches,
+            iterator_valid__processes=processes,
             train_split=predefined_split(stop_by) if stop_by else None,
             predict_nonlinearity=None,
             callbacks=self._callbacks(n_epochs * self._steps_per_epoch(dataset), stop_by),
@@ -301,8 +311,11 @@ monitor, keep, bucket
             verbose=max(0, self.verbose - 1),
         )
         net.initialize()
+        copy_first(network.state_dict().values())
         before = probe(net, dataset)
         net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
+        leave_if_interrupted(net, processes.size > 1)  # the others are elsewhere
+        copy_first(network.state_dict().values())  # other machines may round otherwise
         network.eval()
         check_converged(net, before, probe(net, dataset))
         leave_if_interrupted(net, unseen is None or not unseen.Y.nnz)
@@ -380,6 +393,24 @@ def _settings(estimator, recommended):
         if isinstance(own, str):  # so is its schedule
             settings |= {"schedule": "constant", "warmup": 0.0}
     return settings
+
+
+class SharedNet(SharedSteps, NeuralNet):
+    """A net that several processes train."""
+
+
+def own_generator(processes):
+    """Where several processes train, what draws the same order of documents in all of them.
+
+    It goes on as torch's generator would, from which dropout alone draws then, in each process
+    something else. A single process has None: torch's draws all.
+    """
+    if processes.size == 1:
+        return None
+    generator = torch.Generator()
+    generator.set_state(torch.get_rng_state())
+    torch.manual_seed((torch.initial_seed() + 1 + processes.rank) % 2**63)
+    return generator
 
 
 class SparseTargets(nn.Module):
