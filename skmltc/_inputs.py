@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import indexable
 from sklearn.utils.validation import validate_data
 
+from ._rows import row_blocks
 from ._validation import must_be, warn
 
 _OF_FIT = "the words of fit"
@@ -132,7 +133,7 @@ def input_kind(X):
     X = np.asarray(X)
     if X.dtype.kind not in "iu":
         return "features"
-    if (X < 0).any():
+    if X.min(initial=0) < 0:
         warn(
             "X must be token ids from 0 up, or features, floats or sparse. Got integers and "
             f"{X.min()} among them instead: they are taken as features."
@@ -198,13 +199,15 @@ def check_token_ids(X, estimator_name):
     """
     expected = "token ids, whole numbers from 0 to 2147483647"
     remedy = "TokenSequenceVectorizer makes them of texts; features go with encoder='bag'."
-    if (X < 0).any():
+    if X.size and X.min() < 0:
         remedy = f"Negative values in data passed to {estimator_name}. {remedy}"
         raise must_be("X", expected, f"{X.min():g}", remedy)
-    wrong = X[(X != np.floor(X)) | (X > np.iinfo(np.int32).max)]
-    if wrong.size:
-        raise must_be("X", expected, f"{wrong[0]:g}", remedy)
-    return X.astype(np.int32)
+    for rows in row_blocks(X):
+        block = X[rows]
+        wrong = block[(block != np.floor(block)) | (block > np.iinfo(np.int32).max)]
+        if wrong.size:
+            raise must_be("X", expected, f"{wrong[0]:g}", remedy)
+    return np.asarray(X).astype(np.int32, copy=False)
 
 
 def known_tokens(token_ids, n_known):
@@ -215,25 +218,48 @@ def known_tokens(token_ids, n_known):
     token_ids : array of int32 of shape (n_samples, length)
     n_known : int
         Ids from here on become 1, the unknown word, which is also all of an empty text.
+
+    Returns
+    -------
+    array of int32 of shape (n_samples, length)
+        The array itself if that is so already.
     """
+    if all(_are_known(token_ids[rows], n_known) for rows in row_blocks(token_ids)):
+        return token_ids
     token_ids = np.where(token_ids < n_known, token_ids, np.int32(1))
     padding = token_ids == 0
-    if (padding[:, :-1] & ~padding[:, 1:]).any():
+    if _begins_late(padding).any():
         order = np.argsort(padding, axis=1, kind="stable")
         token_ids = np.take_along_axis(token_ids, order, axis=1)
     token_ids[padding.all(axis=1), 0] = 1
     return token_ids
 
 
+def _are_known(token_ids, n_known):
+    """Whether texts have known ids alone, begin in column 0, and none is empty."""
+    padding = token_ids == 0
+    return token_ids.max() < n_known and not (padding[:, 0].any() or _begins_late(padding).any())
+
+
+def _begins_late(padding):
+    """Where a token stands after padding."""
+    return padding[:, :-1] & ~padding[:, 1:]
+
+
 def _warn_of_counts(token_ids):
     """Warn of zeros between other numbers: counts of words have them, texts do not."""
+    n_gaps = sum(np.count_nonzero(_has_gap(token_ids[rows])) for rows in row_blocks(token_ids))
+    if n_gaps:
+        warn(
+            "X must be token ids with zeros, for padding, at one end. Got zeros between other "
+            f"numbers in {n_gaps} rows instead: they are taken as padding. Are these "
+            "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'."
+        )
+
+
+def _has_gap(token_ids):
+    """Whether there is a zero between other numbers, by row."""
     is_token = token_ids != 0
     first = is_token.argmax(axis=1)
     last = is_token.shape[1] - 1 - is_token[:, ::-1].argmax(axis=1)
-    has_gap = is_token.any(axis=1) & (is_token.sum(axis=1) <= last - first)
-    if has_gap.any():
-        warn(
-            "X must be token ids with zeros, for padding, at one end. Got zeros between other "
-            f"numbers in {has_gap.sum()} rows instead: they are taken as padding. Are these "
-            "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'."
-        )
+    return is_token.any(axis=1) & (is_token.sum(axis=1) <= last - first)

@@ -1,10 +1,15 @@
-"""Which rows of one matrix are rows of another, too, and where."""
+"""Rows of matrices: which are rows of another one, too, and where, and a part of them."""
+
+import mmap
+import tempfile
 
 import numpy as np
 from scipy import sparse
 from sklearn.metrics import pairwise_distances_argmin_min
 
 _SAME = 1e-4  # of the spread: by which two vectors of one document differ at most, in the mean
+
+_ENTRIES_AT_A_TIME = 2**20
 
 
 def is_among(rows, others):
@@ -83,3 +88,41 @@ def _like(first, rows):
     if sparse.issparse(first):
         return sparse.csr_array(rows)
     return rows.toarray() if sparse.issparse(rows) else rows
+
+
+def row_blocks(X):
+    """Slices of rows of about a million entries, where all at once would need as much again."""
+    size = max(1, _ENTRIES_AT_A_TIME // max(1, X.shape[1]))
+    return [slice(start, start + size) for start in range(0, X.shape[0], size)]
+
+
+def rows_of(X, rows):
+    """Some rows of a matrix; of a dense one that is mapped from a file, as a map again.
+
+    Parameters
+    ----------
+    X : array or CSR matrix of shape (n_samples, n_columns)
+    rows : array of int or bool, or slice
+
+    Returns
+    -------
+    array or CSR matrix of shape (n_rows, n_columns)
+        A map is that of a temporary file without a name, which is gone when nobody needs it.
+    """
+    if isinstance(rows, slice) or not is_mapped(X):
+        return X[rows]
+    rows = np.arange(X.shape[0])[rows]
+    if not len(rows):  # there are no empty maps
+        return X[rows]
+    with tempfile.TemporaryFile() as file:
+        part = np.memmap(file, X.dtype, mode="w+", shape=(len(rows), X.shape[1]))
+    for block in row_blocks(part):
+        part[block] = X[rows[block]]
+    return part
+
+
+def is_mapped(X):
+    """Whether an array's numbers are in a file that is mapped to memory, not in memory."""
+    while isinstance(X, np.ndarray):
+        X = X.base
+    return isinstance(X, mmap.mmap)

@@ -142,13 +142,16 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
     Returns
     -------
     scipy.sparse.csr_array of shape (n_samples, n_labels)
-        Sorted, without duplicates or stored zeros; the input is not changed.
+        Sorted, without duplicates or stored zeros; the input is not changed. Arrays that cannot be
+        written to, such as maps of files, are shared where they are so already.
     """
     Y = check_array(Y, accept_sparse="csr", dtype="numeric", input_name=name, ensure_min_samples=0)
     _check_shape(Y, n_samples, n_labels, name)
-    labels = sparse.csr_array(Y, dtype=np.float32, copy=True)
-    labels.sum_duplicates()
-    labels.eliminate_zeros()
+    labels = sparse.csr_array(Y, dtype=np.float32)
+    if not _can_be_shared(labels):
+        labels = labels.copy()
+        labels.sum_duplicates()
+        labels.eliminate_zeros()
     wrong = labels.data[labels.data != 1]
     if len(wrong):
         raise must_be(
@@ -158,6 +161,12 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
             "sklearn.preprocessing.MultiLabelBinarizer makes one from lists of labels.",
         )
     return labels
+
+
+def _can_be_shared(labels):
+    """Whether a CSR array is canonical without stored zeros, and nobody can write to it."""
+    is_fixed = not any(array.flags.writeable for array in (labels.data, labels.indices))
+    return is_fixed and labels.has_canonical_format and bool(labels.data.all())
 
 
 def check_consistent_rows(X, Y, name="y"):

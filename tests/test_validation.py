@@ -219,3 +219,26 @@ def test_a_warning_is_shown_once_per_line_of_the_user():
             parents_from_edges(["cat"], [("dog", "pet")])
         parents_from_edges(["cat"], [("dog", "pet")])
     assert len(caught) == 2
+
+
+def test_labels_that_nobody_can_write_to_are_shared():
+    labels = sparse.csr_array(np.eye(3, dtype=np.float32))
+    for array in (labels.data, labels.indices, labels.indptr):
+        array.flags.writeable = False
+    assert np.shares_memory(check_label_matrix(labels).data, labels.data)
+
+
+@pytest.mark.parametrize("fault", ["stored zero", "twice", "order", "writeable"])
+def test_other_labels_are_copied_and_put_in_order(fault):
+    data = np.array([0.0 if fault == "stored zero" else 1.0, 1.0], dtype=np.float32)
+    columns = {"twice": [1, 1], "order": [2, 1]}.get(fault, [1, 2])
+    labels = sparse.csr_array((data, np.array(columns), np.array([0, 2])), shape=(1, 3))
+    labels.data.flags.writeable = labels.indices.flags.writeable = fault == "writeable"
+    if fault == "twice":
+        with pytest.raises(ValueError, match="zeros and ones"):
+            check_label_matrix(labels)
+        return
+    found = check_label_matrix(labels)
+    assert not np.shares_memory(found.data, labels.data)
+    assert found.indices.tolist() == ([2] if fault == "stored zero" else [1, 2])
+    assert labels.data.tolist() == data.tolist()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .._rows import row_blocks
 from ..distributed import Processes
 
 _TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
@@ -144,13 +145,14 @@ def holds_tokens(X):
 
 def text_lengths(token_ids):
     """Tokens of each row (n_samples,), without the padding at its end."""
-    return np.count_nonzero(token_ids, axis=1)
+    counts = [np.count_nonzero(token_ids[rows], axis=1) for rows in row_blocks(token_ids)]
+    return np.concatenate([np.zeros(0, dtype=np.intp), *counts])
 
 
 def as_tensor(matrix):
     """An array as a tensor, a CSR matrix as a CSR tensor."""
     if not sparse.issparse(matrix):
-        return torch.from_numpy(np.ascontiguousarray(matrix))
+        return torch.from_numpy(np.require(matrix, requirements="CW"))  # W: torch may write
     indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
     return torch.sparse_csr_tensor(
         torch.from_numpy(indptr),
@@ -170,8 +172,8 @@ with warnings.catch_warnings():
 
 def sorted_by_length(documents, side_inputs=None):
     """A data set of documents in the order of their lengths, so that few batches are long."""
-    if not holds_tokens(documents.X):
-        return DocumentDataset(documents.X, documents.Y, side_inputs)
-    order = np.argsort(text_lengths(documents.X), kind="stable")
-    sides = None if side_inputs is None else side_inputs[order]
-    return DocumentDataset(documents.X[order], documents.Y[order], sides)
+    if holds_tokens(documents.X):
+        order = np.argsort(text_lengths(documents.X), kind="stable")
+        documents = documents[order]
+        side_inputs = None if side_inputs is None else side_inputs[order]
+    return DocumentDataset(documents.X, documents.Y, side_inputs)

@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 from scipy import sparse
 
 from .._engines import Shared
+from .._rows import rows_of
 from .._targets import count_labels
 from ..labels import log_odds_against
 
@@ -46,7 +47,7 @@ class Documents:
         return self.Y.shape[0]
 
     def __getitem__(self, rows):
-        return Documents(self.X[rows], self.Y[rows])
+        return Documents(rows_of(self.X, rows), self.Y[rows])
 
 
 class HeldOut(NamedTuple):

@@ -11,11 +11,13 @@ from scipy import sparse
 from skmltc._networks.batches import (
     Batches,
     DocumentDataset,
+    Part,
     as_tensor,
     sorted_by_length,
     text_lengths,
 )
 from skmltc.decision import Documents
+from skmltc.distributed import Processes
 
 
 @pytest.mark.parametrize("make", [sparse.csr_array, sparse.csr_matrix, lambda X: X])
@@ -173,3 +175,53 @@ def test_batches_are_made_without_a_word_and_without_touching_the_filters(monkey
     monkeypatch.setattr(warnings, "catch_warnings", None)  # who calls it fails
     dataset = DocumentDataset(sparse.csr_array((3, 4)), sparse.csr_array((3, 2)))
     assert len(list(Batches(dataset, 2, shuffle=True))) == 2
+
+
+def parts_of_two(n_samples, batch_size):
+    """What two processes have of the batches, in an order that both draw alike."""
+    dataset = DocumentDataset(np.arange(n_samples, dtype=np.float32)[:, None], np.eye(n_samples))
+    dataset.Y = sparse.csr_array(dataset.Y)
+
+    def drawn(rank):
+        how = {"processes": Processes(rank, 2), "generator": torch.Generator().manual_seed(0)}
+        return list(Batches(dataset, batch_size, shuffle=True, **how))
+
+    return zip(drawn(0), drawn(1), strict=True)
+
+
+def test_processes_divide_the_documents_of_every_batch():
+    seen = []
+    for parts in parts_of_two(21, 5):
+        rows = [set(part[0][:, 0].int().tolist()) for part in parts]
+        counted = [part.share * part.n_documents for part in parts]
+        if parts[0].n_documents > 1:
+            assert [len(one) for one in rows] == counted == [3, 2]
+            assert not rows[0] & rows[1]
+        seen += rows[0] | rows[1]
+    assert sorted(seen) == list(range(21))
+
+
+def test_a_process_without_documents_has_one_that_does_not_count():
+    *_, (first, second) = parts_of_two(21, 5)
+    assert (first.share, second.share) == (1, 0)
+    assert len(second[0]) == 1
+    assert first.n_documents == second.n_documents == 1
+
+
+def test_a_single_process_has_whole_batches():
+    dataset = DocumentDataset(np.ones((4, 1), np.float32), sparse.csr_array(np.ones((4, 1))))
+    assert not any(isinstance(batch, Part) for batch in Batches(dataset, 2))
+
+
+def test_an_order_of_its_own_does_not_draw_from_torch():
+    dataset = DocumentDataset(np.ones((4, 1), np.float32), sparse.csr_array(np.ones((4, 1))))
+    before = torch.get_rng_state()
+    list(Batches(dataset, 2, shuffle=True, generator=torch.Generator()))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_tensor_of_what_cannot_be_written_to_is_a_copy():
+    X = np.ones((2, 2), dtype=np.float32)
+    X.flags.writeable = False
+    as_tensor(X)[0, 0] = 5
+    assert X[0, 0] == 1
