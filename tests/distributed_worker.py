@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from torch import distributed
 
 from skmltc import (
     BalancedLossClassifier,
@@ -42,6 +43,9 @@ ALL = SHARED | {"early_stopping": False}
 STOPPING = SHARED | {"early_stopping": True, "max_epochs": 40, "patience": 2, "lr": 0.1}
 MODELS = {
     "features": BalancedLossClassifier(encoder=BAG, **ALL),
+    "clipped": BalancedLossClassifier(
+        encoder=BAG, training=clone(BAG.training).set_params(clip=0.01), **ALL
+    ),
     "cnn": BalancedLossClassifier(encoder=CNN, **ALL),
     "lstm": BalancedLossClassifier(encoder=LSTM, **ALL),
     "stopping": BalancedLossClassifier(encoder=BAG, **STOPPING),
@@ -153,6 +157,15 @@ def break_down(act, rank):
         return f"{type(error).__name__}: {error}", time.monotonic() - began
 
 
+def in_a_group_of_ones_own(rank):
+    """Fit outside and inside the block where there is a group already; whether it stays."""
+    distributed.init_process_group("gloo")
+    outside = fitted("features", random_state=rank)
+    with data_parallel() as processes:
+        inside = fitted("features", random_state=rank)
+    return outside["scores"], inside["scores"], processes, distributed.is_initialized()
+
+
 def save(found, folder, name):
     """Keep what a process found."""
     (Path(folder) / f"{name}.pkl").write_bytes(pickle.dumps(found))
@@ -162,7 +175,8 @@ def of_process(act, rank, port, folder):
     """One of two processes, as a launcher starts it."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
-    save(break_down(act, rank), folder, f"{act.__name__}-{rank}")
+    found = act(rank) if act is in_a_group_of_ones_own else break_down(act, rank)
+    save(found, folder, f"{act.__name__}-{rank}")
 
 
 def free_port():
@@ -172,10 +186,10 @@ def free_port():
         return one.getsockname()[1]
 
 
-def break_all_down(folder):
-    """Start two processes for each way to break down, and wait for the first of them."""
+def start_pairs(folder):
+    """Start two processes for each way to break down, and for a group of one's own."""
     fork, started = multiprocessing.get_context("fork"), []
-    for act in ACTS:
+    for act in (*ACTS, in_a_group_of_ones_own):
         port = free_port()
         pair = [fork.Process(target=of_process, args=(act, k, port, folder)) for k in (0, 1)]
         for process in pair:
@@ -183,6 +197,7 @@ def break_all_down(folder):
         started.append(pair)
     for first, second in started:
         first.join()
+        second.join(5)
         second.kill()
 
 
@@ -190,4 +205,4 @@ if __name__ == "__main__":
     if "RANK" in os.environ:
         save(fit_all(int(os.environ["RANK"])), sys.argv[1], os.environ["RANK"])
     else:
-        break_all_down(sys.argv[1])
+        start_pairs(sys.argv[1])

@@ -114,6 +114,15 @@ class TestTwoProcesses:
 
 
 @pytest.mark.slow
+def test_a_group_that_is_there_is_used_in_the_block_alone_and_stays(broken):
+    first, second = (broken[f"in_a_group_of_ones_own-{rank}"] for rank in (0, 1))
+    assert np.abs(first[0] - second[0]).max() > 0.1
+    np.testing.assert_array_equal(first[1], second[1])
+    assert (first[2], second[2]) == (Processes(0, 2), Processes(1, 2))
+    assert first[3] and second[3]
+
+
+@pytest.mark.slow
 class TestOneOfTwoBreaksDown:
     @pytest.mark.parametrize("act", ["fail", "interrupt", "die"])
     def test_the_other_notices_at_once(self, act, broken):

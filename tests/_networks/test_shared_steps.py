@@ -1,8 +1,13 @@
 """The sums of gradients; `tests/test_distributed.py` has steps of several processes."""
 
+import numpy as np
 import torch
+from scipy import sparse
+from sklearn.utils import Bunch
 from torch import nn
 
+from skmltc._networks.batches import DocumentDataset, Part
+from skmltc._networks.callbacks import MicroF1
 from skmltc._networks.shared_steps import counts, summed
 from skmltc._networks.training import own_generator, seeded_torch
 from skmltc.distributed import Processes
@@ -31,8 +36,26 @@ def test_gradients_keep_their_precision():
     assert half.grad.dtype == torch.bfloat16
 
 
-def test_a_batch_of_a_single_process_counts():
+def parts(n_samples):
+    """What two processes have of a batch."""
+    X, Y = np.ones((n_samples, 1), np.float32), sparse.csr_array(np.ones((n_samples, 3)))
+    rows = np.arange(n_samples)
+    return [Part.of(DocumentDataset(X, Y), rows, Processes(rank, 2)) for rank in (0, 1)]
+
+
+def test_what_is_no_document_of_ones_own_does_not_count():
     assert counts((torch.ones(1), torch.ones(1)))
+    assert list(map(counts, parts(2))) == [True, True]
+    assert list(map(counts, parts(1))) == [True, False]
+
+
+def test_micro_f1_leaves_it_out():
+    found, measure = [], MicroF1()
+    for part in parts(1):
+        measure.on_epoch_begin(Bunch(device="cpu"))
+        measure.on_batch_end(None, part, torch.zeros(1, 3))
+        found.append(int(measure.counts_.sum()))
+    assert found == [6, 0]  # three pairs, all of them true
 
 
 def test_processes_draw_one_order_and_a_dropout_each():
