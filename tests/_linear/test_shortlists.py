@@ -266,6 +266,7 @@ def documents_of_a_catalogue(folder):
     return documents[~is_test], documents[is_test]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*are not among target_names")
 def test_scores_of_120_labels_of_a_catalogue_are_those_of_all_documents(real_data, monkeypatch):
     """Forty each of the frequent, the medium and the rare, before small weights are dropped."""
