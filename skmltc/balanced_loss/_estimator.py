@@ -82,8 +82,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
         is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)`` for linear models and
-        "bce" for networks: each is the best on held-out training documents. Where y has one class
-        per document it is the paper's "distribution_balanced".
+        "bce" for networks, as held-out training documents have decided (their table is on the page
+        of benchmarks). Where y has one class per document it is the paper's
+        "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
         "auto" is 0: calibration learns what the frequency of a label says. A number is for
