@@ -16,6 +16,7 @@ A line of these files reads ``{"text": "Keep milk fresh", "labels": ["milk", "st
 """
 
 import argparse
+import sys
 import time
 
 import numpy as np
@@ -80,7 +81,7 @@ classifiers = {"LongTailClassifier": LongTailClassifier(random_state=0)}
 classifiers |= {"LinearSVC": svm, "LinearSVC, tuned": search}
 seconds = {}
 for name, classifier in classifiers.items():
-    print(f"fitting {name}", flush=True)
+    print(f"fitting {name}", file=sys.stderr)
     start = time.perf_counter()
     classifier.fit(X_train, y_train)
     seconds[name] = time.perf_counter() - start

@@ -385,7 +385,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         check_min_labels(self.min_labels)
         if self.target_.is_multilabel and not isinstance(self.threshold, str):
             if decision.rule is not None and not self._calibrates(self.target_):
-                self._warn_of_shifted_logits(self.target_)
+                self._warn_of_shifted_logits(self.target_, self.scorer_)
             decision = Decision.at_probability(self.threshold, self.label_counts_)
         elif self.target_.is_multilabel and self.threshold != decision.rule:
             known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"
