@@ -1289,6 +1289,15 @@ class Signal(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def heard():
+    """A shell has SIGINT ignored by what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_a_fit(X, y):
     stopped = clone(NETWORK).set_params(callbacks=[Signal()], early_stopping=True)
     with pytest.raises(KeyboardInterrupt, match="in epoch 2 of 3. The estimator is fitted"):
