@@ -169,6 +169,12 @@ TABLES = {
             *("HeadToTailClassifier", "TReaderXMLClassifier"),
         )
     },
+    "small_data": Table(
+        *("small_data", {}, DATA | {"Documents": "documents", "Method": "estimator"}),
+        F1S
+        | {"tail macro-F1": "tail macro", "PSP@5, weighed": "weighed PSP@5"}
+        | {"ece": "ece", "sum": "sum", "CPU s": "fit CPU s"},
+    ),
     **{
         f"stack_{name}": Table(
             "long_tail",
