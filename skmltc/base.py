@@ -223,23 +223,23 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """Calibration and decision, from pairs of held-out documents; `learn` takes the rule."""
         calibrates = self._calibrates(target)
         if not calibrates and not self._learns_rule(target):
-            self._warn_of_shifted_logits(target, scorer)
+            self._warn_of_shifted_logits(target)
             return Calibration.identity(), self._decision(target, None, train)
         if pairs is None or not pairs.is_true.any():
             return self._learn_of_prior(target, train, scorer)
         calibration = Calibration.of_pairs(pairs) if calibrates else Calibration.identity()
         return calibration, self._decision(target, calibration.calibrated(pairs), train, learn)
 
-    def _warn_of_shifted_logits(self, target, scorer):
+    def _warn_of_shifted_logits(self, target):
         """Warn where a number cuts logits that are far from log-odds."""
-        if target.is_multilabel and not self._undecided and self._shifts_logits(scorer):
+        if target.is_multilabel and not self._undecided and self._shifts_logits():
             warn(
                 f"threshold={self.threshold} cuts logits that are no log-odds: the loss moves or "
                 "stretches them. calibrate=True makes probabilities of them; a rule, such as "
                 "threshold='frequency', needs none."
             )
 
-    def _shifts_logits(self, scorer):
+    def _shifts_logits(self):
         """Whether the loss has negative tolerance, or is no likelihood."""
         loss = self._spec_of("loss")
         return hasattr(loss, "kappa") or isinstance(loss, SquaredHingeLoss)
@@ -385,7 +385,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         check_min_labels(self.min_labels)
         if self.target_.is_multilabel and not isinstance(self.threshold, str):
             if decision.rule is not None and not self._calibrates(self.target_):
-                self._warn_of_shifted_logits(self.target_, self.scorer_)
+                self._warn_of_shifted_logits(self.target_)
             decision = Decision.at_probability(self.threshold, self.label_counts_)
         elif self.target_.is_multilabel and self.threshold != decision.rule:
             known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"

@@ -44,11 +44,7 @@ from .._words import names_of_features, row_of, top_weights
 from ..base import BaseLongTailClassifier
 from ..decision import Documents
 from ..labels import NEVER_LOGIT, log_odds_against
-from ..losses import (
-    BinaryCrossEntropyLoss,
-    ClassBalancedNegativeTolerantLoss,
-    DistributionBalancedLoss,
-)
+from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from ..model_selection import list_held_out
 from ._published import PUBLISHED
 
@@ -81,10 +77,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         0 up, as :class:`~skmltc.text.TokenSequenceVectorizer` makes it.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters. "auto"
-        is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)`` for linear models and
-        "bce" for networks, as held-out training documents have decided (their table is on the page
-        of benchmarks). Where y has one class per document it is the paper's
-        "distribution_balanced".
+        is ``ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)``, as held-out training
+        documents have decided (the page of benchmarks has their table); where y has one class per
+        document it is the paper's "distribution_balanced".
     logit_adjustment : float or "auto", default="auto"
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
         "auto" is 0: calibration learns what the frequency of a label says. A number is for
@@ -325,8 +320,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         return super().as_published(row, as_released=as_released, **changes)
 
     def _train(self, problem, train, given, seed):
-        is_linear = self._is_linear(problem.inputs.encoder)
-        loss = self._spec_of("loss") or self._recommended_loss(problem.target, is_linear)
+        loss = self._spec_of("loss") or self._recommended_loss(problem.target)
         encoder = problem.inputs.encoder
         if self._is_linear(encoder) and not encoder.is_linear:
             return self._train_on_vectors(problem.inputs, loss, train, given, seed)
@@ -343,18 +337,14 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         of_lbfgs = True, "in mini-batches", ("max_iter", "tol")
         return [*super()._idle(problem, train, given), of_lbfgs]
 
-    def _recommended_loss(self, target, is_linear):
+    def _recommended_loss(self, target):
         """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
-        if not target.is_multilabel:
-            return DistributionBalancedLoss()
-        if is_linear:
+        if target.is_multilabel:
             return ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4)
-        return BinaryCrossEntropyLoss()
+        return DistributionBalancedLoss()
 
-    def _shifts_logits(self, scorer):
-        if self.loss == "auto":
-            return not isinstance(scorer, HeadScorer)
-        return super()._shifts_logits(scorer)
+    def _shifts_logits(self):
+        return self.loss == "auto" or super()._shifts_logits()
 
     def _is_linear(self, encoder):
         """Whether a linear model is solved, of the features or of vectors that are not trained."""
@@ -531,7 +521,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         n_samples = self.n_samples_fit_ + n_new
         if isinstance(self.scorer_, FrozenScorer):
             documents = self._vectors(self.scorer_.encoder, documents)
-        loss = self._spec_of("loss") or self._recommended_loss(self.target_, is_linear=True)
+        loss = self._spec_of("loss") or self._recommended_loss(self.target_)
         decay = self.weight_decay_ * min(1.0, len(documents) / self.n_samples_fit_)
         scorer, n_iter = fit_linear(documents.X, documents.Y, self._solver(loss, decay))
         counts = count_labels(added.Y)

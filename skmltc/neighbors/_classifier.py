@@ -126,7 +126,7 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
     def _idle(self, problem, train, given):
         return []
 
-    def _shifts_logits(self, scorer):
+    def _shifts_logits(self):
         return False
 
     def _spec_of(self, name):
