@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from scipy.special import log_expit, logit
+from scipy.special import expit, log_expit, logit
 
 from .._ranking import keep_top
 from .._validation import check_choice, must_be
@@ -112,7 +112,7 @@ class Decision:
         """Scores less their thresholds; of a label that is never predicted the scores."""
         return scores - np.where(np.isfinite(self.thresholds), self.thresholds, 0.0)
 
-    def extend(self, label_counts, new_counts):
+    def extend(self, label_counts, new_counts, share=1.0):
         """Cut new labels where known labels of the most similar frequency are.
 
         Parameters
@@ -121,11 +121,15 @@ class Decision:
             Documents of the known labels.
         new_counts : array of shape (n_new,)
             Documents of the new ones, at least one each.
+        share : float, default=1.0
+            Of these cuts as probabilities, at which new labels are cut.
         """
         known = np.flatnonzero(np.isfinite(self.thresholds))
         distances = np.abs(np.subtract.outer(np.log(new_counts), np.log(label_counts[known])))
         nearest = distances == distances.min(axis=1, keepdims=True)
         thresholds = nearest @ self.thresholds[known] / nearest.sum(axis=1)
+        if share != 1:
+            thresholds = logit(share * expit(thresholds))
         return replace(self, thresholds=np.append(self.thresholds, thresholds))
 
 

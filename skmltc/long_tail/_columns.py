@@ -13,7 +13,6 @@ from scipy import sparse
 from scipy.special import expit
 
 from .._ranking import keep_top
-from .._stages import typical_excess
 from .._targets import count_labels
 from .._votes import vote_evidence
 from ..labels import log_odds_against
@@ -25,6 +24,7 @@ _BEST, _BEST_OF_MANY, _MANY_LABELS = 25, 100, 5000  # candidates of a member, ab
 _LEAST_MASS = 0.05  # of other labels
 _LOWEST_OTHER = -10.0  # log-odds of another label where there is none, or one less likely
 LEAST_PROBABILITY = 0.003  # of a label that speaks for those that it occurs with
+_TENTHS = np.arange(0.05, 1, 0.1)  # their middles
 _PRIOR_DOCUMENTS = 3.0  # that count towards the independence of two labels
 _PRIOR_SHARE = 0.3  # of a label's own share, added to what other labels say
 
@@ -42,9 +42,9 @@ class Known:
     together : csr_array of shape (n_labels, n_labels)
         Documents that have both of two labels; nothing on the diagonal. Where a label was added
         later, as many as are to be expected.
-    raised : tuple of float, default=()
+    raised : tuple of tuple of float, default=()
         Of each label that was added after the fit, the last ones: log(m/n), where m of the
-        documents are likely to have it, and n are known to.
+        documents may have it, and n are known to. There are ten m, each as likely as the others.
     """
 
     counts: np.ndarray
@@ -67,9 +67,8 @@ class Known:
     def with_labels(self, Y, others, n_samples):
         """Count new labels.
 
-        They come with a few documents, not with all that there are: a label with n of them is
-        taken to be as frequent as those that were learned in the fit from n documents or more,
-        in the mean of the logarithms.
+        They come with a few documents, not with all that there are: a label with n of them may
+        be as frequent as any that was learned in the fit from n documents or more.
 
         Parameters
         ----------
@@ -84,7 +83,7 @@ class Known:
         blocks = [[self.together, cross], [cross.T, _together(Y)]]
         together = _in_order(sparse.block_array(blocks, format="csr", dtype=np.float32))
         counts = count_labels(Y)
-        raised = (*self.raised, *typical_excess(self.counts[: self.n_fitted], counts).tolist())
+        raised = (*self.raised, *likely_excesses(self.counts[: self.n_fitted], counts))
         return Known(np.append(self.counts, counts), n_samples, together, raised)
 
     @property
@@ -107,6 +106,30 @@ class Known:
     def against(self):
         """log(N/n - 1) of each label."""
         return log_odds_against(self.counts, self.n_samples)
+
+
+def likely_excesses(label_counts, new_counts):
+    """How many more documents new labels may have than those they come with.
+
+    Parameters
+    ----------
+    label_counts : array of int of shape (n_labels,)
+        Documents of the known labels.
+    new_counts : array of int of shape (n_new,)
+        Documents that the new labels come with, at least one each.
+
+    Returns
+    -------
+    list of tuple of float
+        For each new label with n documents log(m/n) at the middle of each tenth of the known
+        labels that have m >= n of them; zeros where none has.
+    """
+    excesses = []
+    for n in new_counts:
+        above = label_counts[label_counts >= n]
+        tenths = np.quantile(np.log(above / n), _TENTHS) if len(above) else np.zeros(len(_TENTHS))
+        excesses.append(tuple(tenths.tolist()))
+    return excesses
 
 
 @dataclass(frozen=True, eq=False)

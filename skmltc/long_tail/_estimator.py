@@ -36,6 +36,8 @@ from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
 from ._texts import members_of_texts
 from ._views import Views
 
+_SHARE_OF_NEW = 0.7  # of the probability at which labels are cut
+
 
 class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     """Weigh what several classifiers say of a label, and what else the document is given.
@@ -289,9 +291,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         Returns
         -------
         self
-            With `members_`, `classes_`, `label_counts_` and `threshold_` extended: a new label is
-            cut where labels of the most similar frequency are. `n_samples_fit_` rises by the
-            documents that are new.
+            With `members_`, `classes_`, `label_counts_` and `threshold_` extended.
+            `n_samples_fit_` rises by the documents that are new.
 
         Raises
         ------
@@ -303,9 +304,12 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
 
         Notes
         -----
-        A label comes with a few documents, not with all that there are. With n of them it is taken
-        to be as frequent as the labels of `fit` with n documents or more, in the mean m of the
-        logarithms: its log-odds rise by log(m/n). Which of the known labels the documents in X
+        A label comes with a few documents, not with all that there are. With n of them it may be as
+        frequent as any label of `fit` with m >= n documents: its probability is the mean over them,
+        with log-odds that rise by log(m/n). It is cut at 0.7 of the probability at which labels of
+        `fit` with most similarly many documents are, unless a number was given as `threshold`:
+        what is best for F1 is half of the F1 that is reached, and of a few documents a label
+        reaches less. Which of the known labels the documents in X
         have is not asked for: how often a new label comes together with them is what the model
         itself expects of these documents. Since its context is guessed so far, the log-odds of a
         new label are the mean of those with and without the context. Every call adds a search
@@ -316,7 +320,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         X_known = None if X_known is None else as_rows(X_known, "X_known")
         Y = self.target_.indicators_of_new(Y_new, _num_samples(X))
         scorer = self.scorer_.with_labels(X, Y, X_known)
-        decision = self.decision_.extend(self.label_counts_, count_labels(Y))
+        share = 1.0 if self.decision_.rule is None else _SHARE_OF_NEW
+        decision = self.decision_.extend(self.label_counts_, count_labels(Y), share)
         vars(self).update(self._grown(self.target_.extended(Y.shape[1]), scorer, decision))
         return self
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit
+from scipy.special import expit, log_expit, logsumexp
 
 from .._inputs import take_rows
 from .._rows import stack_rows
@@ -116,14 +116,20 @@ class StackScorer:
         """Log-odds with those of added labels: the mean with the first calibration's, raised.
 
         The context of such a label is guessed for the most part, so its evidence counts once more
-        by itself. And of the documents that have it a few are known.
+        by itself. And of the documents that have it a few are known: its probability is the mean
+        of those at all the frequencies that it may have.
         """
         added = pairs.labels >= self.known.n_fitted
         excess = np.array(self.known.raised)[pairs.labels[added] - self.known.n_fitted]
         of_evidence = self.first.log_odds({n: v[added] for n, v in pairs.columns.items()})
         log_odds = np.array(log_odds, dtype=np.float64)
-        log_odds[added] = (log_odds[added] + of_evidence) / 2 + excess
+        log_odds[added] = _of_mean((log_odds[added] + of_evidence)[:, None] / 2 + excess)
         return log_odds
+
+
+def _of_mean(log_odds):
+    """Log-odds of the mean probability of each row of log-odds."""
+    return logsumexp(log_expit(log_odds), axis=1) - logsumexp(log_expit(-log_odds), axis=1)
 
 
 class HeldOutPairs(NamedTuple):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.special import expit
 
 from skmltc._targets import Target
 from skmltc.decision import Decision
@@ -216,6 +217,13 @@ def test_new_labels_are_cut_where_labels_of_the_most_similar_frequency_are():
     naive = [loop_extend(thresholds, counts, n) for n in new_counts]
     assert_allclose(extended.thresholds[6:], naive)
     assert (extended.min_labels, extended.rule) == (1, "tuned")
+
+
+def test_new_labels_may_be_cut_at_a_share_of_the_probability():
+    decision, counts = Decision(np.array([0.3, -1.0])), np.array([9, 4])
+    half = decision.extend(counts, np.array([4]), share=0.5).thresholds
+    assert_array_equal(half[:2], decision.thresholds)
+    assert expit(half[2]) == pytest.approx(expit(-1.0) / 2)
 
 
 # ------------------------------------------------------------------------------- it is a value
