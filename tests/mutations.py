@@ -145,14 +145,14 @@ MUTATIONS = [
     ),
     Mutation(
         name="what is interrupted before the last stage is kept",
-        path="skmltc/_networks/training.py",
+        path="skmltc/_networks/outcome.py",
         text="if net.interrupted_ and more_follows:",
         fault="if net.interrupted_ and not more_follows:",
         tests="tests/test_base.py -k interrupt",
     ),
     Mutation(
         name="a network that ends far worse than it began is a result",
-        path="skmltc/_networks/training.py",
+        path="skmltc/_networks/outcome.py",
         text="if not after <= limit:",
         fault="if after > np.inf:",
         tests="tests/_networks/test_training.py -k worse",

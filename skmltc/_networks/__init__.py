@@ -1,6 +1,7 @@
 """Training networks by mini-batches, and scoring documents with them."""
 
 from .batches import DocumentDataset, as_tensor, sorted_by_length
+from .outcome import best_epoch, fitted_by, leave_if_interrupted
 from .scoring import (
     FrozenScorer,
     HeadScorer,
@@ -10,12 +11,4 @@ from .scoring import (
     network_vectors,
     on_device,
 )
-from .training import (
-    Plan,
-    SparseTargets,
-    Trainer,
-    best_epoch,
-    fitted_by,
-    leave_if_interrupted,
-    seeded_torch,
-)
+from .training import Plan, SparseTargets, Trainer, seeded_torch

@@ -24,13 +24,12 @@ from ..distributed import check_same, copy_first, current_processes, shown
 from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
-from .callbacks import DIVERGED, Finite, MicroF1, Progress, Schedule, Stop, Watch
+from .callbacks import Finite, MicroF1, Progress, Schedule, Stop, Watch
+from .outcome import best_epoch, check_converged, leave_if_interrupted, probe
 from .shared_steps import SharedSteps
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
 _CACHE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
-_PROBED = 64  # documents that show whether training diverged
-_WORSE, _SMALL_LOSS = 10.0, 0.01
 _FEWEST_STEPS = 200  # where the number of epochs is not given
 _DEFAULT_FRACTION = 0.1  # of estimators
 _FEWEST_TO_STOP = 100  # documents in a validation part that early stopping needs
@@ -452,51 +451,3 @@ def run(net, dataset, stoppable):
     net.notify("on_train_end", X=dataset, y=None)
     how_far = f"Training was interrupted in epoch {len(net.history)} of {net.max_epochs}."
     return how_far if interrupted else None
-
-
-def probe(net, dataset):
-    """Mean loss of the first documents, as many as a step has, without dropout; draws nothing."""
-    rows = np.arange(min(_PROBED, len(dataset), net.batch_size))
-    return net.validation_step(dataset.batch(rows))["loss"].item()
-
-
-def check_converged(net, before, after):
-    """Raise a ValueError if the loss of some documents says that training diverged.
-
-    Before training a network knows no more than how frequent labels are. Trained at any rate that
-    is of use it is better on the documents that it has seen: the ratio was 0.04 to 1 for ten kinds
-    of networks. Where rates were far too large it was 7 to 10^5, or there was none. A loss below
-    the floor is small whatever it was before.
-    """
-    limit = _WORSE * max(before, _SMALL_LOSS)
-    if not after <= limit:
-        got = f"{after:.3g} after epoch {len(net.history)} at a learning rate of {net.lr:g}"
-        expected = f"at most {limit:.3g}, ten times that before training"
-        raise must_be("The loss of the first documents", expected, got, DIVERGED)
-
-
-def leave_if_interrupted(net, more_follows=True):
-    """Raise KeyboardInterrupt if the user has stopped a training before the last; set nothing."""
-    if net.interrupted_ and more_follows:
-        raise KeyboardInterrupt(f"{net.interrupted_} The estimator is as it was before.")
-
-
-def best_epoch(net):
-    """Number of the epoch that is as good as training gets: the best one, if the best is kept."""
-    watching = dict(net.callbacks_).get("watching")
-    if watching is None or not watching.keeps_best:
-        return len(net.history)
-    values = [watching.badness(row) for row in net.history if watching.monitor in row]
-    return int(np.argmin(values)) + 1 if values else len(net.history)
-
-
-def fitted_by(net, **further):
-    """What an estimator shows of a training, and what it says if that was interrupted."""
-    history, said = list(net.history), None
-    if net.interrupted_:
-        said = (
-            f"{net.interrupted_} The estimator is fitted and can be used: it has the weights of "
-            f"epoch {best_epoch(net)}, and decides by documents that it has not seen."
-        )
-    shown = {"net_": net, "history_": history, "n_iter_": len(history), **further}
-    return {"attributes": shown, "interrupted": said}

@@ -21,14 +21,8 @@ from skmltc import BalancedLossClassifier
 from skmltc._inputs import Inputs
 from skmltc._networks.batches import Batches, DocumentDataset, as_tensor, sorted_by_length
 from skmltc._networks.callbacks import Watch
-from skmltc._networks.training import (
-    SparseTargets,
-    Trainer,
-    best_epoch,
-    fitted_by,
-    probe,
-    seeded_torch,
-)
+from skmltc._networks.outcome import best_epoch, fitted_by, probe
+from skmltc._networks.training import SparseTargets, Trainer, seeded_torch
 from skmltc._targets import count_labels
 from skmltc.decision import Documents
 from skmltc.encoders import (
