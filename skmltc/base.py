@@ -156,7 +156,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         in_training = trainer.idle(len(train), given is not None)
         few = f"with early_stopping=False and fewer than {ENOUGH_TO_DECIDE} labels to decide by"
         unread = not self.early_stopping and not decides(given), few, ("X_val", "y_val")
-        return [*self._idle_in_decision(problem.target), factors_left, unread, *in_training]
+        floats = problem.inputs.kind == "features", "on features", ["training__precision"]
+        return [*self._idle_in_decision(problem.target), factors_left, unread, floats, *in_training]
 
     def _idle_in_decision(self, target):
         names = ("threshold", "min_labels")

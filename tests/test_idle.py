@@ -264,6 +264,11 @@ def test_settings_of_a_training_are_named_too(training, further, name):
     assert said.startswith(f"{name} has no effect with ")
 
 
+def test_a_precision_is_for_encoders_of_tokens():
+    (said,) = said_by(network(training=Training(precision="float32")), X, Y)
+    assert said == "training__precision has no effect on features."
+
+
 @pytest.mark.parametrize("make", [linear, partial(network, early_stopping=False)])
 def test_a_validation_part_that_is_not_looked_at_is_named(make):
     (said,) = said_by(make(), X, Y, **FEW)

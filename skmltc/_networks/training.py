@@ -21,7 +21,14 @@ from torch import nn
 from .._torch_random import kept_generator
 from .._validation import must_be
 from ..distributed import check_same, copy_first, current_processes, shown
-from ..encoders import build_network, head_of, parameter_parts, parts_of, start_head
+from ..encoders import (
+    build_network,
+    head_of,
+    parameter_parts,
+    parts_of,
+    start_head,
+    training_precision,
+)
 from ..model_selection import multilabel_train_test_split
 from .batches import Batches, DocumentDataset, sorted_by_length
 from .callbacks import Finite, MicroF1, Progress, Schedule, Stop, Watch
@@ -96,7 +103,7 @@ class Trainer:
         Of the schedule "plateau" in a network that is trained again: the epochs after which the
         rate falls.
     optimizer, betas, schedule, warmup, plateau, lr_factors, clip, head_start, head_bias, \
-monitor, keep, bucket
+monitor, keep, bucket, precision
         As of :class:`~skmltc.encoders.Training`. Networks with parts of their own have further
         names in `lr_factors`.
     """
@@ -125,6 +132,7 @@ monitor, keep, bucket
     monitor: str = "loss"
     keep: str = "best"
     bucket: bool = True
+    precision: str = "auto"
 
     @classmethod
     def of(cls, estimator, recommended, device):
@@ -312,7 +320,8 @@ monitor, keep, bucket
         net.initialize()
         copy_first(network.state_dict().values())
         before = probe(net, dataset)
-        net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
+        with training_precision(self.precision):
+            net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
         leave_if_interrupted(net, processes.size > 1)  # the others are elsewhere
         copy_first(network.state_dict().values())  # other machines may round otherwise
         network.eval()

@@ -30,7 +30,8 @@ from .._pretrained import (
 from .._token_ids import vocabulary_hash
 from .._validation import check_choice, must_be
 from ._encoder import Encoder, _check_dropouts
-from ._token_modules import _half_precision, padded_length
+from ._precision import multiplying
+from ._token_modules import padded_length
 from ._training import Training
 
 
@@ -62,7 +63,8 @@ class TransformerEncoder(Encoder):
     Notes
     -----
     Padding is masked: a document's scores do not depend on the length of its batch, beyond the
-    rounding of float32. While training on CUDA it multiplies in bfloat16.
+    rounding of float32. While training on CUDA it multiplies in
+    bfloat16, unless the `precision` of a :class:`Training` says else.
 
     Stored models keep the weights that were trained. Others are stored by reference: the folder or
     the name with its revision, and a SHA-256 of the weights, which is checked on loading.
@@ -237,7 +239,7 @@ class Transformer(nn.Module):
         token_ids = token_ids[:, :columns]
         token_ids = fill_up(token_ids, (0, columns - token_ids.shape[1]))  # (batch, columns)
         mask = torch.arange(columns, device=token_ids.device) < lengths
-        with _half_precision(self, mask):
+        with multiplying(self, mask):
             inputs = self.model_ids[token_ids]
             return self.model(input_ids=inputs, attention_mask=mask.long()), mask
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import normalize, pad, relu
 
 from ._kernels import ByteDropout, WindowMaximum
+from ._precision import multiplying
 
 HIDDEN_ACTIVATIONS = {"identity": nn.Identity, "relu": nn.ReLU}
 
@@ -96,7 +97,7 @@ class ConvolutionalEncoder(TokenEncoder):
     def forward(self, token_ids):
         """Map (batch, length) to (batch, output_dim)."""
         vectors, lengths = self.embed(token_ids)
-        with _half_precision(self, vectors):
+        with multiplying(self, vectors):
             maxima = [
                 WindowMaximum.apply(vectors, convolve.weight, convolve.bias, lengths)
                 for convolve in self.convolutions
@@ -147,7 +148,7 @@ class RecurrentEncoder(TokenEncoder):
         """
         vectors, lengths = self.embed(token_ids)
         order = turned_round(lengths, vectors.shape[1])[:, :, None]
-        with _half_precision(self, vectors):
+        with multiplying(self, vectors):
             ahead = self.forwards(vectors)[0]  # (batch, length, hidden_dim)
             back = self.backwards(vectors.gather(1, order.expand_as(vectors)))[0]
             back = back.gather(1, order.expand_as(back))
@@ -164,9 +165,3 @@ def turned_round(lengths, columns):
 def _mask(states, lengths):
     """Which positions of (batch, length, dim) are tokens."""
     return torch.arange(states.shape[1], device=states.device) < lengths
-
-
-def _half_precision(module, batch):
-    """Multiply in bfloat16 while training on CUDA; predictions keep float32."""
-    enabled = batch.is_cuda and module.training
-    return torch.autocast(batch.device.type, torch.bfloat16, enabled=enabled)

@@ -408,6 +408,23 @@ def test_texts_share_batches_by_length_only_where_they_shall(token_problem, make
     assert sum(widths[True]) < 0.7 * sum(widths[False])
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_training_in_a_precision_ends_near_to_that_in_float32(
+    token_problem, token_encoder, make_network, precision
+):
+    documents, unseen = token_problem
+    loss = BinaryCrossEntropyLoss().build(documents.Y)
+    networks = []
+    for settings in ({}, {"precision": precision}):
+        networks.append(make_network(token_encoder))
+        torch.manual_seed(0)
+        train(networks[-1], loss, documents, lr=0.005, **settings)
+    exact, near = (network(as_tensor(unseen.X)) for network in networks)
+    assert exact.dtype == near.dtype == torch.float32
+    assert torch.equal(exact, near) == (precision == "float32")
+    assert (exact - near).norm() < 0.1 * exact.norm()
+
+
 def test_callbacks_are_copied(problem, make_network):
     documents, _ = problem
     mine = Rates()

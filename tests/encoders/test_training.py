@@ -25,6 +25,7 @@ ALL = {
     "monitor": "micro_f1",
     "keep": "last",
     "bucket": False,
+    "precision": "bfloat16",
 }
 
 
