@@ -1,5 +1,6 @@
 """Documents and labels as batches of tensors."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import sparse
 
 from .._rows import row_blocks
 from ..distributed import Processes
+from .placing import DenseRows, SparseRows, placed, rows_on, sent_ahead, size_on_device
 
 _TRAINED_AT_A_TIME = 2**18  # tokens of a batch, with its padding: a few GB
 _BUCKET = 20  # batches whose texts are sorted by length together
@@ -34,6 +36,20 @@ class DocumentDataset(torch.utils.data.Dataset):
         self.X, self.Y, self.side_inputs = X, Y, side_inputs
         self.lengths = text_lengths(X) if holds_tokens(X) else None
 
+    @property
+    def n_bytes(self):
+        """What the documents would take on a device."""
+        sides = [] if self.side_inputs is None else [self.side_inputs]
+        return sum(map(size_on_device, [self.X, self.Y, *sides]))
+
+    def on(self, device):
+        """Make the same data set with its documents on a device."""
+        twin = copy.copy(self)
+        twin.X, twin.Y = rows_on(self.X, device), rows_on(self.Y, device)
+        if self.side_inputs is not None:
+            twin.side_inputs = rows_on(self.side_inputs, device)
+        return twin
+
     def __len__(self):
         return self.X.shape[0]
 
@@ -42,13 +58,18 @@ class DocumentDataset(torch.utils.data.Dataset):
 
         Token ids are cut to the longest text among them.
         """
-        X = self.X[rows]
-        if self.lengths is not None:
-            X = X[:, : self.lengths[rows].max()]
-        inputs = as_tensor(X)
+        longest = None if self.lengths is None else int(self.lengths[rows].max())
+        inputs = take(self.X, rows, longest)
         if self.side_inputs is not None:
-            inputs = inputs, as_tensor(self.side_inputs[rows])
-        return inputs, as_tensor(self.Y[rows])
+            inputs = inputs, take(self.side_inputs, rows)
+        return inputs, take(self.Y, rows)
+
+
+def take(matrix, rows, n_columns=None):
+    """Some rows as a tensor, perhaps cut to the first columns; where the matrix is."""
+    if isinstance(matrix, DenseRows | SparseRows):
+        return matrix.take(rows, n_columns)
+    return as_tensor(matrix[rows] if n_columns is None else matrix[rows][:, :n_columns])
 
 
 class Part(tuple):
@@ -88,6 +109,10 @@ class Batches:
         Where they are several, what is iterated over is this one's `Part` of every batch.
     generator : torch.Generator, default=None
         Draws the order in place of torch's.
+    device : str, default="cpu"
+        Where batches are wanted. On a GPU the documents are there from the start if they take a
+        quarter of its free memory at most; else each batch is made ready while the one before is
+        trained on.
     """
 
     def __init__(
@@ -98,8 +123,11 @@ class Batches:
         bucket=True,
         processes=None,
         generator=None,
+        device="cpu",
     ):
-        self.dataset, self.batch_size = dataset, batch_size
+        self.device = torch.device(device)
+        self.dataset, self.batch_size = placed(dataset, self.device), batch_size
+        self.is_sent = self.device.type == "cuda" and self.dataset is dataset
         self.shuffle, self.bucket = shuffle, bucket
         self.processes, self.generator = processes or Processes(), generator
 
@@ -110,9 +138,15 @@ class Batches:
         batches = self._cut(self._bucketed(order) if bucketed else order)
         if bucketed:
             batches = [batches[i] for i in self._drawn(len(batches))]
+        if self.is_sent:
+            return sent_ahead(self._batch, batches, torch.empty(0, device=self.device).device)
+        return map(self._batch, batches)
+
+    def _batch(self, rows):
+        """The documents of some rows, or this process's part of them."""
         if self.processes.size == 1:
-            return map(self.dataset.batch, batches)
-        return (Part.of(self.dataset, batch, self.processes) for batch in batches)
+            return self.dataset.batch(rows)
+        return Part.of(self.dataset, rows, self.processes)
 
     def _drawn(self, n):
         """Numbers below n in random order."""

@@ -272,7 +272,7 @@ monitor, keep, bucket, precision
             From a batch to what the loss takes; trained in place.
         loss : nn.Module
             From that and the targets of the batch to a number.
-        dataset : DocumentDataset or another data set with ``batch(rows)``
+        dataset : DocumentDataset or another with `batch`, `lengths`, `n_bytes` and `on`
             Its batches are pairs of an input of the network and targets.
         stop_by : like dataset, default=None
             If given, training stops `patience` epochs after the best one on it and keeps the
@@ -309,8 +309,10 @@ monitor, keep, bucket, precision
             iterator_train__bucket=self.bucket,
             iterator_train__processes=processes,
             iterator_train__generator=own_generator(processes),
+            iterator_train__device=self.device,
             iterator_valid=Batches,
             iterator_valid__processes=processes,
+            iterator_valid__device=self.device,
             train_split=predefined_split(stop_by) if stop_by else None,
             predict_nonlinearity=None,
             callbacks=self._callbacks(n_epochs * self._steps_per_epoch(dataset), stop_by),

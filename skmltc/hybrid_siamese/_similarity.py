@@ -172,6 +172,17 @@ class TripletDocuments(torch.utils.data.Dataset):
         return len(self.triplets)
 
     @property
+    def n_bytes(self):
+        """What the documents would take on a device."""
+        return self.documents.n_bytes
+
+    def on(self, device):
+        """Make the same data set with its documents on a device."""
+        twin = copy.copy(self)
+        twin.documents = self.documents.on(device)
+        return twin
+
+    @property
     def same(self):
         """Whether the documents of each triplet are similar."""
         return np.concatenate([batch.same for batch in self.triplets] or [np.empty(0, bool)])

@@ -402,6 +402,20 @@ def test_independent_triplets_have_two_documents_each(multi_task):
     assert_array_equal([one.to_dense() for one in truth], expected)
 
 
+@pytest.mark.parametrize("kind", [TripletDocuments, IndependentTriplets])
+def test_documents_of_triplets_are_picked_on_a_device_as_here(kind):
+    X, Y = np.arange(1, 151, dtype=np.int32).reshape(30, 5), indicators(30, 3, 0.5)
+    drawn = triplets() if kind is IndependentTriplets else [triplets()]
+    data = kind(X, Y, drawn, "labels")
+    there, rows = data.on(torch.device("cpu")), np.array([0])
+    assert data.n_bytes == data.documents.n_bytes and there.documents is not data.documents
+    (here, (*arrays, truth)), (inputs, (*same_arrays, same_truth)) = (
+        one.batch(rows) for one in (data, there)
+    )
+    assert torch.equal(inputs, here) and torch.equal(same_truth.to_dense(), truth.to_dense())
+    assert all(map(torch.equal, same_arrays, arrays))
+
+
 def test_independent_triplets_of_texts_are_as_long_as_both_filled_up():
     tokens = np.zeros((30, 9), dtype=np.int32)
     for row, length in {4: 3, 2: 9, 7: 5}.items():
