@@ -14,6 +14,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "examples" / "benchmarks"))
@@ -22,15 +26,33 @@ import speed  # noqa: E402
 from bench import Row, Transformer, data, measure  # noqa: E402
 
 import skmltc  # noqa: E402
-from skmltc import BalancedLossClassifier, encoders, text  # noqa: E402
+from skmltc import (  # noqa: E402
+    BalancedLossClassifier,
+    HeadToTailClassifier,
+    HybridSiameseClassifier,
+    LongTailClassifier,
+    TReaderXMLClassifier,
+    encoders,
+    text,
+)
+from skmltc._networks import placing  # noqa: E402
 from skmltc.datasets import make_long_tailed_corpus  # noqa: E402
-from skmltc.encoders import BiLSTMAttention, TextCNN, build_network  # noqa: E402
+from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network  # noqa: E402
 from skmltc.losses import LOSSES  # noqa: E402
+from skmltc.neighbors import MultilabelKNeighborsClassifier  # noqa: E402
 from skmltc.text import TokenSequenceVectorizer  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SIZES = {"documents": 20_000, "labels": 200, "words": 150, "batch": 64, "rounds": 2, "width": 256}
+SIZES |= {"product": 8192, "triplets": "auto"}
 SMALL = {"documents": 200, "labels": 10, "words": 20, "batch": 32, "rounds": 1, "width": 32}
+SMALL |= {"product": 256, "triplets": 300}
+LAST_START = 400  # seconds after which no further estimator is begun: eight minutes are the limit
+TESTED = 4  # so many documents to train on for one to predict
+RECURRENT = ("_cudnn_rnn", "_cudnn_rnn_backward", "mkldnn_rnn_layer", "mkldnn_rnn_layer_backward")
+CONVOLUTIONS = ("mkldnn_convolution", "cudnn_convolution", "_slow_conv2d_forward")
+SAME = dict.fromkeys(RECURRENT, "recurrent") | dict.fromkeys(CONVOLUTIONS, "convolution")
+STARTED = time.perf_counter()
 FOUND_BY = "mark.gpu"
 READ = """
 import joblib, numpy as np, torch
@@ -128,7 +150,9 @@ def compared(name, sizes, **loops):
         for what, loop in loops.items():
             seconds[what].append(seconds_of(loop))
     n = sizes["documents"]
-    rates = {f"{what} docs/s": n / min(taken[1:]) for what, taken in seconds.items()}
+    best = {what: min(taken[1:]) for what, taken in seconds.items()}
+    rates = {f"{what} docs/s": n / taken for what, taken in best.items()}
+    rates["bare/ours"] = best["bare"] / best["ours"]
     return {"what": "speed", "encoder": name, "documents": n, **rates, "ok": True}
 
 
@@ -138,6 +162,137 @@ def seconds_of(loop):
     if DEVICE == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+def speed_of_placing(sizes):
+    """Documents per second where they are on the device, and where they are sent there."""
+    X, Y = tokens_of(sizes)
+    spec = TextCNN(hidden_dim=sizes["width"], embedding_dim=sizes["width"], embeddings="random")
+    share, rates = placing.SHARE_OF_FREE, {}
+    try:
+        for what, placing.SHARE_OF_FREE in (("placed", share), ("sent", 0.0)):
+            taken = [
+                seconds_of(lambda: speed.fit_ours(spec, X, Y, sizes["batch"], DEVICE))
+                for _ in range(sizes["rounds"] + 1)
+            ]
+            rates[f"{what} docs/s"] = len(X) / min(taken[1:])
+    finally:
+        placing.SHARE_OF_FREE = share
+    yield {"what": "placing", **rates, "ok": True}
+
+
+def shares_of_peak(sizes):
+    """The operation that takes most of training, and its share of what a large product reaches."""
+    X, Y = tokens_of(sizes)
+    X, Y, reached = X[:4000], Y[:4000], speed_of_product(sizes)
+    for name, spec in (("cnn", TextCNN), ("bilstm", BiLSTMAttention)):
+        spec = spec(hidden_dim=sizes["width"], embedding_dim=sizes["width"], embeddings="random")
+        bare = speed.bare_loop(X, Y, spec, sizes["batch"], DEVICE)
+        seconds_of(bare)  # what is loaded once is not counted
+        counts, seconds = operations_of(bare), seconds_of_operations(bare)
+        busiest = max(seconds, key=seconds.get)
+        counted = max(counts.keys() & seconds.keys(), key=seconds.get)
+        rate = counts[counted] / seconds[counted]
+        yield {
+            "what": "peak",
+            "encoder": name,
+            "product TFLOP/s": reached / 1e12,
+            "busiest": busiest,
+            "share of time": seconds[busiest] / sum(seconds.values()),
+            "busiest that multiplies": counted,
+            "its share of time": seconds[counted] / sum(seconds.values()),
+            "TFLOP/s": rate / 1e12,
+            "share of peak": rate / reached,
+            "ok": rate > 0,
+        }
+
+
+def speed_of_product(sizes):
+    """Operations per second of a large product, in the numbers that networks multiply."""
+    n, kind = sizes["product"], torch.bfloat16 if DEVICE == "cuda" else torch.float32
+    factor = torch.ones(n, n, device=DEVICE, dtype=kind)
+    return 2 * n**3 / min(seconds_of(lambda: factor @ factor) for _ in range(5))
+
+
+def operations_of(run):
+    """Multiplications and additions of each operation, counted by torch, and of LSTMs by us."""
+    recurrent = [0]
+
+    def count(module, inputs, output):
+        if isinstance(module, nn.LSTM):
+            words, wide = inputs[0].shape[:2].numel(), module.input_size + module.hidden_size
+            recurrent[0] += 3 * 2 * words * 4 * module.hidden_size * wide  # 3: there and back
+
+    watching = nn.modules.module.register_module_forward_hook(count)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            run()
+    finally:
+        watching.remove()
+    found = counter.get_flop_counts().get("Global", {}).items()
+    return {str(name).rpartition(".")[2]: n for name, n in found} | {"recurrent": recurrent[0]}
+
+
+def seconds_of_operations(run):
+    """Seconds of the device in each operation of torch, without those that it calls."""
+    on_gpu = [ProfilerActivity.CUDA] if DEVICE == "cuda" else []
+    with profile(activities=[ProfilerActivity.CPU, *on_gpu]) as seen:
+        seconds_of(run)
+    seconds = {}
+    for event in seen.key_averages():
+        if event.key.startswith("aten::"):
+            name = SAME.get(event.key.removeprefix("aten::"), event.key.removeprefix("aten::"))
+            taken = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+            seconds[name] = seconds.get(name, 0) + taken / 1e6
+    return {name: taken for name, taken in seconds.items() if taken > 0}
+
+
+def estimators(sizes):
+    """Seconds of `fit`, and documents per second of `predict`, of every estimator."""
+    features = TfidfVectorizer(dtype=np.float32).fit_transform(corpus_of(sizes).data)
+    tokens, Y = tokens_of(sizes)
+    n_tested = len(tokens) // (TESTED + 1)
+    for kind, model in models(sizes):
+        X = {"features": features, "tokens": tokens}[kind]
+        row = {"what": "estimator", "estimator": type(model).__name__, "input": kind}
+        row |= {"encoder": type(getattr(model, "encoder", None)).__name__}
+        if time.perf_counter() - STARTED > LAST_START:
+            yield row | {"ok": True, "skipped": "there is no time left"}
+            continue
+        if DEVICE == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        found = []
+        fit = seconds_of(lambda m=model, X=X: m.fit(X[n_tested:], Y[n_tested:]))
+        predict = seconds_of(lambda m=model, X=X, f=found: f.append(m.predict(X[:n_tested]).sum()))
+        peak = torch.cuda.max_memory_allocated() / 1e9 if DEVICE == "cuda" else None
+        yield row | {
+            "documents": len(tokens) - n_tested,
+            "fit s": fit,
+            "predict docs/s": n_tested / predict,
+            "GB of the GPU": peak,
+            "predicted per true": float(found[0] / Y[:n_tested].sum()),
+            "ok": bool(found[0] > 0),
+        }
+
+
+def models(sizes):
+    """The estimators, networks of some width for two epochs, and what they read."""
+    width = sizes["width"]
+    cnn = TextCNN(hidden_dim=width, embedding_dim=width)
+    lstm = BiLSTMAttention(hidden_dim=width, embedding_dim=width)
+    triplets = {"n_triplets": sizes["triplets"]}
+    network = {"max_epochs": 2, "device": DEVICE, "random_state": 0, "batch_size": sizes["batch"]}
+    return [
+        ("features", BalancedLossClassifier(device=DEVICE, random_state=0)),
+        ("features", BalancedLossClassifier(encoder=BagEncoder(hidden_dims=(width,)), **network)),
+        ("features", MultilabelKNeighborsClassifier()),
+        ("tokens", BalancedLossClassifier(encoder=cnn, **network)),
+        ("tokens", BalancedLossClassifier(encoder=lstm, **network)),
+        ("tokens", HybridSiameseClassifier(encoder=cnn, **triplets, **network)),
+        ("tokens", HeadToTailClassifier(encoder=lstm, **network)),
+        ("tokens", TReaderXMLClassifier(encoder=cnn, **network)),
+        ("features", LongTailClassifier(device=DEVICE, random_state=0)),
+    ]
 
 
 def transformer_of(sizes, folder):
@@ -230,9 +385,12 @@ CHECKS = (
     losses_on_both,
     pickle_on_cpu,
     speed_of_networks,
+    speed_of_placing,
+    shares_of_peak,
     speed_of_transformer,
     fine_tuned_rows,
     tests_on_gpu,
+    estimators,
 )
 
 

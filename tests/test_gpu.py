@@ -8,6 +8,7 @@ import pytest
 import torch
 
 SIZES = {"documents": 60, "labels": 6, "words": 12, "batch": 32, "rounds": 1, "width": 8}
+SIZES |= {"product": 32, "triplets": 60}
 
 
 @pytest.fixture
@@ -31,6 +32,53 @@ def test_speed_is_documents_per_second_of_each_loop(gpu):
     assert [one["encoder"] for one in found] == ["cnn", "bilstm"]
     rates = [one[f"{what} docs/s"] for one in found for what in ("ours", "bare", "padded")]
     assert min(rates) > 0
+
+
+def test_documents_are_placed_and_sent_in_turn_and_then_all_is_as_before(gpu, monkeypatch):
+    shares, fit = [], gpu.speed.fit_ours
+    monkeypatch.setattr(
+        gpu.speed, "fit_ours", lambda *args: shares.append(gpu.placing.SHARE_OF_FREE) or fit(*args)
+    )
+    before = gpu.placing.SHARE_OF_FREE
+    (row,) = gpu.speed_of_placing(SIZES)
+    assert shares == [before] * 2 + [0.0] * 2 and gpu.placing.SHARE_OF_FREE == before
+    assert min(row["placed docs/s"], row["sent docs/s"]) > 0
+
+
+def test_the_busiest_operation_has_a_share_of_the_peak(gpu):
+    found = list(gpu.shares_of_peak(SIZES))
+    assert [one["encoder"] for one in found] == ["cnn", "bilstm"]
+    for one in found:
+        assert 0 < one["its share of time"] <= one["share of time"] <= 1
+        assert one["share of peak"] == pytest.approx(one["TFLOP/s"] / one["product TFLOP/s"])
+    assert found[1]["busiest that multiplies"] == "recurrent"
+
+
+def test_operations_are_counted_as_they_are_by_hand(gpu):
+    linear, lstm = torch.nn.Linear(5, 7), torch.nn.LSTM(5, 3, batch_first=True)
+    found = gpu.operations_of(lambda: (linear(torch.ones(4, 5)), lstm(torch.ones(2, 6, 5))))
+    assert found["addmm"] == 2 * 4 * 5 * 7
+    assert found["recurrent"] == 3 * 2 * (2 * 6) * (4 * 3 * 5 + 4 * 3 * 3)
+    assert gpu.operations_of(lambda: None) == {"recurrent": 0}
+
+
+def test_estimators_are_fitted_and_asked_until_there_is_no_time_left(gpu, monkeypatch):
+    few = [gpu.models(SIZES)[place] for place in (0, 3, 0)]
+    monkeypatch.setattr(gpu, "models", lambda sizes: few)
+    rows = []
+    for row in gpu.estimators(SIZES):
+        rows.append(row)
+        if len(rows) == 2:
+            monkeypatch.setattr(gpu, "LAST_START", -1)
+    assert [row["input"] for row in rows] == ["features", "tokens", "features"]
+    assert all(row["ok"] for row in rows)
+    assert all(row["fit s"] > 0 and row["predict docs/s"] > 0 for row in rows[:2])
+    assert rows[2]["skipped"] == "there is no time left" and "fit s" not in rows[2]
+
+
+def test_every_estimator_is_measured(gpu):
+    measured = {type(model).__name__ for _, model in gpu.models(SIZES)}
+    assert measured >= set(gpu.skmltc.__all__) - {"__version__"}
 
 
 @pytest.mark.parametrize("check", ["speed_of_transformer", "fine_tuned_rows"])

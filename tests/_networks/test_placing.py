@@ -7,9 +7,10 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 
 from skmltc._networks import SparseTargets, Trainer, placing
-from skmltc._networks.batches import Batches, DocumentDataset, Part, take
+from skmltc._networks.batches import Batches, DocumentDataset, Part, as_tensor, take
 from skmltc._networks.placing import (
     SHARE_OF_FREE,
     copied,
@@ -196,3 +197,46 @@ def test_a_part_of_a_batch_says_which_share_it_is_when_it_is_sent():
     doubled = with_tensors(part, lambda tensor: 2 * tensor)
     assert type(doubled) is Part and (doubled.share, doubled.n_documents) == (0.4, 5)
     assert torch.equal(doubled[0].values(), 2 * part[0].values())
+
+
+# --------------------------------------------------------------------------------------- on a GPU
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("share", [0.25, 0.0])
+@pytest.mark.parametrize("kind", ["features", "tokens"])
+def test_batches_on_a_gpu_are_those_of_the_cpu(kind, share, problem, token_problem, monkeypatch):
+    documents, _ = problem if kind == "features" else token_problem
+    dataset = DocumentDataset(documents.X, documents.Y)
+    monkeypatch.setattr(placing, "SHARE_OF_FREE", share)
+    batches = Batches(dataset, 16, device="cuda")
+    assert batches.is_sent == (share == 0)
+    there = list(batches)
+    assert all(part.is_cuda for batch in there for part in batch)
+    back = [with_tensors(batch, torch.Tensor.cpu) for batch in there]
+    assert same(back, list(Batches(dataset, 16)))
+
+
+@pytest.mark.gpu
+@needs_gpu
+@pytest.mark.parametrize("share", [0.25, 0.0])
+@pytest.mark.parametrize("precision, far", [("float32", 0.02), ("bfloat16", 0.1)])
+def test_training_on_a_gpu_ends_near_to_that_on_a_cpu(
+    token_problem, token_encoder, make_network, precision, far, share, monkeypatch
+):
+    monkeypatch.setattr(placing, "SHARE_OF_FREE", share)
+    documents, unseen = token_problem
+    loss, logits = FocalLoss().build(documents.Y), []
+    settings = {"lr": 0.005, "weight_decay": 0.1, "max_epochs": 3, "recommended_epochs": 3}
+    settings |= {"batch_size": 32, "patience": 2, "validation_fraction": 0.1}
+    for device in ("cpu", "cuda"):
+        network = make_network(clone(token_encoder).set_params(dropout=0.0, embedding_dropout=0.0))
+        trainer = Trainer(early_stopping=False, device=device, precision=precision, **settings)
+        torch.manual_seed(0)
+        dataset = DocumentDataset(documents.X, documents.Y)
+        trainer.train(network, SparseTargets(loss), dataset, None, parts_of(network))
+        logits.append(network.cpu()(as_tensor(unseen.X)))
+    assert (logits[1] - logits[0]).norm() < far * logits[0].norm()
