@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from numbers import Integral, Real
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
 from ._networks import Trainer
+from ._progress import announced
 from ._ranking import check_k
 from ._stages import (
     ENOUGH_TO_DECIDE,
@@ -42,7 +44,6 @@ from .decision import (
     prior_cut_off,
     top_of_logits,
 )
-from .distributed import shown
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .losses import LOSSES, SquaredHingeLoss
 from .model_selection import list_held_out
@@ -128,8 +129,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         further = {n: self._check_further(problem, v, checker) for n, v in further.items()}
         changed = self._changed(X_val=X_val, y_val=y_val, **further)
         warn_of_idle(changed, self._idle(problem, train, given))
+        start = perf_counter()
         trained = self._train(problem, train, given, seed, **further)
-        decided = self._decide(problem, train, trained, self._held_out(train, trained, seed), seed)
+        held_out = self._held_out(train, trained, seed, perf_counter() - start)
+        decided = self._decide(problem, train, trained, held_out, seed)
         self._set_fitted(checker, problem, train, trained, decided.as_in_first())
         if trained.interrupted:  # a search, a loop or a pipeline shall stop
             raise KeyboardInterrupt(trained.interrupted)
@@ -186,7 +189,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             return train, None
         return train, read_documents(problem, X_val, y_val, checker, "y_val")
 
-    def _held_out(self, train, trained, seed):
+    def _held_out(self, train, trained, seed, seconds):
         """Yield documents with a scorer that has not seen them; nothing runs before it is asked.
 
         Those that training has not seen, if they have labels enough, or if the user wants no more
@@ -196,9 +199,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
         else:
             parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
-            for k, (fit, held) in enumerate(parts, start=1):
-                if shown(self.verbose):
-                    print(f"Training once more, without part {k} of {len(parts)}", flush=True)
+            what = f"Training once more, without part {{}} of {len(parts)}"
+            again = [("", what.format(k + 1)) for k in range(len(parts))]
+            for k in announced(again, self.verbose, {"": seconds}):
+                fit, held = parts[k]
                 with known_labels():
                     scorer = self._retrain(train[fit], trained.plan, seed)
                 yield HeldOut(scorer, train.Y[fit], train[held])

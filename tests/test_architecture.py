@@ -31,7 +31,7 @@ LAYERS = [
     | {"_inner", "_idle", "_published", "_pretrained", "_words"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
-    {"_linear", "_networks", "_stages"},
+    {"_linear", "_networks", "_stages", "_progress"},
     {"base"},
     {"balanced_loss", "hybrid_siamese", "head_to_tail", "treader_xml", "neighbors"},
     {"long_tail"},

@@ -365,10 +365,10 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def _vectors(self, encoder, documents):
         return Documents(network_scores(encoder, documents.X, self._device()), documents.Y)
 
-    def _held_out(self, train, trained, seed):
+    def _held_out(self, train, trained, seed, seconds):
         if isinstance(trained.plan, FrozenPlan):
             train, trained = trained.plan.vectors, trained._replace(plan=trained.plan.solver)
-        return super()._held_out(train, trained, seed)
+        return super()._held_out(train, trained, seed, seconds)
 
     def _decide(self, problem, train, trained, held_out, seed):
         plan = trained.plan

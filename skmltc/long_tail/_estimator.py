@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._inputs import as_rows, count_rows, input_kind
+from .._progress import announced
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
@@ -31,8 +32,14 @@ from ..model_selection import list_held_out
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
-from ._members import Member
-from ._scorer import SCORES_AT_A_TIME, StackScorer, calibrate, fit_members_again
+from ._scorer import (
+    SCORES_AT_A_TIME,
+    StackScorer,
+    calibrate,
+    fit_members,
+    fit_members_again,
+    trainings,
+)
 from ._texts import members_of_texts
 from ._views import Views
 
@@ -73,7 +80,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     random_state : int, RandomState instance or None, default=None
         Seed of the folds, and of members of this package that have none.
     verbose : int, default=0
-        Of the members of "auto": 1 shows progress.
+        1 shows which member is trained, of how many trainings, and what time is left. It is that
+        of the members of "auto", too.
 
     Attributes
     ----------
@@ -185,7 +193,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         threshold, min_labels, random_state
             Those of the estimator.
         device, n_jobs, verbose
-            Of the members, see :class:`BalancedLossClassifier`.
+            Of the members, see :class:`BalancedLossClassifier`; `verbose` of the estimator, too.
 
         Returns
         -------
@@ -205,7 +213,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
         members = members_of_texts(embedder, vectorizer, memory, **how)
         decided = {"threshold": threshold, "min_labels": min_labels}
-        return cls(members, **decided, random_state=random_state)
+        return cls(members, **decided, random_state=random_state, verbose=verbose)
 
     def get_params(self, deep=True):
         """Parameters, with those of the members by name."""
@@ -249,9 +257,11 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         warn_of_empty_labels(count_labels(Y))
         X, y_fit = check_rows(X, for_estimators(target, y, Y))
         views = Views(X)
-        members = tuple(Member.fit(*one, views, y_fit, seed) for one in self._kept(X))
+        kept = self._kept(X)
         folds = [part for part in list_held_out(Y, seed) if self._tells(target, Y[part[0]])]
-        parts = list(fit_members_again(members, views, y_fit, Y, folds, seed))
+        begin = announced(trainings([name for name, _ in kept], len(folds)), self.verbose)
+        members = fit_members(kept, views, y_fit, seed, begin)
+        parts = list(fit_members_again(members, views, y_fit, Y, folds, seed, begin))
         scorer, decision = self._combine(target, members, parts, X, Y, seed)
         named = Bunch(**{member.name: member.estimator for member in members})
         self._set_fitted(

@@ -15,6 +15,7 @@ from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
 from ._columns import LEAST_PROBABILITY, Known, Pairs, context, evidence, keys_of
+from ._members import Member
 from ._trees import ENOUGH_FOR_TREES, Trees
 from ._views import Views
 
@@ -195,7 +196,13 @@ def held_out_pairs(members, X, Y, known):
         yield HeldOutPairs(pairs, known, Y[rows])
 
 
-def fit_members_again(members, X, y, Y, folds, seed):
+def fit_members(estimators, X, y, seed, begin):
+    """Members of named classifiers, fitted on all documents; see `fit_members_again`."""
+    pairs = zip(estimators, begin, strict=False)
+    return tuple(Member.fit(*one, X, y, seed) for one, _ in pairs)
+
+
+def fit_members_again(members, X, y, Y, folds, seed, begin):
     """Yield the pairs of all folds, one fold after the other: members of one are kept at a time.
 
     Parameters
@@ -209,6 +216,8 @@ def fit_members_again(members, X, y, Y, folds, seed):
     folds : list of (array of int, array of int)
         Rows to fit on, and rows to hold out.
     seed : int
+    begin : iterator
+        What is asked for its next item as each training begins.
 
     Yields
     ------
@@ -217,8 +226,16 @@ def fit_members_again(members, X, y, Y, folds, seed):
     views = Views.of(X)
     for fit, held in folds:
         fitted_on, y_fit = views.take(fit), take_rows(y, fit)
-        others = [member.again(fitted_on, y_fit, seed) for member in members]
+        pairs = zip(members, begin, strict=False)
+        others = [member.again(fitted_on, y_fit, seed) for member, _ in pairs]
         yield from held_out_pairs(others, views.take(held), Y[held], Known.of(Y[fit]))
+
+
+def trainings(names, n_folds):
+    """All trainings of members in order: the name, and what there is to say as it begins."""
+    parts = ["", *(f" without part {k + 1} of {n_folds}" for k in range(n_folds))]
+    said = [(name, f"Training {name!r}{part}") for part in parts for name in names]
+    return [(name, f"{what}: {k} of {len(said)}") for k, (name, what) in enumerate(said, start=1)]
 
 
 class Calibrated(NamedTuple):

@@ -99,6 +99,20 @@ def test_weights_are_named_by_member(fitted):
     assert_array_equal(fitted.weights_["weight"][:-1], fitted.calibration_.weights)
 
 
+def test_trainings_are_counted_and_named_by_member(parts, capsys):
+    X, Y, *_ = parts
+    members = [("one", linear()), ("two", linear())]
+    LongTailClassifier(members, random_state=0, verbose=1).fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()
+    names, folds = ("one", "two"), ("", *(f" without part {k} of 3" for k in (1, 2, 3)))
+    whats = [f"Training {name!r}{fold}" for fold in folds for name in names]
+    expected = [f"{what}: {k} of 8" for k, what in enumerate(whats, start=1)]
+    assert [line.partition(", about ")[0] for line in lines] == expected
+    assert [line.endswith(" s left") for line in lines] == [False] * 2 + [True] * 6
+    LongTailClassifier(members, random_state=0).fit(X, Y)
+    assert capsys.readouterr().out == ""
+
+
 def test_members_are_fitted_on_all_documents_and_learn_no_decision(parts, fitted):
     X, Y, X_new, _ = parts
     alone = linear(calibrate=False, threshold=0.5, random_state=0)

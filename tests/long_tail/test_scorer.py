@@ -1,5 +1,7 @@
 """Pairs of held-out documents, and what is learned from them."""
 
+from itertools import repeat
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -35,7 +37,7 @@ def members(documents, Y):
 
 @pytest.fixture(scope="module")
 def parts(documents, Y, members):
-    return list(fit_members_again(members, documents.X, Y, Y, list_held_out(Y, 0), 0))
+    return list(fit_members_again(members, documents.X, Y, Y, list_held_out(Y, 0), 0, repeat(None)))
 
 
 def test_labels_of_a_held_out_document_are_in_none_of_its_columns(documents, Y, members):
@@ -43,8 +45,8 @@ def test_labels_of_a_held_out_document_are_in_none_of_its_columns(documents, Y, 
     changed = Y.toarray()
     changed[folds[0][1]] = 1 - changed[folds[0][1]]
     changed = sparse.csr_array(changed)
-    (before,) = fit_members_again(members, documents.X, Y, Y, folds, 0)
-    (after,) = fit_members_again(members, documents.X, changed, changed, folds, 0)
+    (before,) = fit_members_again(members, documents.X, Y, Y, folds, 0, repeat(None))
+    (after,) = fit_members_again(members, documents.X, changed, changed, folds, 0, repeat(None))
     assert_array_equal(before.pairs.keys, after.pairs.keys)
     for name, column in before.pairs.columns.items():
         assert_array_equal(column, after.pairs.columns[name])
