@@ -15,8 +15,8 @@ from ..encoders import padded_length, split_head
 from .batches import as_tensor, holds_tokens, text_lengths
 
 _SCORED_AT_A_TIME = 256
-_TEXTS_AT_A_TIME = 32  # up to 512 tokens long, fewer of longer ones
-_TOKENS_AT_A_TIME = 16384
+_TEXTS_AT_A_TIME, _ON_A_GPU = 32, 256  # fewer where there would be more tokens than that:
+_TOKENS_AT_A_TIME = 16384  # 512 in each of 32
 
 
 def network_scores(network, X, device="cpu", side_inputs=None):
@@ -38,7 +38,8 @@ def network_scores(network, X, device="cpu", side_inputs=None):
     network = on_device(network, device)
     rows, logits = [], []
     with torch.no_grad():
-        for chosen, block in _text_blocks(X) if holds_tokens(X) else _feature_blocks(X):
+        blocks = _text_blocks(X, device) if holds_tokens(X) else _feature_blocks(X)
+        for chosen, block in blocks:
             batch = as_tensor(block).to(device)
             if side_inputs is not None:
                 batch = batch, as_tensor(_padded(side_inputs[chosen], len(batch))).to(device)
@@ -65,13 +66,17 @@ def _feature_blocks(X):
         yield np.arange(start, start + block.shape[0]), _padded(block, _SCORED_AT_A_TIME)
 
 
-def _text_blocks(X):
-    """Row numbers and rows of one padded length, filled up to the number for that length."""
+def _text_blocks(X, device):
+    """Row numbers and rows of one padded length, filled up to the number for that length.
+
+    A GPU takes as long for 32 short texts as for many.
+    """
+    most = _ON_A_GPU if torch.device(device).type == "cuda" else _TEXTS_AT_A_TIME
     lengths, which = np.unique(text_lengths(X), return_inverse=True)
     columns = np.array([padded_length(int(length)) for length in lengths])[which]
     for width in np.unique(columns).tolist():
         rows = np.flatnonzero(columns == width)
-        size = max(1, min(_TEXTS_AT_A_TIME, _TOKENS_AT_A_TIME // width))
+        size = max(1, min(most, _TOKENS_AT_A_TIME // width))
         for start in range(0, len(rows), size):
             chosen = rows[start : start + size]
             missing = size - len(chosen)

@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import nn
 
 from skmltc._networks.batches import as_tensor
-from skmltc._networks.scoring import HeadScorer, network_scores, on_device
+from skmltc._networks.scoring import HeadScorer, _text_blocks, network_scores, on_device
 from skmltc.decision import Documents, HeldOut, ScoredPairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
 
@@ -62,6 +62,17 @@ def test_one_very_long_text_does_not_fill_the_memory(make_network):
     scores = network_scores(make_network(ENCODERS[0]).eval(), token_ids)
     assert np.isfinite(scores).all()
     assert_array_equal(scores[1], scores[2])
+
+
+SIZES_OF_BLOCKS = [("cpu", 64, 32), ("cpu", 1024, 16), ("cuda", 64, 256), ("cuda", 1024, 16)]
+
+
+@pytest.mark.parametrize("device, width, size", SIZES_OF_BLOCKS)
+def test_a_gpu_scores_more_short_texts_at_a_time(device, width, size):
+    X = np.ones((300, width), dtype=np.int32)
+    blocks = list(_text_blocks(X, device))
+    assert {block.shape for _, block in blocks} == {(size, width)}
+    assert_array_equal(np.concatenate([rows for rows, _ in blocks]), np.arange(300))
 
 
 class WithSides(nn.Module):
