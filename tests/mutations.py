@@ -120,8 +120,8 @@ MUTATIONS = [
     Mutation(
         name="documents take all of a GPU's memory",
         path="skmltc/_networks/placing.py",
-        text="return int(SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])",
-        fault="return int(torch.cuda.mem_get_info(device)[1])",
+        text="return int(SHARE_OF_FREE * (free + kept))",
+        fault="return int(free + kept)",
         tests="tests/_networks/test_placing.py",
     ),
     Mutation(

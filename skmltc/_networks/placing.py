@@ -30,7 +30,9 @@ def room_on(device):
     """Bytes that documents may take on a device; 0 where they are in its memory already."""
     if device.type != "cuda":
         return 0
-    return int(SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0])
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(SHARE_OF_FREE * (free + kept))  # torch keeps what an earlier training has left
 
 
 def size_on_device(matrix):
@@ -142,8 +144,8 @@ def sent_ahead(make, batches, device):
 
 
 def pinned(tensor):
-    """The tensor in memory that a GPU reads by itself; itself where there is none."""
-    return tensor.pin_memory() if torch.cuda.is_available() else tensor
+    """The tensor in memory that a GPU reads by itself; itself where there is no GPU, or nothing."""
+    return tensor.pin_memory() if len(tensor) and torch.cuda.is_available() else tensor
 
 
 def with_tensors(batch, change):

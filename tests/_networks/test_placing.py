@@ -86,8 +86,10 @@ def test_what_a_matrix_takes_is_what_its_tensors_have():
 @pytest.mark.parametrize("surplus, fits", [(0, True), (-1, False)])
 def test_documents_are_on_a_gpu_if_they_take_a_share_of_its_free_memory(monkeypatch, surplus, fits):
     dataset = DocumentDataset(matrix(), matrix())
-    free = dataset.n_bytes / SHARE_OF_FREE + surplus
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10 * free))
+    free = dataset.n_bytes / SHARE_OF_FREE + surplus  # 100 bytes of it in torch's hands
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 100, 10 * free))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 150)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50)
     monkeypatch.setattr(DocumentDataset, "on", lambda self, device: ("on", device))
     assert placed(dataset, GPU) == (("on", GPU) if fits else dataset)
     assert placed(dataset, CPU) is dataset
@@ -184,7 +186,7 @@ def test_who_stops_in_between_leaves_no_thread():
 def test_batches_of_a_gpu_without_room_are_sent(monkeypatch, problem):
     documents, _ = problem
     dataset = DocumentDataset(documents.X, documents.Y)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 0))
+    monkeypatch.setattr(placing, "room_on", lambda device: 0)
     batches = Batches(dataset, 32, device="cuda")
     assert batches.is_sent and batches.dataset is dataset
     batches.device = CPU  # there is no other
