@@ -145,7 +145,7 @@ def sent_ahead(make, batches, device):
 
 def pinned(tensor):
     """The tensor in memory that a GPU reads by itself; itself where there is no GPU, or nothing."""
-    return tensor.pin_memory() if len(tensor) and torch.cuda.is_available() else tensor
+    return tensor.pin_memory() if tensor.numel() and torch.cuda.is_available() else tensor
 
 
 def with_tensors(batch, change):
