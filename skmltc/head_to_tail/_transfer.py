@@ -262,6 +262,11 @@ def calibrate(scores, is_true, log_odds_against):
     return TailCalibration(float(slope / spread), float(intercept - slope / spread * mean), 1.0)
 
 
+def _draw(numbers, most, random_state):
+    """Draw so many of some numbers, in their order; all of them where there are no more."""
+    return np.sort(random_state.permutation(numbers)[:most])
+
+
 class PrototypeOptions(NamedTuple):
     """How prototypes are made, and how they become weights.
 
@@ -371,14 +376,15 @@ class LabelTransfer:
         """
         if Y.shape[1] < 2:
             return self
-        chosen = np.sort(random_state.permutation(Y.shape[1])[:_CALIBRATION_LABELS])
+        chosen = _draw(np.arange(Y.shape[1]), _CALIBRATION_LABELS, random_state)
         drawn = draw_documents(Y[:, chosen].T.tocsr(), self.options.n_documents, random_state)
         prototypes = mean_vectors(drawn, vectors)
         prototypes = with_norm_1(prototypes) if self.options.normalize else prototypes
         weights = np.empty_like(prototypes)
         for fold in np.array_split(np.arange(len(chosen)), min(_LABEL_FOLDS, len(chosen))):
             weights[fold] = self.leaving_out(chosen[fold]).transferred(prototypes[fold])
-        unseen = np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]
+        unseen = np.flatnonzero(drawn.sum(axis=0) == 0)
+        unseen = _draw(unseen, _CALIBRATION_DOCUMENTS, random_state)  # they may be in some order
         is_true = Y[unseen][:, chosen].toarray() > 0
         learned = calibrate(vectors[unseen] @ weights.T, is_true, log_odds_against[chosen])
         return replace(self, calibration=learned)

@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from skmltc._sampling import draw_documents
+from skmltc.head_to_tail import _transfer
 from skmltc.head_to_tail._transfer import (
     LabelTransfer,
     PrototypeOptions,
@@ -283,6 +284,23 @@ def test_only_some_documents_and_labels_calibrate(rng, monkeypatch):
     fitted = LabelTransfer.fit(options.draw(vectors, Y, 1, rng), np.ones((130, 2)), 1.0, options)
     fitted.calibrated(vectors, Y, np.zeros(130), rng)
     assert sizes == [(5000, 100)]
+
+
+def test_the_order_of_the_documents_does_not_decide_the_calibration(rng, monkeypatch):
+    """Sorted by label: prototypes of the first labels find their documents, the others' do not."""
+    centers, labels = rng.randn(10, 6), np.repeat(np.arange(10), 200)
+    spreads = np.where(labels < 3, 0.3, 3.0)[:, None]
+    vectors = (centers[labels] + spreads * rng.randn(2000, 6)).astype(np.float32)
+    Y = sparse.csr_array(np.eye(10, dtype=np.float32)[labels])
+    options = PrototypeOptions("identity", None, 5, True)
+    transfer = LabelTransfer.fit(options.draw(vectors, Y, 5, rng), centers, 1.0, options)
+    slopes = []
+    for n_documents in (2000, 500):
+        monkeypatch.setattr(_transfer, "_CALIBRATION_DOCUMENTS", n_documents)
+        again = np.random.RandomState(0)
+        learned = transfer.calibrated(vectors, Y, np.full(10, np.log(9)), again)
+        slopes.append(learned.calibration.slope)
+    assert_allclose(slopes[1], slopes[0], rtol=0.3)  # by the first 500 it would be another one
 
 
 def test_labels_that_transfer_well_are_trusted_more(rng):
