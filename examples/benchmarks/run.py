@@ -79,14 +79,20 @@ def attempt_all(table, tasks, *options):
 
 
 def measured(table, tasks, options):
-    """Measure rows, in this process or in several; yields each with what came of it."""
+    """Measure rows, in this process or in several; yields each with what came of it.
+
+    Rows of costs have a process each, one after the other, so that no other row's memory counts.
+    """
     folder = options.data.resolve() if options.data else None
     further = (folder, options.quick, options.threads)
+    for task in [task for task in tasks if task[0].sizes]:
+        with _processes(1) as alone:
+            yield task, alone.submit(attempt, table, task, *further).result()
+    tasks = [task for task in tasks if not task[0].sizes]
     if options.jobs == 1:
         yield from ((task, attempt(table, task, *further)) for task in tasks)
         return
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+    with _processes(options.jobs) as pool:
         groups = groups_of(tasks)
         futures = {pool.submit(attempt_all, table, group, *further): group for group in groups}
         try:
@@ -94,6 +100,11 @@ def measured(table, tasks, options):
                 yield from zip(futures[future], future.result(), strict=True)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _processes(n):
+    """New ones: torch's threads do not survive a fork."""
+    return ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"))
 
 
 class Progress:
@@ -171,7 +182,8 @@ def check_any(rows, table):
 
 
 def summary(result):
-    scores = ", ".join(f"{n} {100 * result['scores'][n]:.2f}" for n in SHOWN)
+    shown = [name for name in SHOWN if name in result["scores"]]
+    scores = ", ".join(f"{n} {100 * result['scores'][n]:.2f}" for n in shown)
     return f"{scores}; {result['fit CPU s']:.1f} CPU s"
 
 

@@ -20,6 +20,8 @@ from skmltc.text import TokenSequenceVectorizer
 QUICK_TRAIN, QUICK_TEST = 300, 100
 HELD_OUT = " held out"
 MADE_UP = {"n_samples": 4000, "n_labels": 60, "random_state": 0}
+LARGE = {"n_samples": 102_000, "n_labels": 100, "n_words": 30, "random_state": 0}
+LARGE_TEST = 2000
 OF_TRANSFORMERS = ("vectors", "word pieces")
 OF_DATA = {".jsonl", ".gz", ".tsv", ".json", ".txt", ".safetensors", ".bin"}
 
@@ -117,6 +119,8 @@ def load(folder, dataset):
     """Labels are those with a training document; test documents left without one are dropped."""
     if dataset == "made-up":
         return _made_up()
+    if dataset == "made-up, large":
+        return _made_up_large()
     if folder is None:
         raise Missing("--data")
     place = Path(folder) / dataset.removesuffix(" leaves").removesuffix(HELD_OUT)
@@ -183,8 +187,18 @@ def _made_up():
     train, test, Y_train, Y_test = multilabel_train_test_split(
         corpus.data, corpus.target, random_state=0
     )
-    text = hashlib.sha256("\n".join(corpus.data).encode()).hexdigest()[:12]
-    return _labelled(Texts(train, Y_train, test, Y_test, text))
+    return _labelled(Texts(train, Y_train, test, Y_test, _hash_of_texts(corpus.data)))
+
+
+def _made_up_large():
+    """Documents in the order in which they are made, which is random."""
+    corpus = make_long_tailed_corpus(**LARGE)
+    texts, Y, n = corpus.data, corpus.target, -LARGE_TEST
+    return _labelled(Texts(texts[:n], Y[:n], texts[n:], Y[n:], _hash_of_texts(texts)))
+
+
+def _hash_of_texts(texts):
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def _labelled(texts):

@@ -25,6 +25,7 @@ from skmltc.metrics import (
     psp_at_k,
 )
 
+from .costs import costs_of, of_size
 from .data import hash_of_files, needs_transformer, task_of, transformer_folder
 from .models import model_of
 from .new_labels import withheld
@@ -43,7 +44,9 @@ def measure(table, row, seed, folder, quick=False, threads=1):
         model = model_of(row, seed, task, quick)
         if row.n_added:
             task, model = withheld(task, model, row.n_added)
-        fit, predict, scores = _fit_and_score(row, task, model)
+        if row.sizes:
+            task = of_size(task, **row.sizes)
+        scores, costs = (_costs if row.sizes else _fit_and_score)(row, task, model)
     return {
         "table": table,
         **row.declared(),
@@ -57,8 +60,7 @@ def measure(table, row, seed, folder, quick=False, threads=1):
         "threshold": _shown(getattr(model, "threshold", None)),
         "chosen": {n.rstrip("_"): v for n in CHOSEN if (v := _number(model, n)) is not None},
         "scores": scores,
-        **_seconds("fit", fit),
-        **_seconds("predict", predict),
+        **costs,
         **environment(threads),
         "device": _device_of(model),
     }
@@ -73,7 +75,14 @@ def _fit_and_score(row, task, model):
     if row.calibration:
         proba = model.predict_proba(task.X_test)
         scores |= calibration_of(task, proba, row.groups) | weighed_rankings(task, proba)
-    return fit, predict, scores
+    return scores, _seconds("fit", fit) | _seconds("predict", predict)
+
+
+def _costs(row, task, model):
+    """What a row of costs has: of the scores F1 alone, so that no matrix of all pairs is made."""
+    predicted, costs = costs_of(task, model)
+    f1s = f1_by_group(task.Y_test, predicted, task.label_counts)["total"]
+    return {f"total {f1}": f1s[f1] for f1 in ("micro", "macro")}, costs
 
 
 def _further(task):

@@ -65,6 +65,8 @@ class Row:
     n_added : int, default=0
         So many labels are withheld with all their documents, and added later with five each, see
         `bench.new_labels`: the scores, and the seconds of the fit, are of these alone.
+    sizes : mapping, default={}
+        Of a row of costs: "documents", "labels" and how they are "chosen", see `bench.costs`.
     seeds : int, optional
         At most so many seeds, where one takes long.
     """
@@ -84,6 +86,7 @@ class Row:
     names: bool = False
     calibration: bool = False
     n_added: int = 0
+    sizes: Mapping = field(default_factory=dict)
     seeds: int | None = None
 
     def declared(self):
