@@ -97,7 +97,7 @@ class NapkinXC:
         self.folder, self.model = folder, PLT(str(folder), threads=1, seed=0)
 
     def fit(self, X, Y, text):
-        self.model.fit(X, np.split(Y.indices, Y.indptr[1:-1]))
+        self.model.fit(X, [row.tolist() for row in np.split(Y.indices, Y.indptr[1:-1])])
 
     def top(self, X, n_labels):
         return _matrix(self.model.predict_proba(X, top_k=K), n_labels)
@@ -245,12 +245,17 @@ def is_stale(row):
 
 
 def main(arguments=None):
-    from bench import rows
-    from bench.data import task_of
-
     options = parser().parse_args(arguments)
     if options.run:
         return run_rival(options.run[0], Path(options.run[1]))
+    return measure_all(options)
+
+
+def measure_all(options):
+    """Measure what is not kept, set by set."""
+    from bench import rows
+    from bench.data import task_of
+
     path = options.output or rows.RESULTS / "rivals.jsonl"
     known = {rows.key_of(row): row for row in rows.read(path)}
     pythons = {"skmltc": sys.executable, **dict(one.split("=", 1) for one in options.python)}
