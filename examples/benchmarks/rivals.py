@@ -277,7 +277,9 @@ def measure_all(options):
         rows.rewrite(path, rows.read(path))
 
 
-def _is_wanted(kept, options):
+def _is_wanted(name, kept, options):
+    if options.rivals and name not in options.rivals:
+        return False
     return kept is None or options.quick or (options.stale and is_stale(kept))
 
 
@@ -286,6 +288,7 @@ def parser():
     made.add_argument("--data", metavar="FOLDER", type=Path)
     made.add_argument("--python", metavar="RIVAL=PATH", nargs="+", default=[])
     made.add_argument("--datasets", nargs="+", default=DATASETS)
+    made.add_argument("--rivals", nargs="+", help="these alone", choices=RIVALS)
     made.add_argument("--output", metavar="ROWS", type=Path)
     made.add_argument("--quick", action="store_true", help="few documents; not kept")
     made.add_argument("--stale", action="store_true", help="measure stale rows again")

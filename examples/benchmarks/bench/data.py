@@ -20,7 +20,7 @@ from skmltc.text import TokenSequenceVectorizer
 QUICK_TRAIN, QUICK_TEST = 300, 100
 HELD_OUT = " held out"
 MADE_UP = {"n_samples": 4000, "n_labels": 60, "random_state": 0}
-LARGE = {"n_samples": 102_000, "n_labels": 100, "n_words": 30, "random_state": 0}
+LARGE = {"n_samples": 102_000, "n_labels": 100, "n_words": 15, "random_state": 0}
 LARGE_TEST = 2000
 OF_TRANSFORMERS = ("vectors", "word pieces")
 OF_DATA = {".jsonl", ".gz", ".tsv", ".json", ".txt", ".safetensors", ".bin"}
