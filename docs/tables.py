@@ -16,8 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "examples" / "benchmarks"))
+sys.path += [str(ROOT / "examples" / "benchmarks"), str(ROOT / "docs")]
 
+import approximate  # noqa: E402
+import cost_tables  # noqa: E402
+import rivals  # noqa: E402
 from bench import rows as kept  # noqa: E402
 
 RESULTS = kept.RESULTS
@@ -33,6 +36,7 @@ DATASETS = {
 }
 GROUPS = ("total", "head", "medium", "tail")
 STALE = "†"
+NOT_YET = "No row of this table is measured yet.\n"
 NOTE = f"{STALE} measured with older code or settings"
 
 # Huang et al. 2021, Reuters-21578: micro-F1/macro-F1 of all labels, head, medium and tail.
@@ -368,6 +372,7 @@ def write(results, folder):
     texts = {name: of_page(table, results) for name, table in TABLES.items()}
     texts["losses"] = losses_table(results)
     texts["speed"] = speed_table(results)
+    texts |= cost_texts(results)
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
 
@@ -375,7 +380,7 @@ def write(results, folder):
 def of_page(table, results):
     (heading, *lines), stale = in_cells(table, results)
     if not lines:
-        return "No row of this table is measured yet.\n"
+        return NOT_YET
     heading, *lines = without_empty(heading, lines)
     return csv_table(table.title + (f"; {NOTE}" if stale else ""), heading, lines)
 
@@ -413,6 +418,27 @@ def speed_table(results):
     heading = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
     title = f"Documents of Reuters-21578, or vectors, per CPU second of one pass; {NOTE}"
     return csv_table(title, heading, lines)
+
+
+def cost_texts(results):
+    """Make the tables of the page on scaling."""
+    costs = rows_of("scaling", results)
+    others = [
+        [row | {"stale": script.is_stale(row)} for row in kept.read(results / f"{name}.jsonl")]
+        for name, script in (("rivals", rivals), ("approximate", approximate))
+    ]
+    made = {
+        "growth": (cost_tables.growth, costs),
+        "on_paper": (cost_tables.on_paper, costs),
+        "rivals": (cost_tables.rivals, others[0]),
+        "approximate": (cost_tables.approximate, others[1]),
+    }
+    return {name: _with_note(*make(rows), rows) for name, (make, rows) in made.items()}
+
+
+def _with_note(title, heading, lines, rows):
+    stale = f"; {NOTE}" if any(row["stale"] for row in rows) else ""
+    return csv_table(title + stale, heading, lines) if lines else NOT_YET
 
 
 def is_stale_speed(row):

@@ -201,14 +201,15 @@ def export(task, folder):
 
 
 def measure(name, python, dataset, task, folder):
-    """Run a rival in its environment; the row that is kept of it."""
+    """Run a rival in its environment; the row that is kept of it, None where it failed."""
     from bench.measure import environment
 
     environ = os.environ | {f"{one}_NUM_THREADS": "1" for one in THREADS}
     command = [python, __file__, "--run", name, str(folder)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{name} on {dataset}: {done.stderr.strip()[-2000:]}")
+        print(f"{name} on {dataset}: {done.stderr.strip()[-2000:]}", flush=True)
+        return None
     top = sparse.csr_array(sparse.load_npz(folder / f"{name}_top.npz"))
     costs = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     versions = {"versions": costs.pop("versions")}
@@ -270,8 +271,9 @@ def measure_all(options):
             export(task, Path(folder))
             for name in wanted:
                 row = measure(name, pythons[name], dataset, task, Path(folder))
-                print(json.dumps(row), flush=True)
-                if not options.quick:
+                if row is not None:
+                    print(json.dumps(row), flush=True)
+                if row is not None and not options.quick:
                     rows.append(path, row)
     if path.exists() and not options.quick:
         rows.rewrite(path, rows.read(path))
