@@ -261,9 +261,8 @@ def measure_all(options):
     known = {rows.key_of(row): row for row in rows.read(path)}
     pythons = {"skmltc": sys.executable, **dict(one.split("=", 1) for one in options.python)}
     for dataset in options.datasets:
-        wanted = [
-            n for n in pythons if _is_wanted(known.get(rows.key_of(key(n, dataset))), options)
-        ]
+        kept = {name: known.get(rows.key_of(key(name, dataset))) for name in pythons}
+        wanted = [name for name in pythons if _is_wanted(name, kept[name], options)]
         if not wanted:
             continue
         task = task_of(rows.Row("", dataset, "tfidf", ""), options.data.resolve(), options.quick)
