@@ -173,7 +173,7 @@ class TestGrowth:
             work = tables.work_of(tables._size_of(made_row("x", documents, labels, (0, 0, 0))))
             linear, near = 1e-7 * work["row"] + 2e-9 * work["product"], 3e-10 * work["pair"]
             rows.append(made_row("x", documents, labels, (linear + near, linear, near)))
-        dense = made_row("x", 20_000, 900, (5000, 4000, 1000))
+        dense = made_row("x", 20_000, 900, (5000, 4000, 1000), **{"model MB": 181.0})
         found = tables.constants([*rows, dense])
         assert found == pytest.approx({"row": 1e-7, "product": 2e-9, "pair": 3e-10}, rel=1e-4)
         lines = tables.on_paper(rows)[2]
