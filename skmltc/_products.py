@@ -28,13 +28,13 @@ def csr_dot(indptr, indices, values, factor):
     )
 
 
-def csr_tensors(matrix, device):
-    """The arrays of a CSR matrix as tensors: indptr, indices and float32 values."""
+def csr_tensors(matrix, device, dtype=np.float32):
+    """The arrays of a CSR matrix as tensors: indptr, indices, and values of a dtype."""
     index_type = np.int32 if matrix.nnz < 2**31 else np.int64
     arrays = (
         matrix.indptr.astype(index_type),
         matrix.indices.astype(index_type),
-        np.require(matrix.data, np.float32, "W"),
+        np.require(matrix.data, dtype, "W"),
     )
     return [torch.from_numpy(array).to(device) for array in arrays]
 

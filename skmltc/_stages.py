@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._inputs import Inputs
 from ._rows import is_among, stack_rows
 from ._targets import Target
-from ._validation import check_consistent_rows, must_be
+from ._validation import check_consistent_rows, check_sample_weight, must_be
 from .decision import Calibration, Decision, Documents, ScoredPairs
 from .distributed import of_first
 from .labels import label_groups, log_odds_against
@@ -80,11 +80,14 @@ def draw_seed(random_state):
     return of_first(int(check_random_state(random_state).randint(2**31 - 1)))
 
 
-def read_documents(problem, X, y, checker, name="y"):
-    """Documents of checked X, with the label indicators of y."""
+def read_documents(problem, X, y, checker, name="y", sample_weight=None):
+    """Documents of checked X, with the label indicators of y; those of weight 0 are left out."""
     X, Y = problem.inputs.read(X, checker), problem.target.indicators(y, name)
     check_consistent_rows(X, Y, name=name)
-    return Documents(X, Y)
+    if sample_weight is None:
+        return Documents(X, Y)
+    documents = Documents(X, Y, check_sample_weight(sample_weight, len(Y.indptr) - 1))
+    return documents if documents.weights.all() else documents[documents.weights > 0]
 
 
 def read_new_labels(model, X, Y_new):

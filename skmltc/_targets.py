@@ -209,9 +209,29 @@ def _sorted_classes(y):
     return np.unique(y)
 
 
-def count_labels(Y):
-    """Documents of each label, (n_labels,), of a canonical csr_array of label indicators."""
-    return np.bincount(Y.indices, minlength=Y.shape[1])
+def count_labels(Y, weights=None):
+    """Documents of each label, (n_labels,), of a canonical csr_array of label indicators.
+
+    With weights (n_samples,) of the documents their sums; whole numbers if all weights are.
+    """
+    if weights is None:
+        return np.bincount(Y.indices, minlength=Y.shape[1])
+    of_pairs = np.repeat(weights, np.diff(Y.indptr))
+    counts = np.bincount(Y.indices, of_pairs, minlength=Y.shape[1])
+    return counts.astype(np.int64) if _are_whole(weights) else counts
+
+
+def _are_whole(weights):
+    return bool((weights == np.floor(weights)).all())
+
+
+def count_documents(Y, weights=None):
+    """How many documents there are; with weights their sum, no less than that of any label."""
+    if weights is None:
+        return Y.shape[0]
+    if _are_whole(weights):
+        return int(weights.sum())
+    return float(max(weights.sum(), count_labels(Y, weights).max(initial=0)))  # but for rounding
 
 
 def refuse_no_label(label_counts):

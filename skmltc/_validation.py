@@ -73,6 +73,34 @@ def check_number(what, value, lowest=-inf, highest=inf, *, whole=False, remedy="
     raise must_be(what, expected, repr(value), remedy)
 
 
+def check_sample_weight(sample_weight, n_samples):
+    """Read one finite number per document, 0 or more, of which one at least is above 0.
+
+    Parameters
+    ----------
+    sample_weight : array of shape (n_samples,)
+    n_samples : int
+
+    Returns
+    -------
+    array of float64 of shape (n_samples,)
+        A copy.
+    """
+    expected = f"of shape ({n_samples},), one number per document"
+    try:
+        weights = np.array(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise must_be("sample_weight", expected, repr(sample_weight)) from error
+    if weights.shape != (n_samples,):
+        raise must_be("sample_weight", expected, f"shape {weights.shape}")
+    wrong = weights[~((weights >= 0) & (weights < inf))]
+    if len(wrong):
+        raise must_be("sample_weight", "finite and not negative", f"{wrong[0]:g}")
+    if not weights.any():
+        raise must_be("sample_weight", "above 0 for one document at least", "only zeros")
+    return weights
+
+
 def check_label_counts(label_counts, n_labels=None, *, n_samples=None, name="label_counts"):
     """Read one finite number per label, 0 or more; sums of a matrix may have two axes.
 

@@ -31,7 +31,7 @@ from ._stages import (
     draw_seed,
     read_documents,
 )
-from ._targets import Target, count_labels, warn_of_empty_labels
+from ._targets import Target, warn_of_empty_labels
 from ._validation import LabelWarning, check_choice, known_labels, must_be, warn
 from .decision import (
     Calibration,
@@ -120,12 +120,12 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
                 raise
             raise KeyboardInterrupt("The estimator is as it was before.") from None
 
-    def _fit_all(self, X, y, X_val=None, y_val=None, **further):
+    def _fit_all(self, X, y, X_val=None, y_val=None, sample_weight=None, **further):
         self._check_parameters()
         seed = draw_seed(self.random_state)
         checker = copy.copy(self)  # learns the number and names of columns; this one is as it was
         problem = self._learn(X, y, checker)
-        train, given = self._read(problem, X, y, X_val, y_val, checker)
+        train, given = self._read(problem, X, y, X_val, y_val, checker, sample_weight)
         further = {n: self._check_further(problem, v, checker) for n, v in further.items()}
         changed = self._changed(X_val=X_val, y_val=y_val, **further)
         warn_of_idle(changed, self._idle(problem, train, given))
@@ -179,10 +179,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             encoder = clone(self._default_encoders[input_kind(X)])
         return Problem(Inputs.learn(X, encoder, checker), Target.learn(y))
 
-    def _read(self, problem, X, y, X_val, y_val, checker):
+    def _read(self, problem, X, y, X_val, y_val, checker, sample_weight):
         """Training documents and, if given, those of a validation part."""
-        train = read_documents(problem, X, y, checker)
-        warn_of_empty_labels(count_labels(train.Y))
+        train = read_documents(problem, X, y, checker, sample_weight=sample_weight)
+        warn_of_empty_labels(train.counts)
         if (X_val is None) != (y_val is None):
             raise must_be("X_val and y_val", "given together", "one of them")
         if X_val is None:
@@ -203,9 +203,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             again = [("", what.format(k + 1)) for k in range(len(parts))]
             for k in announced(again, self.verbose, {"": seconds}):
                 fit, held = parts[k]
+                part = train[fit]
                 with known_labels():
-                    scorer = self._retrain(train[fit], trained.plan, seed)
-                yield HeldOut(scorer, train.Y[fit], train[held])
+                    scorer = self._retrain(part, trained.plan, seed)
+                yield HeldOut(scorer, part.fitted_Y, train[held])
 
     def _decide(self, problem, train, trained, held_out, seed):
         """Learn what scores say and where they are cut, as far as it is to be learned."""
@@ -257,7 +258,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             "training documents have. Give more documents per label, or X_val and y_val.",
             LabelWarning,
         )
-        counts = count_labels(train.Y)
+        counts = train.counts
         blocks = self._score_blocks(scorer, train.X, len(counts))
         cut_off = prior_cut_off(blocks, train.Y.nnz)
         if self._calibrates(target):
@@ -268,11 +269,11 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     def _decision(self, target, pairs, train, learn=Decision.learn):
         """The decision by the rule, from calibrated pairs; or at a probability."""
-        counts = count_labels(train.Y)
+        counts = train.counts
         if not target.is_multilabel:
             return Decision.best(len(counts))
         if self._learns_rule(target) and pairs is not None and not pairs.is_true.all():
-            return learn(self.threshold, pairs, counts, len(train))
+            return learn(self.threshold, pairs, counts, train.n_samples)
         if isinstance(self.threshold, str):  # there was nothing to learn from, or no need
             return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
         return Decision.at_probability(self.threshold, counts)
@@ -295,7 +296,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         fitted = {
             **{name: getattr(checker, name) for name in columns},
             "inputs_": problem.inputs,
-            **counted(problem.target, count_labels(train.Y), len(train)),
+            **counted(problem.target, train.counts, train.n_samples),
             **trained.attributes,
             **decided.attributes,
             "scorer_": decided.scorer,

@@ -59,27 +59,32 @@ class LabelStatistics:
         check_number("median_share", self.median_share, 0)
 
     @classmethod
-    def from_matrix(cls, Y) -> LabelStatistics:
+    def from_matrix(cls, Y, sample_weight=None) -> LabelStatistics:
         """Read the statistics off a label indicator matrix.
 
         Parameters
         ----------
         Y : array or scipy sparse matrix of shape (n_samples, n_labels)
             Label indicators.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts; once by default.
 
         Returns
         -------
         LabelStatistics
         """
-        n_samples, n_labels = Y.shape
+        n_rows, n_labels = Y.shape
         rows, columns = Y.nonzero()
-        counts = np.bincount(columns, minlength=n_labels)
+        weights = np.ones(n_rows, int) if sample_weight is None else np.asarray(sample_weight)
+        counts = np.bincount(columns, weights[rows], minlength=n_labels).astype(weights.dtype)
+        n_samples = max(weights.sum(), counts.max(initial=0)).item()  # but for rounding
         if not len(columns):
             return cls(counts, n_samples)
         inverse = 1.0 / np.maximum(counts, 1)
-        document_mass = np.bincount(rows, weights=inverse[columns], minlength=n_samples)
+        document_mass = np.bincount(rows, weights=inverse[columns], minlength=n_rows)
         shares = inverse[columns] / document_mass[rows]
-        return cls(counts, n_samples, float(shares.mean()), float(np.median(shares)))
+        mean = float(np.average(shares, weights=weights[rows]))
+        return cls(counts, n_samples, mean, _weighted_median(shares, weights[rows]))
 
     @property
     def inverse_counts(self) -> np.ndarray:
@@ -94,6 +99,15 @@ class LabelStatistics:
         has a finite value (the papers leave both open).
         """
         return log_odds_against(self.counts, self.n_samples)
+
+
+def _weighted_median(values, weights):
+    """The median of values that each stand there so many times."""
+    order = np.argsort(values, kind="stable")
+    values, ends = values[order], np.cumsum(weights[order])
+    half = ends[-1] / 2
+    first, last = np.searchsorted(ends, half), np.searchsorted(ends, half, side="right")
+    return float((values[first] + values[min(last, len(values) - 1)]) / 2)
 
 
 def log_odds_against(label_counts: ArrayLike, n_samples: float) -> np.ndarray:

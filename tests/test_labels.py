@@ -59,6 +59,16 @@ class TestLabelStatistics:
         np.testing.assert_array_equal(statistics.inverse_counts, [1, 1])
         assert np.isfinite(statistics.log_odds_against).all()
 
+    def test_a_document_of_weight_two_is_the_document_twice(self):
+        rng = np.random.default_rng(0)
+        Y, weights = (rng.random((40, 7)) < 0.3).astype(int), rng.integers(0, 4, 40)
+        weighted = LabelStatistics.from_matrix(Y, weights)
+        twice = LabelStatistics.from_matrix(np.repeat(Y, weights, axis=0))
+        np.testing.assert_array_equal(weighted.counts, twice.counts)
+        assert weighted.n_samples == twice.n_samples
+        assert weighted.mean_share == pytest.approx(twice.mean_share)
+        assert weighted.median_share == pytest.approx(twice.median_share)
+
     def test_inverse_counts(self):
         np.testing.assert_allclose(LabelStatistics([0, 1, 4], 9).inverse_counts, [1, 1, 0.25])
 

@@ -16,11 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._engines import Shared
 from .._products import csr_dot, csr_tensors, dense_dot
-from .._targets import count_labels
+from .._targets import count_documents, count_labels
 from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..distributed import shown
-from ..labels import NEVER_LOGIT, log_odds_against
+from ..labels import NEVER_LOGIT, LabelStatistics, log_odds_against
 from ..losses import SquaredHingeLoss
 from .products import DesignMatrix, is_plain
 from .shortlists import Shortlists, solve_shortlisted
@@ -33,6 +33,7 @@ _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 _MOST_DENSE = 50_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
+_FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
@@ -170,11 +171,13 @@ class LazyLinearScorer:
     X : CSR matrix or float array of shape (n_samples, n_features)
     Y : csr_array of shape (n_samples, n_labels)
     solver : Solver
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
-    def __init__(self, X, Y, solver):
+    def __init__(self, X, Y, solver, weights=None):
         with known_labels():
-            self.problem = problem_of(X, Y, solver)
+            self.problem = problem_of(X, Y, solver, weights)
         self.solver = solver
         self.size = labels_at_a_time(self.problem)
 
@@ -190,7 +193,7 @@ class LazyLinearScorer:
     def _scores(self, encoded, labels):
         decays = [self.solver.weight_decay]
         (solved,) = solve(self.problem, decays, self.solver, labels)
-        return _scorer(solved.weights, self.problem.Y, self.solver, labels).scores(encoded)
+        return _scorer(solved.weights, self.problem, self.solver, labels).scores(encoded)
 
 
 def block_size(shape):
@@ -210,7 +213,7 @@ def labels_at_a_time(problem):
     return block_size((problem.features.n_samples, problem.features.n_weights - 1))
 
 
-def problem_of(X, Y, solver):
+def problem_of(X, Y, solver, weights=None):
     """Shortlists where a squared hinge has very many weights of sparse features; else all rows.
 
     Shortlists are solved on the CPU, so that a model is the same on every machine.
@@ -221,8 +224,8 @@ def problem_of(X, Y, solver):
         and X.shape[1] * Y.shape[1] > _MOST_DENSE
         and is_plain(X)
     ):
-        return Shortlists.of(X, Y)
-    return LinearProblem.of(X, Y, solver)
+        return Shortlists.of(X, Y, weights)
+    return LinearProblem.of(X, Y, solver, weights)
 
 
 def solve(problem, decays, solver, labels):
@@ -242,23 +245,30 @@ class LinearProblem(NamedTuple):
         Of all labels.
     start : tensor of shape (n_labels,)
         Intercepts of least loss where all weights are 0.
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
     features: DesignMatrix
     Y: sparse.csr_array
     loss: torch.nn.Module
     start: torch.Tensor
+    weights: np.ndarray | None = None
 
     @classmethod
-    def of(cls, X, Y, solver):
+    def of(cls, X, Y, solver, weights=None):
         """Build the loss and the products on the solver's device."""
-        loss = solver.loss.build(Y)
-        start = loss.prior_logits(Y)
+        is_small = X.shape[0] * X.shape[1] <= _FEW and solver.device == "cpu"
+        dtype = torch.float64 if is_small else torch.float32
+        features = DesignMatrix(X, solver.device, weights, dtype)
+        known = Y if weights is None else LabelStatistics.from_matrix(Y, weights)
+        loss = solver.loss.build(known).to(features.dtype)
+        start = loss.prior_logits(Y, weights, features.dtype)
         start = torch.where(start.abs() < _NO_PRIOR, start, 0.0)
-        return cls(DesignMatrix(X, solver.device), Y, loss.to(solver.device), start)
+        return cls(features, Y, loss.to(solver.device), start, weights)
 
 
-def fit_linear(X, Y, solver):
+def fit_linear(X, Y, solver, weights=None):
     """Fit one linear model per label.
 
     Parameters
@@ -266,6 +276,8 @@ def fit_linear(X, Y, solver):
     X : CSR matrix or float array of shape (n_samples, n_features)
     Y : csr_array of shape (n_samples, n_labels)
     solver : Solver
+    weights : array of shape (n_samples,), default=None
+        How often each document counts in the loss; once by default.
 
     Returns
     -------
@@ -284,14 +296,14 @@ def fit_linear(X, Y, solver):
     ConvergenceWarning
         If labels need more iterations, or more digits than float32 has.
     """
-    problem = problem_of(X, Y, solver)
+    problem = problem_of(X, Y, solver, weights)
     task = partial(_solve_first, problem, [solver.weight_decay], solver)
     blocks = label_blocks(count_labels(Y), labels_at_a_time(problem))
     join = _join_sparse if isinstance(problem, Shortlists) else _join_dense
-    weights, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
+    W, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
     if n_unconverged:
         _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
-    return _scorer(weights, Y, solver), n_iter
+    return _scorer(W, problem, solver), n_iter
 
 
 def _solve_first(problem, decays, solver, labels):
@@ -349,16 +361,18 @@ def solve_block(problem, decays, solver, labels):
     ValueError
         If the scores of a label are not finite.
     """
-    features, Y, loss, start = problem
-    W = torch.zeros(features.n_weights, len(labels), device=features.device)
+    features, Y, loss, start, document_weights = problem
+    shape = features.n_weights, len(labels)
+    W = torch.zeros(shape, dtype=features.dtype, device=features.device)
     W[-1] = start[torch.from_numpy(labels)].to(W)
     solved = []
     with one_torch_thread():
         for decay in decays:
-            objective = BlockObjective(features, Y, loss, labels, decay)
+            objective = BlockObjective(features, Y, loss, labels, decay, document_weights)
             W, n_iter, converged = BlockLBFGS(objective, W, solver.tol).minimise(solver.max_iter)
             _check_finite(W, labels)
-            solved.append(SolvedBlock(W.cpu().numpy(), n_iter, int((~converged).sum())))
+            weights = W.float().cpu().numpy()
+            solved.append(SolvedBlock(weights, n_iter, int((~converged).sum())))
     return solved
 
 
@@ -374,14 +388,16 @@ def _check_finite(weights, labels):
         )
 
 
-def _scorer(weights, Y, solver, labels=slice(None)):
+def _scorer(W, problem, solver, labels=slice(None)):
     """Take the weights (n_features + 1, n_block) of some labels for a scorer of these."""
-    counts = count_labels(Y)[labels]
-    raised = solver.logit_adjustment * log_odds_against(counts, Y.shape[0])
-    if sparse.issparse(weights):
-        weights, last = sparse.csr_array(weights[:-1]), weights[[-1]].toarray().ravel()
+    Y, document_weights = problem.Y, problem.weights
+    counts = count_labels(Y, document_weights)[labels]
+    n_samples = count_documents(Y, document_weights)
+    raised = solver.logit_adjustment * log_odds_against(counts, n_samples)
+    if sparse.issparse(W):
+        weights, last = sparse.csr_array(W[:-1]), W[[-1]].toarray().ravel()
     else:
-        weights, last = weights[:-1], weights[-1]
+        weights, last = W[:-1], W[-1]
     intercepts = np.where(counts > 0, last + raised, NEVER_LOGIT)
     return LinearScorer(weights, intercepts.astype(np.float32))
 
@@ -408,9 +424,9 @@ def select_weight_decay(
     parts : list of (Documents, Documents)
         Those to fit on, and those to score.
     label_counts : array of int of shape (n_labels,)
-        Training documents of each label.
+        Training documents of each label, by their weights.
     n_samples : int
-        Training documents in all.
+        Training documents in all, by their weights.
     solver : Solver
     decays : list of float
         To choose from, strong to weak; searched on some hundred labels of all frequencies.
@@ -445,32 +461,34 @@ def select_weight_decay(
 
 def _fit_lazily(fit, held, n_samples, solver, decay):
     (scaled,) = _per_document([decay], fit, n_samples)
-    scorer = LazyLinearScorer(fit.X, fit.Y, solver._replace(weight_decay=scaled))
-    return HeldOut(scorer, fit.Y, held)
+    solver = solver._replace(weight_decay=scaled)
+    scorer = LazyLinearScorer(fit.X, fit.Y, solver, fit.weights)
+    return HeldOut(scorer, fit.fitted_Y, held)
 
 
 def _per_document(decays, fit, n_samples):
     """The loss is a sum over documents: fewer of them want less decay, or scores shrink."""
-    return [decay * len(fit) / n_samples for decay in decays]
+    return [decay * fit.n_samples / n_samples for decay in decays]
 
 
 def _score_path(fit, held, labels, n_samples, solver, decays):
     """Pairs of held-out documents for each weight decay."""
     decays = _per_document(decays, fit, n_samples)
     with known_labels():
-        problem = problem_of(fit.X, fit.Y, solver)
+        problem = problem_of(fit.X, fit.Y, solver, fit.weights)
     task = partial(_score_block_path, problem, decays, solver, held.X)
     blocks = label_blocks(np.where(labels, count_labels(fit.Y), 0), labels_at_a_time(problem))
     scored = list(solver.run(task, blocks, "labels tried"))
+    how = fit.fitted_Y, held.Y, labels, held.weights
     return [
-        ScoredPairs.collect_blocks(((b, path[k]) for b, path in scored), fit.Y, held.Y, labels)
+        ScoredPairs.collect_blocks(((b, path[k]) for b, path in scored), *how)
         for k in range(len(decays))
     ]
 
 
 def _score_block_path(problem, decays, solver, X, labels):
     path = solve(problem, decays, solver, labels)
-    return [_scorer(solved.weights, problem.Y, solver, labels).scores(X) for solved in path]
+    return [_scorer(solved.weights, problem, solver, labels).scores(X) for solved in path]
 
 
 def sample_labels(label_counts, n_wanted):

@@ -28,11 +28,13 @@ class LabelHinge(NamedTuple):
         The same: to turn it for each product would take longer than the product.
     signs : array of float32 of shape (n_rows,)
         1 where a document has the label, else -1.
-    n_far : int
-        Further documents without the label, which count as one at `level`.
+    n_far : float
+        Further documents without the label, which count as one at `level`, by their weights.
     level : float
         Their mean score without the intercept.
     decay : float
+    weights : array of float32 of shape (n_rows,), default=None
+        How often each document counts; once by default.
     """
 
     X: sparse.csr_array
@@ -41,17 +43,26 @@ class LabelHinge(NamedTuple):
     n_far: int
     level: float
     decay: float
+    weights: np.ndarray | None = None
 
     def inside(self, z, b):
-        """Mark the rows inside the hinge, as 0 and 1, and how many far documents are."""
+        """The weights of the rows inside the hinge, 0 outside, and that of far documents inside."""
         is_far_inside = 1 + b + self.level > 0
-        return (self.signs * z < 1).astype(np.float32), self.n_far * is_far_inside
+        inside = (self.signs * z < 1).astype(np.float32)
+        if self.weights is not None:
+            inside *= self.weights
+        return inside, self.n_far * is_far_inside
 
     def slopes(self, z, b, inside, n_far_inside):
         """Derivatives of half the loss in z, and in the score of the far documents."""
         residuals = z - self.signs
         residuals *= inside
         return residuals, n_far_inside * (1 + b + self.level)
+
+    def value(self, w, z, b, e, far):
+        """Half the objective, from the slopes at z."""
+        loss = _dot(e, e) if self.weights is None else _dot(e, z - self.signs)
+        return (self.decay * _dot(w, w) / 2 + loss + far * (1 + b + self.level)) / 2
 
 
 class Solution(NamedTuple):
@@ -88,7 +99,7 @@ def minimise(hinge, weights, intercept, tol, max_iter):
     for n_iter in range(1, max_iter + 1):
         inside, n_far = hinge.inside(z, b)
         e, far = hinge.slopes(z, b, inside, n_far)
-        value = (hinge.decay * _dot(w, w) / 2 + _dot(e, e) + far * (1 + b + hinge.level)) / 2
+        value = hinge.value(w, z, b, e, far)
         gradient = hinge.X_T @ e
         gradient += hinge.decay / 2 * w
         slope_b = float(e.sum()) + far

@@ -25,37 +25,46 @@ class DesignMatrix:
         The features.
     device : str or torch.device, default="cpu"
         Where the products run.
+    weights : array of shape (n_samples,), default=None
+        How often each document counts where columns are looked at; once by default.
+    dtype : torch.dtype, default=torch.float32
+        Of all numbers inside.
 
     Attributes
     ----------
-    scale : tensor of float32 of shape (n_weights, 1)
+    scale : tensor of shape (n_weights, 1)
         What each column is multiplied by, 1 or less; 1 for the intercept.
-    means : tensor of float32 of shape (n_weights, 1) or None
+    means : tensor of shape (n_weights, 1) or None
         What is subtracted from each column; None where there is nothing.
     """
 
-    def __init__(self, X, device="cpu"):
-        self._made_of = X, device
+    def __init__(self, X, device="cpu", weights=None, dtype=torch.float32):
+        self._made_of = X, device, weights, dtype
         self.n_samples, self.n_weights = X.shape[0], X.shape[1] + 1
         self.device = torch.device(device)
-        X, means = _centred(X)
-        scale = np.append(_column_scale(X), 1.0)
+        self.dtype = dtype
+        X, means = _centred(X, weights)
+        scale = np.append(_column_scale(X, weights), 1.0)
         self.scale, self.means = self._column(scale), None
         if means.any():
             self.means = self._column(np.append(means, 0.0))
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
         if sparse.issparse(X):
             with_ones = sparse.hstack([X, ones], format="csr")
-            with_ones.data = (with_ones.data * scale[with_ones.indices]).astype(np.float32)
-            self.dot = partial(csr_dot, *csr_tensors(with_ones, self.device))
-            self.t_dot = partial(csr_dot, *csr_tensors(with_ones.T.tocsr(), self.device))
+            with_ones.data = self._numbers(with_ones.data * scale[with_ones.indices])
+            how = self.device, with_ones.data.dtype
+            self.dot = partial(csr_dot, *csr_tensors(with_ones, *how))
+            self.t_dot = partial(csr_dot, *csr_tensors(with_ones.T.tocsr(), *how))
         else:
-            dense = (np.hstack([X, ones]) * scale).astype(np.float32)
+            dense = self._numbers(np.hstack([X, ones]) * scale)
             dense = torch.from_numpy(dense).to(self.device)
             self.dot, self.t_dot = dense.matmul, dense.T.matmul
 
+    def _numbers(self, values):
+        return values.astype(np.float64 if self.dtype == torch.float64 else np.float32)
+
     def _column(self, values):
-        return torch.from_numpy(values.astype(np.float32)[:, None]).to(self.device)
+        return torch.from_numpy(self._numbers(values)[:, None]).to(self.device)
 
     def inner(self, W):
         """Weights of the columns inside, for weights W (n_weights, n_block) of those of X."""
@@ -81,11 +90,12 @@ def is_plain(X):
     return bool((_column_scale(X) == 1).all() and not _centred(X)[1].any())
 
 
-def _centred(X):
+def _centred(X, weights=None):
     """X with columns that hardly vary less their means, and the means, 0 for other columns."""
-    sums, squares = _column_sums(X)
-    means = sums / max(X.shape[0], 1)
-    means[means**2 * X.shape[0] < _NEARLY_CONSTANT * squares] = 0.0
+    sums, squares = _column_sums(X, weights)
+    n_samples = _total(X, weights)
+    means = sums / n_samples
+    means[means**2 * n_samples < _NEARLY_CONSTANT * squares] = 0.0
     if not means.any():
         return X, means
     if not sparse.issparse(X):
@@ -97,18 +107,26 @@ def _centred(X):
     return sparse.csr_array(X) - sparse.csr_array((values, indices, ends), shape=X.shape), means
 
 
-def _column_sums(X):
-    """Sums of the columns and of their squares, in float64."""
+def _total(X, weights):
+    """Documents in all, by their weights; not 0."""
+    return max(X.shape[0], 1) if weights is None else weights.sum()
+
+
+def _column_sums(X, weights):
+    """Sums of the columns and of their squares over documents by their weights, in float64."""
     if sparse.issparse(X):
         X = sparse.csr_array(X)
         values = X.data.astype(np.float64)
-        powers = values, values**2
+        times = 1.0 if weights is None else np.repeat(weights, np.diff(X.indptr))
+        powers = values * times, values**2 * times
         return [np.bincount(X.indices, weights=v, minlength=X.shape[1]) for v in powers]
+    if weights is not None:
+        return np.einsum("ij,i->j", X, weights), np.einsum("ij,ij,i->j", X, X, weights)
     return np.sum(X, axis=0, dtype=np.float64), np.einsum("ij,ij->j", X, X, dtype=np.float64)
 
 
-def _column_scale(X):
+def _column_scale(X, weights=None):
     """For each column 1, or the power of two that takes its root mean square below 1."""
-    _, squares = _column_sums(X)
-    _, exponents = np.frexp(np.sqrt(squares / max(X.shape[0], 1)))
+    _, squares = _column_sums(X, weights)
+    _, exponents = np.frexp(np.sqrt(squares / _total(X, weights)))
     return np.exp2(-np.maximum(exponents, 0.0))

@@ -39,6 +39,8 @@ class Shortlists(NamedTuple):
         Of the rows of X; 1 of rows of zeros.
     bags : list of tensors
         X for products.
+    weights : array of float32 of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
     X: sparse.csr_array
@@ -46,14 +48,16 @@ class Shortlists(NamedTuple):
     by_label: sparse.csc_array
     lengths: np.ndarray
     bags: list
+    weights: np.ndarray | None = None
 
     @classmethod
-    def of(cls, X, Y):
+    def of(cls, X, Y, weights=None):
         """Take in the features and the labels of the training documents."""
         X = sparse.csr_array(X, dtype=np.float32)
         lengths = np.sqrt(X.multiply(X).sum(axis=1)).astype(np.float32)
         lengths[lengths == 0] = 1
-        return cls(X, Y, sparse.csc_array(Y), lengths, csr_tensors(X, "cpu"))
+        weights = None if weights is None else weights.astype(np.float32)
+        return cls(X, Y, sparse.csc_array(Y), lengths, csr_tensors(X, "cpu"), weights)
 
     def documents_of(self, label):
         """Rows of the documents of a label."""
@@ -119,7 +123,7 @@ def solve_shortlisted(problem, decays, solver, labels):
     W, blocks = _dense(_solve(problem, lists, W, decays[0], rough), W.shape), []
     for decay in decays:
         scored = zip(owned, near, problem.products(W[:-1]), W[-1], strict=True)
-        lists = [_with_violators(*one) for one in scored]
+        lists = [_with_violators(*one, problem.weights) for one in scored]
         solved = _solve(problem, lists, W, decay, solver)
         blocks.append(_pruned(solved, W.shape))
         W = _dense(solved, W.shape) if len(blocks) < len(decays) else None
@@ -134,17 +138,31 @@ class Shortlist(NamedTuple):
     level: float
 
 
-def _with_violators(own, near, scores, intercept):
+def _with_violators(own, near, scores, intercept, weights=None):
     """The documents near, and the best-scored of those that the label's solution depends on."""
-    total = float(scores.sum(dtype=np.float64))
     left = np.ones(len(scores), dtype=bool)
     left[own] = left[near] = False
     found = np.flatnonzero(left & (scores > -1 - intercept))
     n = _VIOLATORS + _VIOLATORS_PER_DOCUMENT * len(own)
     others = np.concatenate([near, found[_largest(scores[found], min(n, len(found)))]])
+    return Shortlist(own, others, _mean_of_rest(scores, own, others, weights))
+
+
+def _mean_of_rest(scores, own, others, weights):
+    """The mean score of the documents that are in neither; 0 where there are none."""
     n_far = len(scores) - len(own) - len(others)
+    if weights is not None:
+        scores, n_far = scores * weights, _weight_of_rest(weights, own, others)
+    total = float(scores.sum(dtype=np.float64))
     rest = total - float(scores[own].sum() + scores[others].sum())
-    return Shortlist(own, others, rest / n_far if n_far else 0.0)
+    return rest / n_far if n_far > 0 else 0.0
+
+
+def _weight_of_rest(weights, own, others):
+    """The weight of the documents that are in neither."""
+    left = np.ones(len(weights), dtype=bool)
+    left[own] = left[others] = False
+    return float(weights[left].sum(dtype=np.float64))
 
 
 def _largest(values, n):
@@ -158,10 +176,13 @@ def _solve(problem, lists, W, decay, solver):
     """Columns and solution of each label on its shortlist, from the weights W."""
     solved, scratch = [], problem.scratch()
     for k, (own, others, level) in enumerate(lists):
-        X, columns = problem.rows(np.concatenate([own, others]), scratch)
+        rows = np.concatenate([own, others])
+        X, columns = problem.rows(rows, scratch)
         signs = np.repeat(np.float32([1, -1]), [len(own), len(others)])
-        n_far = problem.X.shape[0] - len(signs)
-        hinge = LabelHinge(X, X.T, signs, n_far, level, decay)
+        n_far, weights = problem.X.shape[0] - len(signs), None
+        if problem.weights is not None:
+            n_far, weights = _weight_of_rest(problem.weights, own, others), problem.weights[rows]
+        hinge = LabelHinge(X, X.T, signs, n_far, level, decay, weights)
         found = minimise(hinge, W[columns, k], W[-1, k], solver.tol, solver.max_iter)
         solved.append((columns, found))
     return solved

@@ -50,12 +50,17 @@ class BlockObjective:
         The labels of the block.
     weight_decay : float
         Strength of the penalty.
+    document_weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
-    def __init__(self, features, Y, loss, columns, weight_decay):
+    def __init__(self, features, Y, loss, columns, weight_decay, document_weights=None):
         self.features = features
-        self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.device)
-        self.little = _NO_LOSS * self.targets.sum(0).clamp_min(1)
+        self.targets = torch.from_numpy(Y[:, columns].toarray()).to(features.scale)
+        self.of_documents = None  # (n_samples, 1)
+        if document_weights is not None:
+            self.of_documents = torch.from_numpy(document_weights[:, None]).to(self.targets)
+        self.little = _NO_LOSS * self._counted(self.targets).sum(0).clamp_min(1)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
         self.decays = weight_decay * features.scale**2  # (n_weights, 1)
@@ -64,7 +69,11 @@ class BlockObjective:
     def cells(self, logits):
         """Loss of each label, summed over documents, and the slope of each cell."""
         values, slopes = self.loss.cells(logits, self.targets, self.weight)
-        return values.sum(0), slopes
+        return self._counted(values).sum(0), self._counted(slopes)
+
+    def _counted(self, cells):
+        """Cells times the weights of their documents."""
+        return cells if self.of_documents is None else cells * self.of_documents
 
     def penalty(self, V, U):
         """weight_decay <v, u> of each label in the weights of undivided columns."""

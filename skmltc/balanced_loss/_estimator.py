@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -159,7 +160,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     n_labels_, n_samples_fit_, n_features_in_ : int
         Sizes of the training data.
     label_counts_ : array of int of shape (n_labels,)
-        Training documents of each label.
+        Training documents of each label; with `sample_weight`, as `n_samples_fit_`, by weight.
     head_labels_, tail_labels_ : array of int
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
@@ -185,8 +186,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     Notes
     -----
-    There is no `sample_weight`: in mini-batches a weight of two is not the same as a document
-    given twice, which scikit-learn would have it be.
+    Weights of documents (`sample_weight` of `fit`) are for L-BFGS. In mini-batches a weight of two
+    is not the same as a document given twice, which scikit-learn would have it be.
 
     With ``loss="squared_hinge"``, sparse features of moderate size (TF-IDF, say) and more than 50
     million weights (n_features x n_labels), labels are solved on the documents that matter: those
@@ -319,6 +320,52 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         """
         return super().as_published(row, as_released=as_released, **changes)
 
+    def fit(self, X, y, X_val=None, y_val=None, sample_weight=None):
+        """Train on documents and their labels.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n_samples, n_features)
+            Features, such as TF-IDF weights; or token ids, a dense array of integers with 0 for
+            padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
+        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
+            Label indicators, dense or of any scipy sparse format; or one class per document.
+        X_val, y_val : like X and y, default=None
+            An official validation part. Without it what has to be tuned is tuned on documents
+            held out of X.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts, once by default, where L-BFGS solves linear models: in
+            the loss, in how frequent labels are, in the choice of the weight decay, in calibration
+            and in thresholds. A weight of 2 is the document twice in one fold, and a document of
+            weight 0 is left out.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X, y, a weight or a parameter is not of the form above, or mini-batches are to be
+            trained on with weights; the message says what to give.
+        KeyboardInterrupt
+            If the user stops it (Ctrl-C). The message says how far it got, and whether the
+            estimator is fitted all the same: that is so where a network was in its only stage of
+            training and documents were spared to decide by. Else it is as it was before.
+        """
+        return self._fit(X, y, X_val, y_val, sample_weight)
+
+    def _read(self, problem, X, y, X_val, y_val, checker, sample_weight):
+        if sample_weight is not None and not self._is_linear(problem.inputs.encoder):
+            expected = "None where a network is trained in mini-batches"
+            remedy = (
+                "A weight of two is not the same as a document twice there. Weights are for linear "
+                'models that L-BFGS solves: encoder="bag", or one that is not trained.'
+            )
+            raise must_be("sample_weight", expected, "weights", remedy)
+        return super()._read(problem, X, y, X_val, y_val, checker, sample_weight)
+
     def _train(self, problem, train, given, seed):
         loss = self._spec_of("loss") or self._recommended_loss(problem.target)
         encoder = problem.inputs.encoder
@@ -363,7 +410,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         return trained._replace(plan=FrozenPlan(trained.plan, encoder, train))
 
     def _vectors(self, encoder, documents):
-        return Documents(network_scores(encoder, documents.X, self._device()), documents.Y)
+        return replace(documents, X=network_scores(encoder, documents.X, self._device()))
 
     def _held_out(self, train, trained, seed, seconds):
         if isinstance(trained.plan, FrozenPlan):
@@ -383,9 +430,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         solver, pairs = self._solver(loss, decay), None
         if self.weight_decay == "auto":
             solver, pairs = self._select_weight_decay(solver, train, given, seed)
-        scorer, n_iter = fit_linear(train.X, train.Y, solver)
+        scorer, n_iter = fit_linear(train.X, train.Y, solver, train.weights)
         attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
-        return Trained(scorer, solver, train.Y, given, pairs, attributes)
+        return Trained(scorer, solver, train.fitted_Y, given, pairs, attributes)
 
     def _solver(self, loss, decay):
         solver = Solver(loss, decay, self._adjustment(), self._device())
@@ -400,10 +447,10 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         decays = weight_decays(solver.loss)
         if not parts:
             return solver._replace(weight_decay=decays[len(decays) // 2]), None
-        counts = count_labels(train.Y)
+        counts = train.counts
         every_label = self.threshold in ("per_label", "micro_macro")
         how = {"every_label": every_label, "decides": not self._undecided}
-        decay, pairs = select_weight_decay(parts, counts, len(train), solver, decays, **how)
+        decay, pairs = select_weight_decay(parts, counts, train.n_samples, solver, decays, **how)
         return solver._replace(weight_decay=decay), pairs
 
     def _train_network(self, problem, loss, train, given, seed):
@@ -418,7 +465,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     def _retrain(self, documents, plan, seed):
         if isinstance(plan, Solver):
-            return LazyLinearScorer(documents.X, documents.Y, plan)
+            return LazyLinearScorer(documents.X, documents.Y, plan, documents.weights)
         net = plan.trainer.train_encoder(plan.inputs, plan.loss, documents, seed)
         return self._network_scorer(net.module_, documents.Y)
 

@@ -112,7 +112,7 @@ class Calibration:
         # Labels of other frequencies may come (add_labels): where all are alike nothing is learned.
         least = {AGAINST: 1.0, PRODUCT: min(1.0, float(np.std(pairs.scores)))}
         learned = cls.fit(values, pairs.is_true, pairs.weights, prior={SCORE: 1.0}, least=least)
-        typical = np.average(against[pairs.is_true])
+        typical = np.average(against, weights=pairs.true_weights)
         if learned._weight(SCORE) + learned._weight(PRODUCT) * typical < MIN_SLOPE:
             warn(
                 "The scores of held-out documents do not tell which labels they have, so nothing "

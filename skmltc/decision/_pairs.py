@@ -12,8 +12,8 @@ from scipy import sparse
 
 from .._engines import Shared
 from .._rows import rows_of
-from .._targets import count_labels
-from ..labels import log_odds_against
+from .._targets import count_documents, count_labels
+from ..labels import LabelStatistics, log_odds_against
 
 _KEPT, _KEPT_PER_POSITIVE = 50, 5
 _SAMPLED = 50  # documents that stand for the rest
@@ -38,16 +38,37 @@ class Documents:
     ----------
     X : csr_array or array of shape (n_samples, n_inputs)
     Y : csr_array of shape (n_samples, n_labels)
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
     X: sparse.csr_array | np.ndarray
     Y: sparse.csr_array
+    weights: np.ndarray | None = None
 
     def __len__(self):
         return self.Y.shape[0]
 
     def __getitem__(self, rows):
-        return Documents(rows_of(self.X, rows), self.Y[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Documents(rows_of(self.X, rows), self.Y[rows], weights)
+
+    @property
+    def counts(self):
+        """Documents of each label, by their weights."""
+        return count_labels(self.Y, self.weights)
+
+    @property
+    def n_samples(self):
+        """Documents in all, by their weights."""
+        return count_documents(self.Y, self.weights)
+
+    @property
+    def fitted_Y(self):
+        """What `HeldOut` says of these documents where a scorer was trained on them."""
+        if self.weights is None:
+            return self.Y
+        return LabelStatistics(self.counts, self.n_samples)
 
 
 class HeldOut(NamedTuple):
@@ -56,13 +77,13 @@ class HeldOut(NamedTuple):
     Parameters
     ----------
     scorer : Scorer
-    fitted_Y : csr_array of shape (n_fitted, n_labels)
-        Labels of the documents that it has been trained on.
+    fitted_Y : csr_array of shape (n_fitted, n_labels), or LabelStatistics
+        Labels of the documents that it has been trained on; where these have weights, their counts.
     documents : Documents
     """
 
     scorer: Scorer
-    fitted_Y: sparse.csr_array
+    fitted_Y: sparse.csr_array | LabelStatistics
     documents: Documents
 
 
@@ -123,43 +144,45 @@ class ScoredPairs:
         return cls.concatenate([_pairs_of(*part, labels, device, n_jobs) for part in held_out])
 
     @classmethod
-    def collect_blocks(cls, blocks, fitted_Y, truth, labels=None):
+    def collect_blocks(cls, blocks, fitted_Y, truth, labels=None, document_weights=None):
         """Take the same pairs from scores of blocks of labels.
 
         Parameters
         ----------
         blocks : iterable of (array of int of shape (n_block,), array of (n_samples, n_block))
             Labels, and their scores of the documents.
-        fitted_Y, truth, labels
+        fitted_Y, truth, labels, document_weights
             As in `collect_rows`.
 
         Returns
         -------
         ScoredPairs
         """
-        choice = _Choice.of(fitted_Y, truth, labels)
+        choice = _Choice.of(fitted_Y, truth, labels, document_weights)
         return choice.pairs([choice.of_columns(scores, block) for block, scores in blocks])
 
     @classmethod
-    def collect_rows(cls, blocks, fitted_Y, truth, labels=None):
+    def collect_rows(cls, blocks, fitted_Y, truth, labels=None, document_weights=None):
         """Take the same pairs from scores of all labels, by blocks of documents.
 
         Parameters
         ----------
         blocks : iterable of array of shape (n_block, n_labels)
             Scores of the documents, one block after the other.
-        fitted_Y : csr_array of shape (n_fitted, n_labels)
-            Labels of the documents that the classifier was trained on.
+        fitted_Y : csr_array of shape (n_fitted, n_labels), or LabelStatistics
+            Labels of the documents that the classifier was trained on, or how many they are.
         truth : csr_array of shape (n_samples, n_labels)
             Labels of the documents.
         labels : array of bool of shape (n_labels,), default=None
             Leave the others out.
+        document_weights : array of shape (n_samples,), default=None
+            How often each document counts; once by default.
 
         Returns
         -------
         ScoredPairs
         """
-        choice = _Choice.of(fitted_Y, truth, labels)
+        choice = _Choice.of(fitted_Y, truth, labels, document_weights)
         columns = np.flatnonzero(choice.wanted)
         best, others, first = _Scored.none(), [], 0
         for scores in blocks:
@@ -188,6 +211,11 @@ class ScoredPairs:
         fields = {field: getattr(self, field)[kept] for field in _PAIR_FIELDS}
         return replace(self, **fields, n_positives=np.where(mask, self.n_positives, 0))
 
+    @property
+    def true_weights(self):
+        """The weights of the pairs that are true, 0 for all others."""
+        return self.weights * self.is_true
+
     def by_label(self):
         """The pairs of each label, as a list in the order of the labels."""
         order = np.argsort(self.labels, kind="stable")
@@ -201,7 +229,8 @@ class ScoredPairs:
     def micro_f1_curve(self):
         """Cut-offs, highest first, and the micro-F1 of predicting what scores above each."""
         order = np.argsort(-self.scores)
-        ranked, found = self.scores[order].astype(np.float64), np.cumsum(self.is_true[order])
+        ranked = self.scores[order].astype(np.float64)
+        found = np.cumsum(self.true_weights[order], dtype=np.float64)
         predicted = np.cumsum(self.weights[order], dtype=np.float64)
         f1 = 2 * found / (predicted + self.n_positives.sum())
         below = np.append(ranked[1:], -np.inf)
@@ -216,7 +245,7 @@ class ScoredPairs:
         above = self.scores > np.float64(cut_off)  # a float would be rounded to float32 scores
         n_labels = len(self.n_positives)
         predicted = np.bincount(self.labels[above], self.weights[above], minlength=n_labels)
-        found = np.bincount(self.labels[above & self.is_true], minlength=n_labels)
+        found = np.bincount(self.labels[above], self.true_weights[above], minlength=n_labels)
         known = self.n_positives > 0
         f1 = 2 * found[known] / (predicted + self.n_positives)[known]
         return f1.sum() / max(len(f1), 1)
@@ -270,6 +299,8 @@ class _Choice:
     n_positives : array of int of shape (n_labels,)
     sampled : array of bool of shape (n_samples,)
         The documents that stand for the rest.
+    weights : array of shape (n_samples,)
+        How often each document counts.
     """
 
     truth: sparse.csr_array
@@ -277,16 +308,20 @@ class _Choice:
     log_odds_against: np.ndarray
     n_positives: np.ndarray
     sampled: np.ndarray
+    weights: np.ndarray
 
     @classmethod
-    def of(cls, fitted_Y, truth, labels):
-        fitted, n_positives = count_labels(fitted_Y), count_labels(truth)
+    def of(cls, fitted_Y, truth, labels, weights=None):
+        fitted, n_fitted = _fitted_counts(fitted_Y)
+        n_positives = count_labels(truth)
         among = np.ones(len(fitted), dtype=bool) if labels is None else labels
         wanted = np.where(among & (fitted > 0), _KEPT + _KEPT_PER_POSITIVE * n_positives, 0)
         sampled = np.zeros(truth.shape[0], dtype=bool)
         sampled[np.random.RandomState(0).permutation(len(sampled))[:_SAMPLED]] = True
-        against = log_odds_against(fitted, fitted_Y.shape[0]).astype(np.float32)
-        return cls(truth, wanted, against, np.where(among, n_positives, 0), sampled)
+        against = log_odds_against(fitted, n_fitted).astype(np.float32)
+        n_positives = np.where(among, count_labels(truth, weights), 0)
+        weights = np.ones(len(sampled)) if weights is None else weights
+        return cls(truth, wanted, against, n_positives, sampled, weights)
 
     def of_columns(self, scores, labels, first=0):
         """Find the pairs in the scores of some labels.
@@ -316,19 +351,33 @@ class _Choice:
         labels, scores = labels[at], scores[at]
         is_true = np.isin(keys, self._true_keys(), assume_unique=True)
         is_sample = (at >= len(best.rows)) & ~is_true
-        n_rest = n_rows - np.bincount(labels[~is_sample], minlength=n_labels)
-        n_sampled = np.bincount(labels[is_sample], minlength=n_labels)
-        stands_for = (n_rest / np.maximum(n_sampled, 1)).astype(np.float32)
-        weights = np.where(is_sample, stands_for[labels], np.float32(1))
+        weights = self.weights[rows[at]]
+        by_label = partial(np.bincount, minlength=n_labels)
+        n_rest = self.weights.sum() - by_label(labels[~is_sample], weights[~is_sample])
+        n_sampled = by_label(labels[is_sample], weights[is_sample])
+        stands_for = np.divide(n_rest, n_sampled, out=np.ones(n_labels), where=n_sampled > 0)
+        weights = np.where(is_sample, stands_for[labels], 1) * weights
         against = self.log_odds_against[labels]
         return ScoredPairs(
-            labels.astype(np.int32), scores, against, is_true, weights, self.n_positives
+            labels.astype(np.int32),
+            scores,
+            against,
+            is_true,
+            weights.astype(np.float32),
+            self.n_positives,
         )
 
     def _true_keys(self):
         n_rows = self.truth.shape[0]
         rows = np.repeat(np.arange(n_rows), np.diff(self.truth.indptr))
         return self.truth.indices.astype(np.int64) * n_rows + rows
+
+
+def _fitted_counts(fitted_Y):
+    """Documents of each label, and in all, of label indicators or their statistics."""
+    if isinstance(fitted_Y, LabelStatistics):
+        return np.asarray(fitted_Y.counts), fitted_Y.n_samples
+    return count_labels(fitted_Y), fitted_Y.shape[0]
 
 
 def _best_of_columns(scores, wanted):
@@ -346,9 +395,9 @@ def _best_of_columns(scores, wanted):
 
 def _pairs_of(scorer, fitted_Y, documents, labels, device, n_jobs):
     """Pairs of one part of held-out documents."""
-    choice = _Choice.of(fitted_Y, documents.Y, labels)
+    choice = _Choice.of(fitted_Y, documents.Y, labels, documents.weights)
     encoded = scorer.encode(documents.X, device)
-    counts = np.where(choice.wanted > 0, count_labels(fitted_Y), 0)
+    counts = np.where(choice.wanted > 0, _fitted_counts(fitted_Y)[0], 0)
     blocks = label_blocks(counts, _LABELS_AT_A_TIME)
     task = Shared(partial(_find_in_block, scorer, encoded, choice))
     found = Parallel(n_jobs=n_jobs, prefer="threads")(

@@ -141,7 +141,7 @@ def _per_label(pairs, label_counts, n_samples):
 
 def _shrunken_cut_off(pairs, common):
     """Mean of the best cut-off and the common one, weighted by positives and prior ones."""
-    n_positives = np.count_nonzero(pairs.is_true)
+    n_positives = pairs.true_weights.sum(dtype=np.float64)
     total = n_positives * best_cut_off(pairs)[0] + _PRIOR_POSITIVES * common
     return total / (n_positives + _PRIOR_POSITIVES)
 
@@ -208,7 +208,7 @@ def _isotonic(pairs, common=None):
     own = fitted.X_thresholds_, fitted.y_thresholds_
     if common is None:
         return own
-    n_positives, at = np.count_nonzero(pairs.is_true), np.union1d(own[0], common[0])
+    at, n_positives = np.union1d(own[0], common[0]), pairs.true_weights.sum(dtype=np.float64)
     total = n_positives * np.interp(at, *own) + _PRIOR_POSITIVES * np.interp(at, *common)
     return at, total / (n_positives + _PRIOR_POSITIVES)
 

@@ -9,6 +9,7 @@ autograd, in blocks of labels.
 from math import isfinite
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -231,15 +232,16 @@ class BalancedLoss(nn.Module):
         return torch.from_numpy(Y @ inverse.double().cpu().numpy()).to(inverse)
 
     @torch.no_grad()
-    def prior_logits(self, Y):
+    def prior_logits(self, Y, document_weights=None, dtype=torch.float32):
         """Find the logits (n_labels,) of least loss for documents that cannot be told apart.
 
         Where a network starts that has not seen them yet. For cross-entropy they are the log-odds
         of the labels. `Y` is a csr_array; a label counts on one document at least, and at least
-        one is without it.
+        one is without it. Documents may have weights (n_samples,).
         """
-        present, absent = self._side_weights(Y)
-        least = (present + absent) / Y.shape[0]
+        present, absent = (one.to(dtype) for one in self._side_weights(Y, document_weights))
+        n_samples = Y.shape[0] if document_weights is None else float(document_weights.sum())
+        least = (present + absent) / n_samples
         present, absent = torch.maximum(present, least), torch.maximum(absent, least)
         du_dz = torch.tensor([[1.0], [0.0]]).expand(2, len(present))
         high = torch.full_like(present, _MAX_LOGIT)
@@ -251,13 +253,14 @@ class BalancedLoss(nn.Module):
             low, high = torch.where(rises, low, middle), torch.where(rises, middle, high)
         return (low + high) / 2
 
-    def _side_weights(self, Y):
+    def _side_weights(self, Y, document_weights):
         """Sums of the weights (n_labels,) over the documents with and without each label."""
+        weights = np.ones(Y.shape[0]) if document_weights is None else document_weights
         if isinstance(self.weighting, Rebalancing):
-            present, all_documents = self.weighting.sums(Y, self.label_mass(Y))
+            present, everywhere = self.weighting.sums(Y, self.label_mass(Y), weights)
         else:  # a weight of the label changes neither side more than the other
-            present, all_documents = torch.from_numpy(Y.sum(axis=0)).float(), Y.shape[0]
-        return present, all_documents - present
+            present, everywhere = torch.from_numpy(Y.T @ weights), float(weights.sum())
+        return present, everywhere - present
 
     def select(self, columns):
         """Make the same loss for some of the labels: linear models are solved in blocks."""
@@ -316,14 +319,15 @@ class Rebalancing(nn.Module):
         exponents = (inverse * steepness).sub_(self.beta * self.mu)  # beta (r - mu)
         return exponents.sigmoid_().add_(self.alpha)
 
-    def sums(self, Y, label_mass):
+    def sums(self, Y, label_mass, document_weights):
         """Sum the weights of the documents with each label, and of all, both (n_labels,)."""
+        of_documents = torch.from_numpy(document_weights).to(self.inverse_counts)[:, None]
         present = torch.zeros_like(self.inverse_counts)
         everywhere = torch.zeros_like(self.inverse_counts)
         for start in range(0, Y.shape[1], _LABELS_AT_A_TIME):
             columns = slice(start, start + _LABELS_AT_A_TIME)
-            targets = torch.from_numpy(Y[:, columns].toarray())
-            weights = self.select(columns)(targets, label_mass)
+            targets = torch.from_numpy(Y[:, columns].toarray()).to(self.inverse_counts)
+            weights = self.select(columns)(targets, label_mass) * of_documents
             present[columns], everywhere[columns] = (weights * targets).sum(0), weights.sum(0)
         return present, everywhere
 

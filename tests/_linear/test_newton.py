@@ -86,3 +86,15 @@ def test_numbers_that_overflow_end_without_convergence():
     X = hinge.X * np.float32(1e30)
     with np.errstate(all="ignore"):
         assert not solve(hinge._replace(X=X, X_T=X.T)).converged
+
+
+@pytest.mark.parametrize("n_far, level", [(0, 0.0), (500, 0.3)])
+def test_a_document_of_weight_two_is_the_document_twice(n_far, level):
+    hinge = hinge_of(1.0, n_far, level)
+    weights = np.random.RandomState(1).randint(1, 4, len(hinge.signs))
+    rows = np.repeat(np.arange(len(weights)), weights)
+    X = hinge.X[rows]
+    twice = solve(hinge._replace(X=X, X_T=X.T, signs=hinge.signs[rows]))
+    weighted = solve(hinge._replace(weights=weights.astype(np.float32)))
+    assert_allclose(weighted.weights, twice.weights, atol=1e-4)
+    assert_allclose(weighted.intercept, twice.intercept, atol=1e-4)

@@ -291,3 +291,18 @@ def test_scores_of_120_labels_of_a_catalogue_are_those_of_all_documents(real_dat
             for solved in (short, full)
         ]
         assert precision[0] >= precision[1] - 0.003  # a single pair may change places
+
+
+def test_a_document_of_weight_two_is_the_document_twice(documents, few, monkeypatch):
+    """With all documents on the lists, else they would be others; and with some far away."""
+    weights = np.random.RandomState(0).randint(1, 4, len(documents))
+    rows = np.repeat(np.arange(len(weights)), weights)
+    twice = documents[rows]
+    for n_near, atol in ((10**6, 0.01), (400, 0.05)):
+        monkeypatch.setattr(shortlists, "_NEAR", n_near)
+        weighted, _ = fit_linear(documents.X, documents.Y, SOLVER, weights * 1.0)
+        of_twice, _ = fit_linear(twice.X, twice.Y, SOLVER)
+        assert_allclose(weighted.intercepts, of_twice.intercepts, atol=atol)
+        both = weighted.weights.toarray(), of_twice.weights.toarray()
+        larger = np.abs(both).min(axis=0) > shortlists.LEAST_WEIGHT
+        assert_allclose(both[0][larger], both[1][larger], atol=atol)

@@ -896,3 +896,85 @@ def test_an_add_that_fails_or_is_stopped_leaves_the_model_as_it_was(split, few, 
     assert vars(fitted).keys() == state.keys()
     assert all(vars(fitted)[name] is value for name, value in state.items())
     assert_array_equal(fitted.decision_function(X_new), before)
+
+
+# ------------------------------------------------------------------------ weights of documents
+
+
+def repeated(weights):
+    """Rows in which each document stands so many times."""
+    return np.repeat(np.arange(len(weights)), weights)
+
+
+def whole_weights(n_samples):
+    weights = np.random.RandomState(0).randint(0, 4, n_samples)
+    assert len(np.unique(weights)) == 4
+    return weights
+
+
+@pytest.mark.parametrize("loss", ["auto", "distribution_balanced", "weighted_bce", "squared_hinge"])
+@pytest.mark.filterwarnings("ignore:weighted_bce gives", "ignore:threshold=0.5 cuts logits")
+@pytest.mark.parametrize("form", [sparse.csr_array, dense])
+def test_a_document_of_weight_two_is_the_document_twice(split, loss, form):
+    X, Y, weights = form(split[0][:60, :100]), split[1][:60, [1, 9, 17, 16, 8]], whole_weights(60)
+    rows = repeated(weights)
+    model = linear(loss=loss, calibrate=False, threshold=0.5)
+    weighted = clone(model).fit(X, Y, sample_weight=weights)
+    twice = clone(model).fit(X[rows], Y[rows])
+    assert_allclose(weighted.coef_, twice.coef_, atol=1e-5)
+    assert_allclose(weighted.intercept_, twice.intercept_, atol=1e-5)
+    assert_array_equal(weighted.label_counts_, twice.label_counts_)
+    assert weighted.label_counts_.dtype == twice.label_counts_.dtype
+    assert weighted.n_samples_fit_ == twice.n_samples_fit_ == weights.sum()
+
+
+def test_a_document_of_weight_zero_is_left_out(split):
+    X, Y, _, _ = split
+    weights = whole_weights(N_FIT)
+    left = weights > 0
+    model = BalancedLossClassifier(random_state=0)
+    weighted = clone(model).fit(X, Y, sample_weight=weights)
+    without = clone(model).fit(X[left], Y[left], sample_weight=weights[left])
+    for name in ("weight_decay_", "coef_", "threshold_"):
+        assert_array_equal(getattr(weighted, name), getattr(without, name))
+    assert_array_equal(weighted.decision_function(X), without.decision_function(X))
+
+
+def test_weights_of_one_are_none(split):
+    X, Y, _, _ = split
+    weighted = linear().fit(X, Y, sample_weight=np.ones(N_FIT))
+    assert_array_equal(weighted.decision_function(X), linear().fit(X, Y).decision_function(X))
+
+
+def test_a_label_whose_documents_weigh_more_is_more_probable(split):
+    X, Y, X_val, _ = split
+    model = linear(loss="bce")
+    weights = np.where(Y[:, [9]].toarray().ravel() > 0, 3.5, 1.0)
+    plain = clone(model).fit(X, Y)
+    weighted = clone(model).fit(X, Y, sample_weight=weights)
+    of_first = [one.predict_proba(X_val)[:, 9].mean() for one in (plain, weighted)]
+    assert of_first[1] > 1.05 * of_first[0]
+    assert weighted.n_samples_fit_ == weights.sum()
+
+
+def test_networks_take_no_weights(split):
+    message = "sample_weight must be None where a network is trained in mini-batches. Got weights"
+    with pytest.raises(ValueError, match=message):
+        network().fit(split[0], split[1], sample_weight=np.ones(N_FIT))
+    with pytest.raises(ValueError, match=message):
+        linear(optimizer="adamw").fit(split[0], split[1], sample_weight=np.ones(N_FIT))
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (np.ones(3), rf"of shape \({N_FIT},\), one number per document. Got shape \(3,\) instead"),
+        (["a"] * N_FIT, rf"of shape \({N_FIT},\), one number per document. Got "),
+        (np.full(N_FIT, -1.0), "finite and not negative. Got -1 instead"),
+        (np.full(N_FIT, np.nan), "finite and not negative. Got nan instead"),
+        (np.zeros(N_FIT), "above 0 for one document at least. Got only zeros instead"),
+    ],
+)
+def test_weights_are_checked(split, weights, message):
+    with pytest.raises(ValueError, match=f"sample_weight must be {message}"):
+        linear().fit(split[0], split[1], sample_weight=weights)

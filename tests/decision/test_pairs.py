@@ -12,6 +12,7 @@ from scipy import sparse
 
 from skmltc.decision._pairs import Documents, HeldOut, ScoredPairs, label_blocks
 from skmltc.decision._rules import RULES, learn_cut_offs
+from skmltc.labels import LabelStatistics
 
 few = settings(max_examples=40, deadline=None)
 
@@ -409,3 +410,39 @@ def test_every_rule_leaves_the_pairs_alone():
         array.setflags(write=False)
     for rule in RULES:
         assert np.isfinite(learn_cut_offs(rule, pairs, [60, 20, 3], 100)).all()
+
+
+@few
+@given(problem=problems(), seed=st.integers(0, 2**31 - 1))
+def test_weights_of_documents_are_those_of_their_pairs(problem, seed):
+    """What is sampled stands for the weight of the rest; the pairs are those without weights."""
+    weights = np.random.RandomState(seed).randint(1, 5, len(problem.scores)) / 2
+    plain = ScoredPairs.collect_rows([problem.scores], *problem.arguments())
+    pairs = ScoredPairs.collect_rows([problem.scores], *problem.arguments(), weights)
+    for field in ("labels", "scores", "is_true", "log_odds_against"):
+        assert_array_equal(getattr(pairs, field), getattr(plain, field))
+    n_labels = problem.truth.shape[1]
+    wanted = np.ones(n_labels, dtype=bool) if problem.mask is None else problem.mask
+    assert_allclose(pairs.n_positives, np.where(wanted, problem.truth.T @ weights, 0))
+    seen = np.bincount(pairs.labels, minlength=n_labels) > 0
+    totals = np.bincount(pairs.labels, pairs.weights, minlength=n_labels)
+    assert_allclose(totals[seen], weights.sum(), rtol=1e-5)
+    found = np.bincount(pairs.labels, pairs.true_weights, minlength=n_labels)
+    assert_allclose(found[seen], pairs.n_positives[seen], rtol=1e-5)
+
+
+def test_counts_of_the_documents_fitted_on_do_for_their_labels():
+    rng = np.random.RandomState(0)
+    problem = Problem(rng.rand(80, 3), rng.rand(80, 3) < 0.2, rng.rand(9, 3) < 0.5, None)
+    counts = LabelStatistics(problem.fitted.sum(axis=0), 9)
+    pairs = ScoredPairs.collect_rows([problem.scores], counts, indicators(problem.truth))
+    assert_same(pairs, naive_pairs(problem))
+
+
+def test_documents_are_counted_by_their_weights():
+    Y = indicators(np.array([[1, 0], [1, 1], [0, 0]]))
+    documents = Documents(np.zeros((3, 1)), Y, np.array([2.0, 0.5, 1.0]))
+    assert_array_equal(documents.counts, [2.5, 0.5])
+    assert documents.n_samples == 3.5 and documents[[0, 2]].n_samples == 3
+    assert_array_equal(documents.fitted_Y.counts, [2.5, 0.5])
+    assert Documents(np.zeros((3, 1)), Y).fitted_Y is Y

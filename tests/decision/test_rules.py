@@ -582,3 +582,23 @@ def test_thresholds_that_are_no_probability(threshold):
 def test_a_misspelt_rule():
     with pytest.raises(ValueError, match="Did you mean 'per_label'?"):
         check_threshold("perlabel")
+
+
+@few
+@given(problems(min_pairs=1), st.integers(0, 2**31 - 1), st.sampled_from(sorted(RULES)))
+def test_a_pair_of_weight_two_is_the_pair_twice(problem, seed, rule):
+    pairs = make_pairs(problem[0], np.add(*problem[1:]))
+    n_labels = len(pairs.n_positives)
+    weights = np.random.RandomState(seed).randint(1, 4, len(pairs.scores))
+    n_missed = pairs.n_positives - np.bincount(pairs.labels[pairs.is_true], minlength=n_labels)
+    n_found = np.bincount(pairs.labels, weights * pairs.is_true, minlength=n_labels)
+    weighted = replace(pairs, weights=weights * 1.0, n_positives=n_missed + n_found)
+    rows = np.repeat(np.arange(len(weights)), weights)
+    columns = {f: getattr(pairs, f)[rows] for f in ("labels", "scores", "log_odds_against")}
+    ones, truth = np.ones(len(rows)), pairs.is_true[rows]
+    twice = ScoredPairs(
+        **columns, is_true=truth, weights=ones, n_positives=n_missed + n_found, are_log_odds=True
+    )
+    counts = np.full(n_labels, 9)
+    one, other = (learn_cut_offs(rule, p, counts, N_SAMPLES) for p in (weighted, twice))
+    assert_allclose(one, other, rtol=1e-6, atol=1e-9)
