@@ -68,8 +68,8 @@ MUTATIONS = [
     Mutation(
         name="pairs: those that stand for the rest have no weight",
         path="skmltc/decision/_pairs.py",
-        text="weights = np.where(is_sample, stands_for[labels], np.float32(1))",
-        fault="weights = np.ones(len(labels), np.float32)",
+        text="weights = np.where(is_sample, stands_for[labels], 1) * weights",
+        fault="weights = weights",
         tests="tests/decision/test_pairs.py -k stand",
     ),
     Mutation(
@@ -237,7 +237,7 @@ MUTATIONS = [
     Mutation(
         name="in the search a fold has the weight decay of all documents",
         path="skmltc/_linear/models.py",
-        text="return [decay * len(fit) / n_samples for decay in decays]",
+        text="return [decay * fit.n_samples / n_samples for decay in decays]",
         fault="return list(decays)",
         tests="tests/_linear/test_models.py",
     ),
@@ -363,8 +363,8 @@ MUTATIONS = [
     Mutation(
         name="decision: labels without a training document are not missed",
         path="skmltc/decision/_pairs.py",
-        text="np.where(among, n_positives, 0)",
-        fault="np.where(among & (fitted > 0), n_positives, 0)",
+        text="np.where(among, count_labels(truth, weights), 0)",
+        fault="np.where(among & (fitted > 0), count_labels(truth, weights), 0)",
         tests="tests/decision/test_pairs.py",
     ),
     Mutation(
@@ -1409,8 +1409,8 @@ MUTATIONS = [
     Mutation(
         name="shortlists: documents left out do not count",
         path="skmltc/_linear/shortlists.py",
-        text="n_far = problem.X.shape[0] - len(signs)",
-        fault="n_far = 0",
+        text="n_far, weights = problem.X.shape[0] - len(signs), None",
+        fault="n_far, weights = 0, None",
         tests="tests/_linear/test_shortlists.py -k all_documents",
     ),
     Mutation(

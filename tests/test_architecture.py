@@ -28,7 +28,8 @@ LAYERS = [
     {"_validation", "_engines", "_products", "_rows", "_token_ids", "_torch_random"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
     | {"_token_counts", "distributed"}
-    | {"_inner", "_idle", "_published", "_pretrained", "_words"},
+    | {"_inner", "_idle", "_published", "_pretrained", "_words"}
+    | {"_weighting"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages", "_progress"},

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmltc import (
@@ -70,12 +70,12 @@ ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLU
 ESTIMATORS += [TRANSFERRED, TRANSFERRED_RECURRENT, READ, READ_WORDS, VOTES]
 NAMES = ["linear", "network", "convolutions", "recurrent", "siamese", "siamese convolutions"]
 NAMES += ["transferred", "transferred recurrent", "read", "read words", "votes"]
-SEEDED = clone(NETWORK).set_params(random_state=0)
-LOGISTIC = OneVsRestClassifier(LogisticRegression())
+SEEDED = clone(LINEAR).set_params(random_state=0)
+LOGISTIC = OneVsRestClassifier(LogisticRegression(solver="newton-cholesky", tol=1e-12))
 AROUND_OTHERS = {
     "cut": MultilabelThresholdClassifierCV(LOGISTIC),
     "cut of probabilities": MultilabelThresholdClassifierCV(
-        make_pipeline(StandardScaler(with_mean=False), LOGISTIC), response_method="predict_proba"
+        make_pipeline(MaxAbsScaler(), LOGISTIC), response_method="predict_proba"
     ),
     "cut of ours": MultilabelThresholdClassifierCV(SEEDED, cv=2),
     "vote": MultilabelVotingClassifier([("a", LOGISTIC), ("b", OneVsRestClassifier(GaussianNB()))]),
@@ -103,10 +103,28 @@ STACKS = {
 ESTIMATORS += STACKS.values()
 NAMES += STACKS
 passed = Counter()
+OF_WEIGHTS = [
+    "check_sample_weights_pandas_series",
+    "check_sample_weights_not_an_array",
+    "check_sample_weights_list",
+    "check_sample_weights_shape",
+    "check_sample_weights_not_overwritten",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+    "check_all_zero_sample_weights_error",
+    "check_classifiers_one_label_sample_weights",
+]
+
+
+def expected_failures(estimator):
+    """Linear models take weights of documents, and so `fit` has the argument for networks too."""
+    is_network = isinstance(estimator, BalancedLossClassifier) and estimator.encoder != "bag"
+    reason = "an error says that mini-batches take no weights"
+    return dict.fromkeys(OF_WEIGHTS, reason) if is_network else {}
 
 
 @pytest.mark.filterwarnings("ignore:X must be token ids")  # scikit-learn's made-up data are not
-@parametrize_with_checks([*ESTIMATORS, CosineNeighbors()])
+@parametrize_with_checks([*ESTIMATORS, CosineNeighbors()], expected_failed_checks=expected_failures)
 def test_scikit_learn_check(estimator, check):
     name = repr(estimator)
     check(estimator)

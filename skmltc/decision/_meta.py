@@ -1,5 +1,9 @@
 """What the classifiers around other classifiers share: labels, and predictions in blocks."""
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
@@ -8,8 +12,10 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._inputs import as_rows, count_rows, take_rows
 from .._ranking import check_k
-from .._targets import Target
-from .._validation import must_be
+from .._targets import Target, count_documents, count_labels
+from .._validation import check_sample_weight, must_be
+from .._weighting import fit_weighted, rows_with_weight
+from ..labels import LabelStatistics
 from ._decision import Decision, label_worth
 
 BLOCK_SIZE = 2**24  # scores that are dense at a time
@@ -177,6 +183,65 @@ def check_rows(X, y):
     X = as_rows(X)
     check_consistent_length(X, y)
     return X, y
+
+
+class Given(NamedTuple):
+    """Documents in the forms that the classifiers inside take.
+
+    Parameters
+    ----------
+    X : list, array or sparse matrix of n_samples documents
+    y : array or sparse matrix
+        As the classifiers inside take it.
+    Y : csr_array of shape (n_samples, n_labels)
+        Its label indicators.
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
+    """
+
+    X: object
+    y: object
+    Y: sparse.csr_array
+    weights: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, target, X, y, Y, sample_weight=None):
+        """Check that they are of one length, and weights, if there are any."""
+        X, y = check_rows(X, for_estimators(target, y, Y))
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, Y.shape[0])
+        return cls(X, y, Y, sample_weight)
+
+    def take(self, rows):
+        """Some documents, without those of weight 0."""
+        rows = rows_with_weight(rows, self.weights)
+        weights = None if self.weights is None else self.weights[rows]
+        return Given(take_rows(self.X, rows), take_rows(self.y, rows), self.Y[rows], weights)
+
+    def weighing(self):
+        """All documents but those of weight 0."""
+        if self.weights is None or self.weights.all():
+            return self
+        return self.take(np.arange(self.Y.shape[0]))
+
+    def fit(self, estimator, weights=None):
+        """Fit a clone; with these weights, where it shall have any."""
+        return fit_weighted(estimator, self.X, self.y, weights)
+
+    @property
+    def counts(self):
+        """Documents of each label, by their weights."""
+        return count_labels(self.Y, self.weights)
+
+    @property
+    def n_samples(self):
+        """Documents in all, by their weights."""
+        return count_documents(self.Y, self.weights)
+
+    @property
+    def statistics(self):
+        """Both together."""
+        return LabelStatistics(self.counts, self.n_samples)
 
 
 def for_estimators(target, y, Y):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -15,25 +14,24 @@ from sklearn.utils.validation import check_is_fitted
 from .._engines import Shared
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
-from .._inputs import take_rows
 from .._targets import (
     NO_DOCUMENT,
-    count_labels,
     label_scores,
     name_columns,
     refuse_no_label,
     warn_of_empty_labels,
 )
 from .._validation import LabelWarning, check_choice, must_be, warn
+from .._weighting import router_of, weights_of
+from ..labels import LabelStatistics
 from ..model_selection import list_folds, without_news_of_labels
 from ._decision import Decision, check_min_labels
 from ._meta import (
+    Given,
     MultilabelMetaClassifier,
-    check_rows,
     check_worth,
     decision_of_classes,
     document_blocks,
-    for_estimators,
     prior_cut_off,
 )
 from ._pairs import ScoredPairs
@@ -142,7 +140,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Score documents by models that have not seen them, learn the cut-offs, fit on all.
 
         Parameters
@@ -151,6 +149,10 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             Whatever the estimator takes.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Label indicators; or one class per document.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts, in the estimator's `fit` and in the cut-offs: once by
+            default. A document of weight 0 is left out. With scikit-learn's metadata routing
+            enabled, the estimator has them if it requests them.
 
         Returns
         -------
@@ -159,8 +161,8 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         Raises
         ------
         ValueError
-            If y or a parameter is not of the form above, y has no label at all, or the estimator
-            has no scores.
+            If y or a parameter is not of the form above, y has no label at all, the estimator has
+            no scores, or weights are given and it takes none.
         """
         if not hasattr(self.estimator, "fit"):
             raise must_be("estimator", "a classifier", repr(self.estimator))
@@ -169,12 +171,13 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         check_min_labels(self.min_labels)
         target, Y = self._learn_target(y)
         say = refuse_no_label if is_frozen(self.estimator) else warn_of_empty_labels
-        say(count_labels(Y))
-        X, y_fit = check_rows(X, for_estimators(target, y, Y))
+        given = Given.of(target, X, y, Y, sample_weight)
+        say(given.counts)
+        routed = weights_of(self, ["estimator"], given.weights)["estimator"] is not None
         with without_news_of_labels(NO_DOCUMENT):
-            estimator = _left_undecided(clone(self.estimator)).fit(X, y_fit)
+            estimator = _fit(self.estimator, given.weighing(), routed)
         response = self._find_response(estimator)
-        decision, trained_on = self._decide(target, X, y_fit, Y, estimator, response)
+        decision, trained_on = self._decide(target, given, estimator, response, routed)
         self._set_fitted(
             target,
             decision,
@@ -194,32 +197,41 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             raise must_be("estimator", expected, repr(self.estimator))
         return found[0]
 
-    def _decide(self, target, X, y, Y, estimator, response):
+    def get_metadata_routing(self):
+        """Say who gets `sample_weight`: this, and the estimator.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return router_of(self, {"estimator": self.estimator})
+
+    def _decide(self, target, given, estimator, response, routed):
         """The decision, and the documents of each label and in all that were trained on."""
-        trained_on = count_labels(Y), Y.shape[0]
+        trained_on = given.counts, given.n_samples
         if not target.is_multilabel:
             return decision_of_classes(target, _DEFAULT_CUT_OFF[response]), trained_on
         known = trained_on
         if is_frozen(estimator):
-            pairs, trained_on, known = _pairs_of_frozen(estimator, X, Y, response)
+            pairs, trained_on, known = _pairs_of_frozen(estimator, given.weighing(), response)
         else:
-            pairs = self._score_out_of_fold(X, y, Y, response)
+            pairs = self._score_out_of_fold(given, response, routed)
         default = 0.0
         if not pairs.select(known[0] > 0).is_true.any():
-            default = _prior(estimator, X, Y, response, known[0] > 0)
+            default = _prior(estimator, given.weighing(), response, known[0] > 0)
         return Decision.learn(self.threshold, pairs, *known, default=default), trained_on
 
-    def _score_out_of_fold(self, X, y, Y, response):
-        folds = list_folds(self.cv, X, y, self.random_state, every=False)
-        folds = [(train, test) for train, test in folds if Y[train].nnz]
+    def _score_out_of_fold(self, given, response, routed):
+        folds = list_folds(self.cv, given.X, given.y, self.random_state, every=False)
+        folds = [(train, test) for train, test in folds if given.take(train).Y.nnz]
         with without_news_of_labels():
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
-            task = Shared(partial(_pairs_of_fold, X, y, Y, response))
+            task = Shared(partial(_pairs_of_fold, given, response, routed))
             parts = Parallel(n_jobs=self.n_jobs)(
-                delayed(Shared.call)(task, _left_undecided(clone(self.estimator)), train, test)
-                for train, test in folds
+                delayed(Shared.call)(task, self.estimator, train, test) for train, test in folds
             )
-        return ScoredPairs.concatenate(parts or [ScoredPairs.collect_rows([], Y[:0], Y[:0])])
+        none = given.Y[:0]
+        return ScoredPairs.concatenate(parts or [ScoredPairs.collect_rows([], none, none)])
 
     @available_if(_estimator_has("decision_function"))
     def decision_function(self, X):
@@ -296,11 +308,22 @@ def _left_undecided(estimator):
     return estimator
 
 
-def _pairs_of_fold(X, y, Y, response, estimator, train, test):
+def _fit(estimator, given, routed):
+    """A clone that is fitted, with the weights of the documents if it gets them."""
+    return given.fit(_left_undecided(clone(estimator)), given.weights if routed else None)
+
+
+def _pairs_of_fold(given, response, routed, estimator, train, test):
     """Pairs of the test documents, scored by the estimator fitted on the training ones."""
-    estimator.fit(take_rows(X, train), take_rows(y, train))
-    blocks = _blocks_of_scores(estimator, take_rows(X, test), Y.shape[1], response)
-    return ScoredPairs.collect_rows(blocks, Y[train], Y[test])
+    train, test = given.take(train), given.take(test)
+    estimator = _fit(estimator, train, routed)
+    return _collect(estimator, test, response, train.statistics)
+
+
+def _collect(estimator, given, response, trained_on):
+    """Pairs of documents, scored by an estimator that was trained on others."""
+    blocks = _blocks_of_scores(estimator, given.X, given.Y.shape[1], response)
+    return ScoredPairs.collect_rows(blocks, trained_on, given.Y, document_weights=given.weights)
 
 
 def _blocks_of_scores(estimator, X, n_labels, response):
@@ -308,7 +331,7 @@ def _blocks_of_scores(estimator, X, n_labels, response):
         yield label_scores(estimator, response, block, n_labels)
 
 
-def _pairs_of_frozen(estimator, X, Y, response):
+def _pairs_of_frozen(estimator, given, response):
     """Pairs of all documents: a frozen estimator has seen none of them.
 
     Returns
@@ -321,14 +344,15 @@ def _pairs_of_frozen(estimator, X, Y, response):
         The same for the rule: of an estimator that does not say, a label without documents in Y
         that has scores is taken for one of a single document.
     """
-    n_labels = Y.shape[1]
-    scored = _Scored(n_labels)
-    blocks = scored.watch(_blocks_of_scores(estimator, X, n_labels, response))
+    n_labels = given.Y.shape[1]
     trained_on = training_counts(estimator, n_labels)
     if trained_on is not None:
-        return ScoredPairs.collect_rows(blocks, _of_counts(*trained_on), Y), trained_on, trained_on
-    pairs = ScoredPairs.collect_rows(blocks, _of_counts(np.ones(n_labels, int), 1), Y)
-    counts, n_samples = count_labels(Y), Y.shape[0]
+        pairs = _collect(estimator, given, response, LabelStatistics(*trained_on))
+        return pairs, trained_on, trained_on
+    scored, once = _Scored(n_labels), LabelStatistics(np.ones(n_labels, int), 1)
+    blocks = scored.watch(_blocks_of_scores(estimator, given.X, n_labels, response))
+    pairs = ScoredPairs.collect_rows(blocks, once, given.Y, document_weights=given.weights)
+    counts, n_samples = given.counts, given.n_samples
     lacking = scored.differ & (counts == 0)
     _warn_of_lacking(lacking, counts == 0)
     return pairs, (counts, n_samples), (np.where(lacking, 1, counts), n_samples)
@@ -351,14 +375,6 @@ class _Scored:
         return self.lowest < self.highest
 
 
-def _of_counts(label_counts, n_samples):
-    """Label indicators of so many documents, with so many of each label: the first ones."""
-    ends = np.append(0, np.cumsum(label_counts))
-    rows = np.arange(ends[-1]) - np.repeat(ends[:-1], label_counts)
-    ones = np.ones(ends[-1], dtype=np.float32)
-    return sparse.csc_array((ones, rows, ends), shape=(n_samples, len(label_counts))).tocsr()
-
-
 def _warn_of_lacking(lacking, absent):
     """Say what becomes of labels without a document in what a frozen estimator is tuned on."""
     columns = np.flatnonzero(lacking)
@@ -378,7 +394,7 @@ def _warn_of_lacking(lacking, absent):
         )
 
 
-def _prior(estimator, X, Y, response, known):
+def _prior(estimator, given, response, known):
     """The cut-off that predicts as many of the known labels for X as its documents have."""
     warn(
         "No cut-off can be learned: no held-out document has a label that the model which scores "
@@ -386,5 +402,5 @@ def _prior(estimator, X, Y, response, known):
         "documents per label are needed.",
         LabelWarning,
     )
-    blocks = _blocks_of_scores(estimator, X, Y.shape[1], response)
-    return prior_cut_off((scores[:, known] for scores in blocks), Y[:, known].nnz)
+    blocks = _blocks_of_scores(estimator, given.X, given.Y.shape[1], response)
+    return prior_cut_off((scores[:, known] for scores in blocks), given.Y[:, known].nnz)

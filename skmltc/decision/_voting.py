@@ -12,11 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._engines import Shared
 from .._inner import is_frozen, last_step, training_counts
-from .._targets import NO_DOCUMENT, count_labels, label_scores, warn_of_empty_labels
+from .._targets import NO_DOCUMENT, label_scores, warn_of_empty_labels
 from .._validation import must_be
+from .._weighting import router_of, weights_of
 from ..model_selection import without_news_of_labels
 from ._decision import Decision
-from ._meta import MultilabelMetaClassifier, check_rows, decision_of_classes, for_estimators
+from ._meta import Given, MultilabelMetaClassifier, decision_of_classes
 
 _METHODS = "decision_function", "predict_proba"
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite and would outvote all
@@ -88,7 +89,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         """Set parameters, a member's by ``name__parameter``."""
         return self._set_params("estimators", **params)
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Fit every member.
 
         Parameters
@@ -97,6 +98,10 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
             Whatever the members take.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Label indicators; or one class per document.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts in every member, once by default. A document of weight 0
+            is left out. With scikit-learn's metadata routing enabled, the members that request
+            them have them.
 
         Returns
         -------
@@ -105,18 +110,15 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         Raises
         ------
         ValueError
-            If y or a parameter is not of the form above, or y has no label at all.
+            If y or a parameter is not of the form above, y has no label at all, or weights are
+            given and a member takes none.
         """
         self._check_members()
         target, Y = self._learn_target(y)
-        counts, n_samples = self._training_counts(Y)
+        given = Given.of(target, X, y, Y, sample_weight).weighing()
+        counts, n_samples = self._training_counts(given)
         warn_of_empty_labels(counts)
-        X, y_fit = check_rows(X, for_estimators(target, y, Y))
-        with without_news_of_labels(NO_DOCUMENT):
-            task = Shared(partial(_fit, X, y_fit))
-            fitted = Parallel(n_jobs=self.n_jobs)(
-                delayed(Shared.call)(task, clone(member)) for _, member in self._kept()
-            )
+        fitted = self._fit_members(given)
         self._check_responses(fitted)
         decision = Decision.at(0.0, counts)
         if not target.is_multilabel:
@@ -124,6 +126,25 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         attributes = {"estimators_": fitted, "named_estimators_": self._by_name(fitted)}
         self._set_fitted(target, decision, (counts, n_samples), fitted, **attributes)
         return self
+
+    def get_metadata_routing(self):
+        """Say who gets `sample_weight`: this, and the members.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return router_of(self, dict(self._kept()))
+
+    def _fit_members(self, given):
+        """The members that are not dropped, fitted."""
+        weights = weights_of(self, [name for name, _ in self._kept()], given.weights)
+        with without_news_of_labels(NO_DOCUMENT):
+            task = Shared(partial(Given.fit, given))
+            return Parallel(n_jobs=self.n_jobs)(
+                delayed(Shared.call)(task, clone(member), weights[name])
+                for name, member in self._kept()
+            )
 
     def _kept(self):
         """Members that are not dropped, with their names."""
@@ -134,12 +155,13 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         names = {n: next(remaining) if _is_kept(m) else m for n, m in self.estimators}
         return Bunch(**names)
 
-    def _training_counts(self, Y):
+    def _training_counts(self, given):
         """Documents of each label and in all: of frozen members those that they were trained on."""
         members = [member for _, member in self._kept()]
-        known = [training_counts(m, Y.shape[1]) if is_frozen(m) else None for m in members]
+        n_labels = given.Y.shape[1]
+        known = [training_counts(m, n_labels) if is_frozen(m) else None for m in members]
         if any(one is None for one in known):
-            return count_labels(Y), Y.shape[0]
+            return given.counts, given.n_samples
         counts, n_samples = zip(*known, strict=True)
         return np.max(counts, axis=0), max(n_samples)
 
@@ -228,7 +250,3 @@ def _log_odds(probabilities, least):
     """Log-odds of probabilities within bounds; +inf, for a label never predicted, stays."""
     log_odds = logit(np.clip(probabilities, least, 1 - least, dtype=np.float64))
     return np.where(np.isposinf(probabilities), np.inf, log_odds)
-
-
-def _fit(X, y, estimator):
-    return estimator.fit(X, y)
