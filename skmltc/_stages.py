@@ -90,6 +90,16 @@ def read_documents(problem, X, y, checker, name="y", sample_weight=None):
     return documents if documents.weights.all() else documents[documents.weights > 0]
 
 
+def weights_in_batches():
+    """Make the error of weights where they have no exact meaning."""
+    expected = "None where a network is trained in mini-batches"
+    remedy = (
+        "A weight of two is not the same as a document twice there. Weights are for linear models "
+        "that L-BFGS solves: encoder='bag', or one that is not trained."
+    )
+    return must_be("sample_weight", expected, "weights", remedy)
+
+
 def read_new_labels(model, X, Y_new):
     """Documents with the indicators of labels that a fitted model does not know.
 

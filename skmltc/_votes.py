@@ -50,7 +50,28 @@ def neighbor_cosines(neighbors, vectors, n_neighbors):
 
 def keep_first_positive(cosines, n):
     """Zero all but the first n positive numbers of each row."""
-    return np.where(np.cumsum(cosines > 0, axis=1) <= n, cosines, 0)
+    return cosines * times_counted(cosines, None, n)
+
+
+def times_counted(cosines, indices, n, weights=None):
+    """How often each neighbour votes, if n documents do: the nearest, as long as they are near.
+
+    Parameters
+    ----------
+    cosines, indices : array of shape (n_samples, n_neighbors)
+        The nearest first. One that is not above 0 has no vote.
+    n : int
+    weights : array of shape (n_fitted,), default=None
+        How often each document counts among which neighbours are; once by default. The last one
+        that votes does so as often as n leaves over.
+
+    Returns
+    -------
+    array of shape (n_samples, n_neighbors)
+    """
+    times = (cosines > 0) * (np.float32(1) if weights is None else weights[indices])
+    before = np.cumsum(times, axis=1) - times
+    return np.clip(n - before, 0, times).astype(np.float32)
 
 
 def leave_out_part(cosines, indices, parts, own):

@@ -38,8 +38,9 @@ from .decision import (
     Decision,
     HeldOut,
     ScoredPairs,
-    check_min_labels,
+    check_decision,
     check_threshold,
+    idle_in_decision,
     label_worth,
     prior_cut_off,
     top_of_logits,
@@ -74,7 +75,9 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [None, Interval(Integral, 1, None, closed="left")],
         "calibrate": [StrOptions({"auto"}), "boolean"],
+        "slack": [Interval(Real, 0, 1, closed="both")],
         "min_labels": [Interval(Integral, 0, None, closed="left")],
+        "max_labels": [None, Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
@@ -140,7 +143,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         self._validate_params()
-        check_threshold(self.threshold)
+        check_threshold(self.threshold), check_decision(self)
         self._spec_of("loss"), self._spec_of("encoder")
         if self.training != "auto":
             self.training.check()
@@ -163,10 +166,11 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return [*self._idle_in_decision(problem.target), factors_left, unread, floats, *in_training]
 
     def _idle_in_decision(self, target):
-        names = ("threshold", "min_labels")
+        names = ("threshold", "slack", "min_labels", "max_labels")
         return [
             (not target.is_multilabel, "where y has one class per document", names),
             (self._undecided, "inside a classifier that decides", names),
+            idle_in_decision(self.threshold),
         ]
 
     def _learn(self, X, y, checker):
@@ -273,7 +277,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         if not target.is_multilabel:
             return Decision.best(len(counts))
         if self._learns_rule(target) and pairs is not None and not pairs.is_true.all():
-            return learn(self.threshold, pairs, counts, train.n_samples)
+            return learn(self.threshold, pairs, counts, train.n_samples, slack=self.slack)
         if isinstance(self.threshold, str):  # there was nothing to learn from, or no need
             return replace(Decision.at_probability(0.5, counts), rule=self.threshold)
         return Decision.at_probability(self.threshold, counts)
@@ -387,8 +391,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         """The decision that was learned, or that of a number that stands as threshold now."""
         check_is_fitted(self)
         decision = self.decision_
-        check_threshold(self.threshold)
-        check_min_labels(self.min_labels)
+        check_threshold(self.threshold), check_decision(self)
         if self.target_.is_multilabel and not isinstance(self.threshold, str):
             if decision.rule is not None and not self._calibrates(self.target_):
                 self._warn_of_shifted_logits(self.target_)
@@ -397,7 +400,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"
             remedy = "A rule is learned in fit: fit again, or wrap a FrozenEstimator of the model."
             raise must_be("threshold", known, self.threshold, remedy)
-        return replace(decision, min_labels=self.min_labels * self.target_.is_multilabel)
+        limits = {"min_labels": self.min_labels, "max_labels": self.max_labels}
+        return replace(decision, **limits) if self.target_.is_multilabel else decision
 
     @available_if(_has_logits)
     def decision_function(self, X):

@@ -411,9 +411,7 @@ def list_folds(cv, X, y, random_state=None, *, every=True):
     """
     n_samples = y.shape[0]
     if isinstance(cv, Integral):
-        if not 2 <= cv <= n_samples:
-            expected = f"a splitter, or an integer from 2 to {n_samples}, the number of documents"
-            raise must_be("cv", expected, repr(cv))
+        _check_n_folds(cv, n_samples)
         cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
     folds = list(check_cv(cv).split(X, y))
     tests = [test for _, test in folds]
@@ -421,6 +419,14 @@ def list_folds(cv, X, y, random_state=None, *, every=True):
         raise must_be("cv", "a splitter with at least one fold", "none")
     _check_tested(np.bincount(np.concatenate(tests), minlength=n_samples), every)
     return folds
+
+
+def _check_n_folds(cv, n_samples):
+    """Refuse what is no number of folds."""
+    is_number = isinstance(cv, Integral) and not isinstance(cv, bool)
+    if not is_number or not 2 <= cv <= n_samples:
+        expected = f"a splitter, or an integer from 2 to {n_samples}, the number of documents"
+        raise must_be("cv", expected, repr(cv))
 
 
 def _check_tested(times, every):
@@ -475,21 +481,32 @@ _FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cu
 _FOLDS, _MOST_LABELS_IN_FOLDS, _PARTS = 3, 5000, 6
 
 
-def list_held_out(Y, seed):
+def list_held_out(Y, seed, n_folds="auto"):
     """Rows to fit on and rows to hold out, in turn, where a model decides on unseen documents.
 
     Parameters
     ----------
     Y : csr_array of shape (n_samples, n_labels)
     seed : int
+    n_folds : "auto" or int, default="auto"
+        2 or more.
 
     Returns
     -------
     list of (array of int, array of int)
         Three folds; one part of a sixth above 5,000 labels, where training takes long and labels
-        are many; nothing for fewer than ten documents.
+        are many; nothing for fewer than ten documents. Or so many folds.
+
+    Raises
+    ------
+    ValueError
+        If there are not so many documents.
     """
     n_samples, n_labels = Y.shape
+    if n_folds != "auto":
+        _check_n_folds(n_folds, n_samples)
+        folds = assign_folds(Y, n_folds, seed)
+        return [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(n_folds)]
     if n_samples < _FEWEST_TO_HOLD_OUT:
         return []
     n_parts, n_used = (_FOLDS, _FOLDS) if n_labels <= _MOST_LABELS_IN_FOLDS else (_PARTS, 1)

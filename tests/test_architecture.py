@@ -28,8 +28,8 @@ LAYERS = [
     {"_validation", "_engines", "_products", "_rows", "_token_ids", "_torch_random"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
     | {"_token_counts", "distributed"}
-    | {"_inner", "_idle", "_published", "_pretrained", "_words"}
-    | {"_weighting"},
+    | {"_inner", "_idle", "_published", "_pretrained", "_words"},
+    {"_weighting"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
     {"decision"},
     {"_linear", "_networks", "_stages", "_progress"},
@@ -40,7 +40,7 @@ LAYERS = [
     {"__init__"},
 ]
 SIDEWAYS = {"displays": {"metrics"}}
-PAPERS = LAYERS[6]
+PAPERS = LAYERS[7]
 TORCH_FREE = ["labels", "metrics", "datasets", "model_selection", "decision", "text", "displays"]
 
 

@@ -215,6 +215,9 @@ BAD_PARAMETERS = [
     ({"patience": 0}, "'patience' .* must be .* Got 0 instead"),
     ({"validation_fraction": 1.0}, "'validation_fraction' .* must be .* Got 1.0 instead"),
     ({"min_labels": -1}, "'min_labels' .* must be .* Got -1 instead"),
+    ({"max_labels": 0}, "'max_labels' .* must be .* Got 0 instead"),
+    ({"min_labels": 2, "max_labels": 1}, "max_labels must be None or an integer from 2 up. Got 1"),
+    ({"slack": 2}, "'slack' .* must be .* Got 2 instead"),
     ({"optimizer": "sgd"}, "'optimizer' .* must be .* Got 'sgd' instead"),
     ({"early_stopping": "yes"}, "'early_stopping' .* must be .* Got 'yes' instead"),
     ({"random_state": "now"}, "'random_state' .* must be .* Got 'now' instead"),
@@ -581,6 +584,31 @@ def test_a_number_as_threshold_is_read_when_predict_is_called(model, X, y):
     model.set_params(threshold="tuned")
     assert_array_equal(model.threshold_, learned)
     assert_array_equal(model.predict(X), predicted)
+
+
+@EACH
+def test_a_document_has_max_labels_at_most(model, X, y):
+    """Those of the largest log-odds: one number cuts all labels here."""
+    model = clone(model).set_params(threshold=0.01).fit(X, y)
+    many, scores = model.predict(X), model.decision_function(X)
+    few = model.set_params(max_labels=2).predict(X)
+    assert many.sum(axis=1).max() > 2 == few.sum(axis=1).max()
+    assert_array_equal(few.sum(axis=1), np.minimum(many.sum(axis=1), 2))
+    for row, kept in zip(scores, few, strict=True):
+        assert not kept.any() or row[kept == 1].min() >= np.sort(row)[-2]
+
+
+def test_slack_lowers_the_cut_off(X, y):
+    cut_offs = [
+        clone(LINEAR).set_params(threshold="tuned_low", slack=slack).fit(X, y).threshold_[0]
+        for slack in (0.0, 0.05)
+    ]
+    assert cut_offs[1] < cut_offs[0]
+
+
+def test_slack_without_a_rule_that_has_it_is_warned_of(X, y):
+    with pytest.warns(UserWarning, match="slack has no effect with threshold='tuned'."):
+        clone(LINEAR).set_params(threshold="tuned", slack=0.01).fit(X, y)
 
 
 @EACH

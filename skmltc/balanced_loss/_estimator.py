@@ -37,6 +37,7 @@ from .._stages import (
     grown,
     raise_of_new,
     read_new_labels,
+    weights_in_batches,
     with_known,
 )
 from .._targets import count_labels
@@ -137,8 +138,13 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         micro-F1. "tuned_low": the lowest within 0.3 points of it. "per_group", "per_label":
         cut-offs of their own, drawn to the common one where positives are few. "micro_macro":
         a cut-off per label, of the best sum of micro- and macro-F1 in expectation.
+    slack : float, default=0.003
+        Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
+        lower cut-off and for macro-F1: the 0.3 points of their descriptions.
     min_labels : int, default=0
         Give every document its best labels up to this number.
+    max_labels : int, default=None
+        Give no document more labels: those furthest above their thresholds are kept.
     device : str, default="auto"
         A torch device; "auto" is CUDA where there is one. Linear models predict on the CPU.
     n_jobs : int, default=None
@@ -237,7 +243,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         patience=5,
         calibrate="auto",
         threshold="frequency",
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -260,7 +268,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         self.patience = patience
         self.calibrate = calibrate
         self.threshold = threshold
+        self.slack = slack
         self.min_labels = min_labels
+        self.max_labels = max_labels
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -358,12 +368,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     def _read(self, problem, X, y, X_val, y_val, checker, sample_weight):
         if sample_weight is not None and not self._is_linear(problem.inputs.encoder):
-            expected = "None where a network is trained in mini-batches"
-            remedy = (
-                "A weight of two is not the same as a document twice there. Weights are for linear "
-                'models that L-BFGS solves: encoder="bag", or one that is not trained.'
-            )
-            raise must_be("sample_weight", expected, "weights", remedy)
+            raise weights_in_batches()
         return super()._read(problem, X, y, X_val, y_val, checker, sample_weight)
 
     def _train(self, problem, train, given, seed):

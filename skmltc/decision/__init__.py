@@ -1,8 +1,9 @@
 """From scores to decisions: calibration, learned cut-offs for any classifier, and voting."""
 
 from ._calibration import Calibration
-from ._decision import Decision, check_min_labels, label_worth, top_of_logits
+from ._decision import Decision, check_decision, idle_in_decision, label_worth, top_of_logits
 from ._meta import (
+    Given,
     MultilabelMetaClassifier,
     check_rows,
     decision_of_classes,

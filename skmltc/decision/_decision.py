@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.special import expit, log_expit, logit
 
 from .._ranking import keep_top
-from .._validation import check_choice, must_be
+from .._validation import check_choice, check_number, must_be
 from ..labels import inverse_propensities
 from ._rules import learn_cut_offs
 
@@ -26,6 +26,8 @@ class Decision:
     min_labels : int, default=0
         Fill every document up to this number with the labels that fall least short of their
         thresholds.
+    max_labels : int, default=None
+        Leave every document so many labels at most: those furthest above their thresholds.
     rule : str, default=None
         The rule that the thresholds were learned by; None where they were given.
     one_per_row : bool, default=False
@@ -46,6 +48,7 @@ class Decision:
     min_labels: int = 0
     rule: str | None = None
     one_per_row: bool = False
+    max_labels: int | None = None
 
     @classmethod
     def at(cls, cut_off, label_counts):
@@ -58,7 +61,7 @@ class Decision:
         return cls.at(logit(float(probability)), label_counts)
 
     @classmethod
-    def learn(cls, rule, pairs, label_counts, n_samples, default=0.0):
+    def learn(cls, rule, pairs, label_counts, n_samples, default=0.0, slack=0.003):
         """Learn the thresholds from the scores of held-out documents.
 
         Parameters
@@ -72,12 +75,15 @@ class Decision:
             Training documents in all.
         default : float, default=0.0
             The cut-off if no pair is true: there is nothing to learn from.
+        slack : float, default=0.003
+            Micro-F1 that the rules "tuned_low" and "frequency" may give up.
 
         Returns
         -------
         Decision
         """
-        return cls(learn_cut_offs(rule, pairs, label_counts, n_samples, default), rule=rule)
+        cut_offs = learn_cut_offs(rule, pairs, label_counts, n_samples, default, slack)
+        return cls(cut_offs, rule=rule)
 
     @classmethod
     def where(cls, mask, chosen, other):
@@ -98,6 +104,10 @@ class Decision:
         if self.min_labels:
             filled = keep_top(scores - self.thresholds, self.min_labels)
             chosen[_stored(filled)] = True
+        if self.max_labels is not None:
+            margins = np.where(chosen, scores - self.thresholds, -np.inf)
+            chosen = np.zeros_like(chosen)
+            chosen[_stored(keep_top(margins, self.max_labels))] = True
         return sparse.csr_array(chosen, dtype=np.int64)
 
     def topk(self, scores, k, ranked_by=None):
@@ -151,7 +161,35 @@ def _stored(matrix):
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
 
 
+def check_decision(model):
+    """Refuse what is wrong in the parameters of an estimator that say how it decides."""
+    check_slack(model.slack), check_min_labels(model.min_labels)
+    check_max_labels(model.max_labels, model.min_labels)
+
+
+def check_slack(slack):
+    """Refuse what is no difference of two F1."""
+    check_number("slack", slack, 0, 1)
+
+
 def check_min_labels(min_labels):
     """Refuse what is not a count."""
     if not isinstance(min_labels, Integral) or isinstance(min_labels, bool) or min_labels < 0:
         raise must_be("min_labels", "0 or a positive integer", repr(min_labels))
+
+
+def check_max_labels(max_labels, min_labels=0):
+    """Refuse what is neither None nor a count, or is below the least number of labels."""
+    if max_labels is None:
+        return
+    least, is_count = max(1, min_labels), isinstance(max_labels, Integral)
+    if not is_count or isinstance(max_labels, bool) or max_labels < least:
+        expected = f"None or an integer from {least} up"
+        remedy = "It is not below min_labels." if least > 1 else ""
+        raise must_be("max_labels", expected, repr(max_labels), remedy)
+
+
+def idle_in_decision(threshold):
+    """What has no effect with a threshold, as `warn_of_idle` takes it."""
+    of_slack = "tuned_low", "frequency"
+    return threshold not in of_slack, f"with threshold={threshold!r}", ("slack",)

@@ -224,6 +224,12 @@ class Given(NamedTuple):
             return self
         return self.take(np.arange(self.Y.shape[0]))
 
+    def place(self, rows):
+        """Where documents are among those of `weighing`; those of weight 0 are left out."""
+        if self.weights is None:
+            return rows
+        return (np.cumsum(self.weights > 0) - 1)[rows_with_weight(rows, self.weights)]
+
     def fit(self, estimator, weights=None):
         """Fit a clone; with these weights, where it shall have any."""
         return fit_weighted(estimator, self.X, self.y, weights)

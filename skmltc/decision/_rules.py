@@ -112,21 +112,21 @@ def adjusted(pairs, against):
     return Candidates(lambda tau: pairs.shifted(tau * against), LOGIT_ADJUSTMENTS)
 
 
-def _tuned(pairs, label_counts, n_samples):
+def _tuned(pairs, label_counts, n_samples, slack):
     return best_cut_off(pairs)[0]
 
 
-def _tuned_low(pairs, label_counts, n_samples):
-    return best_cut_off(pairs, _SLACK)[0]
+def _tuned_low(pairs, label_counts, n_samples, slack):
+    return best_cut_off(pairs, slack)[0]
 
 
-def _frequency(pairs, label_counts, n_samples):
+def _frequency(pairs, label_counts, n_samples, slack):
     against = log_odds_against(label_counts, n_samples)
-    tau, cut_off = select_for_tail(adjusted(pairs, against))
+    tau, cut_off = select_for_tail(adjusted(pairs, against), slack)
     return cut_off - tau * against
 
 
-def _per_group(pairs, label_counts, n_samples):
+def _per_group(pairs, label_counts, n_samples, slack):
     common = best_cut_off(pairs)[0]
     cut_offs = np.empty(len(label_counts))
     for mask in label_groups(label_counts).values():
@@ -134,7 +134,7 @@ def _per_group(pairs, label_counts, n_samples):
     return cut_offs
 
 
-def _per_label(pairs, label_counts, n_samples):
+def _per_label(pairs, label_counts, n_samples, slack):
     common = best_cut_off(pairs)[0]
     return np.array([_shrunken_cut_off(one, common) for one in pairs.by_label()])
 
@@ -146,7 +146,7 @@ def _shrunken_cut_off(pairs, common):
     return total / (n_positives + _PRIOR_POSITIVES)
 
 
-def _micro_macro(pairs, label_counts, n_samples):
+def _micro_macro(pairs, label_counts, n_samples, slack):
     """Where one more prediction no longer raises the sum of micro- and macro-F1, in expectation.
 
     Scores that are no log-odds are calibrated for it, once more if they are already: one line for
@@ -245,7 +245,7 @@ def _best_expected_f1(pairs):
     return f1[best], sizes[best]
 
 
-# From pairs, label counts and the number of documents to a cut-off, or one for each label.
+# From pairs, label counts, the number of documents and slack to a cut-off, or one for each label.
 RULES = {
     "frequency": _frequency,
     "tuned": _tuned,
@@ -256,7 +256,7 @@ RULES = {
 }
 
 
-def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
+def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0, slack=_SLACK):
     """Learn one cut-off per label from the scores of held-out documents.
 
     Parameters
@@ -276,6 +276,8 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
         Training documents in all.
     default : float, default=0.0
         The cut-off if no pair is true.
+    slack : float, default=0.003
+        Micro-F1 that "tuned_low" and "frequency" may give up: the 0.3 points above.
 
     Returns
     -------
@@ -286,7 +288,7 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0):
     label_counts = np.asarray(label_counts)
     pairs = pairs.select(label_counts > 0)
     found = pairs.is_true.any()
-    cut_offs = RULES[rule](pairs, label_counts, n_samples) if found else default
+    cut_offs = RULES[rule](pairs, label_counts, n_samples, slack) if found else default
     return np.where(label_counts > 0, cut_offs, np.inf)
 
 

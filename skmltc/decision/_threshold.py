@@ -12,7 +12,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._engines import Shared
-from .._idle import NO_EFFECT
+from .._idle import NO_EFFECT, changed_parameters, warn_of_idle
 from .._inner import end_of_pipeline, is_frozen, last_step, training_counts
 from .._targets import (
     NO_DOCUMENT,
@@ -25,7 +25,7 @@ from .._validation import LabelWarning, check_choice, must_be, warn
 from .._weighting import router_of, weights_of
 from ..labels import LabelStatistics
 from ..model_selection import list_folds, without_news_of_labels
-from ._decision import Decision, check_min_labels
+from ._decision import Decision, check_decision, idle_in_decision
 from ._meta import (
     Given,
     MultilabelMetaClassifier,
@@ -72,9 +72,14 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         Folds of :class:`~skmltc.model_selection.MultilabelStratifiedKFold`, or a splitter that
         tests no document twice, such as :class:`~sklearn.model_selection.PredefinedSplit` for an
         official validation part.
+    slack : float, default=0.003
+        Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
+        lower cut-off and for macro-F1: the 0.3 points of their descriptions.
     min_labels : int, default=0
         Fill every document up to this number with the labels that fall least short of their
         cut-offs.
+    max_labels : int, default=None
+        Give no document more labels: those furthest above their cut-offs are kept.
     n_jobs : int, default=None
         Folds at a time.
     random_state : int, RandomState instance or None, default=None
@@ -128,7 +133,9 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         threshold="frequency",
         response_method="auto",
         cv=3,
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
         n_jobs=None,
         random_state=None,
     ):
@@ -136,7 +143,9 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         self.threshold = threshold
         self.response_method = response_method
         self.cv = cv
+        self.slack = slack
         self.min_labels = min_labels
+        self.max_labels = max_labels
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -168,7 +177,8 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             raise must_be("estimator", "a classifier", repr(self.estimator))
         check_choice("threshold", self.threshold, RULES)
         check_choice("response_method", self.response_method, ["auto", *_DEFAULT_CUT_OFF])
-        check_min_labels(self.min_labels)
+        check_decision(self)
+        warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
         target, Y = self._learn_target(y)
         say = refuse_no_label if is_frozen(self.estimator) else warn_of_empty_labels
         given = Given.of(target, X, y, Y, sample_weight)
@@ -219,7 +229,8 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         default = 0.0
         if not pairs.select(known[0] > 0).is_true.any():
             default = _prior(estimator, given.weighing(), response, known[0] > 0)
-        return Decision.learn(self.threshold, pairs, *known, default=default), trained_on
+        how = {"default": default, "slack": self.slack}
+        return Decision.learn(self.threshold, pairs, *known, **how), trained_on
 
     def _score_out_of_fold(self, given, response, routed):
         folds = list_folds(self.cv, given.X, given.y, self.random_state, every=False)
@@ -267,11 +278,11 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         decision = super()._decision_in_force()
         if not self.target_.is_multilabel:
             return decision
-        check_min_labels(self.min_labels)
+        check_decision(self)
         if decision.rule is not None and self.threshold != decision.rule:
             remedy = "A rule is learned in fit: fit again."
             raise must_be("threshold", repr(decision.rule), self.threshold, remedy)
-        return replace(decision, min_labels=self.min_labels)
+        return replace(decision, min_labels=self.min_labels, max_labels=self.max_labels)
 
     def _score_block(self, X):
         return label_scores(self.estimator_, self.response_method_, X, self._n_columns)

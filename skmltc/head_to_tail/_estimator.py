@@ -136,8 +136,13 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability (of `predict_proba`), or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`.
+    slack : float, default=0.003
+        Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
+        lower cut-off and for macro-F1: the 0.3 points of their descriptions.
     min_labels : int, default=0
         Give every document its best labels up to this number.
+    max_labels : int, default=None
+        Give no document more labels: those furthest above their thresholds are kept.
     device : str, default="auto"
         A torch device; "auto" is CUDA where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -234,7 +239,9 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         patience=5,
         calibrate="auto",
         threshold="frequency",
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -263,7 +270,9 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         self.patience = patience
         self.calibrate = calibrate
         self.threshold = threshold
+        self.slack = slack
         self.min_labels = min_labels
+        self.max_labels = max_labels
         self.device = device
         self.random_state = random_state
         self.verbose = verbose

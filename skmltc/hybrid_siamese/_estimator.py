@@ -135,8 +135,13 @@ class HybridSiameseClassifier(AsPublished, BaseLongTailClassifier):
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability (of `predict_proba`), or a rule, as in
         :class:`~skmltc.BalancedLossClassifier`, for the labels of either network by themselves.
+    slack : float, default=0.003
+        Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
+        lower cut-off and for macro-F1: the 0.3 points of their descriptions.
     min_labels : int, default=0
         Give every document its best labels up to this number.
+    max_labels : int, default=None
+        Give no document more labels: those furthest above their thresholds are kept.
     device : str, default="auto"
         A torch device; "auto" is CUDA where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -239,7 +244,9 @@ class HybridSiameseClassifier(AsPublished, BaseLongTailClassifier):
         patience=5,
         calibrate="auto",
         threshold="frequency",
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
         device="auto",
         random_state=None,
         verbose=0,
@@ -270,7 +277,9 @@ class HybridSiameseClassifier(AsPublished, BaseLongTailClassifier):
         self.patience = patience
         self.calibrate = calibrate
         self.threshold = threshold
+        self.slack = slack
         self.min_labels = min_labels
+        self.max_labels = max_labels
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -491,8 +500,9 @@ def _relative(n_phi, single, similar, train):
     return pairs.shifted(-np.where(counts > 0, decision.thresholds, 0))
 
 
-def _decision_of_parts(below, rule, pairs, label_counts, n_samples):
+def _decision_of_parts(below, rule, pairs, label_counts, n_samples, slack=0.003):
     """Cut-offs learned on either part by itself."""
     parts = [pairs.select(part) for part in (below, ~below)]
-    decisions = [Decision.learn(rule, part, label_counts, n_samples) for part in parts]
+    learn = partial(Decision.learn, rule, slack=slack)
+    decisions = [learn(part, label_counts, n_samples) for part in parts]
     return Decision.where(below, *decisions)

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from .._ranking import keep_top
-from .._targets import count_labels
+from .._targets import count_documents, count_labels
 from .._votes import vote_evidence
 from ..labels import log_odds_against
 
@@ -53,9 +53,12 @@ class Known:
     raised: tuple = ()
 
     @classmethod
-    def of(cls, Y):
-        """Count labels and pairs of labels of a csr_array of label indicators."""
-        return cls(count_labels(Y), Y.shape[0], _together(Y))
+    def of(cls, Y, weights=None):
+        """Count labels and pairs of labels of a csr_array of label indicators.
+
+        Documents count by weights (n_samples,), if there are any.
+        """
+        return cls(count_labels(Y, weights), count_documents(Y, weights), _together(Y, weights))
 
     def with_documents(self, Y):
         """Count further documents with all their labels."""
@@ -234,9 +237,10 @@ class Votes:
         return {**found, "best cosine": pairs.look_up(self.best)}
 
 
-def _together(Y):
-    """Documents that have both of two labels; nothing on the diagonal."""
-    together = sparse.csr_array(Y.T @ Y)
+def _together(Y, weights=None):
+    """Documents that have both of two labels, by weights; nothing on the diagonal."""
+    counted = Y if weights is None else Y.multiply(weights[:, None].astype(Y.dtype)).tocsr()
+    together = sparse.csr_array(Y.T @ counted)
     rows = np.repeat(np.arange(Y.shape[1]), np.diff(together.indptr))
     together.data[rows == together.indices] = 0
     return _in_order(together)

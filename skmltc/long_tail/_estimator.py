@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 from scipy.special import expit
@@ -10,25 +11,29 @@ from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._idle import changed_parameters, warn_of_idle
 from .._inputs import as_rows, count_rows, input_kind
 from .._progress import announced
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
+from .._weighting import router_of, weights_of
 from ..balanced_loss import BalancedLossClassifier
 from ..decision import (
     Decision,
+    Given,
     MultilabelMetaClassifier,
-    check_min_labels,
+    check_decision,
     check_rows,
     check_threshold,
     decision_of_classes,
     document_blocks,
     for_estimators,
+    idle_in_decision,
     prior_cut_off,
     top_of_logits,
 )
-from ..model_selection import list_held_out
+from ..model_selection import list_folds, list_held_out
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
@@ -71,8 +76,17 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     threshold : float or str, default="micro_macro"
         What `predict` cuts at: a probability, or a rule of
         :class:`~skmltc.decision.MultilabelThresholdClassifierCV`, learned from held-out documents.
+    slack : float, default=0.003
+        Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
+        lower cut-off and for macro-F1: the 0.3 points of their descriptions.
     min_labels : int, default=0
         Give every document its best labels up to this number.
+    max_labels : int, default=None
+        Give no document more labels: those furthest above their thresholds are kept.
+    cv : "auto", int, splitter or iterable of (train, test), default="auto"
+        Documents that are held out in turn. A number is that of stratified folds; a splitter tests
+        no document twice, such as :class:`~sklearn.model_selection.PredefinedSplit` for an official
+        validation part. "auto" is 3 folds, and above 5,000 labels one part of a sixth.
     device : str, default="auto"
         Of the members of "auto": a torch device; "auto" is CUDA where there is one.
     n_jobs : int, default=None
@@ -145,7 +159,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         *,
         refine=None,
         threshold="micro_macro",
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
+        cv="auto",
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -154,7 +171,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         self.estimators = estimators
         self.refine = refine
         self.threshold = threshold
+        self.slack = slack
         self.min_labels = min_labels
+        self.max_labels = max_labels
+        self.cv = cv
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -168,7 +188,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         vectorizer=None,
         memory=None,
         threshold="micro_macro",
+        slack=0.003,
         min_labels=0,
+        max_labels=None,
+        cv="auto",
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -190,7 +213,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         memory : str or joblib.Memory, default=None
             Where to keep the vectors, as of :class:`sklearn.pipeline.Pipeline`: for searches and
             further fits on the same texts. Within one fit each text is encoded once without it.
-        threshold, min_labels, random_state
+        threshold, slack, min_labels, max_labels, cv, random_state
             Those of the estimator.
         device, n_jobs, verbose
             Of the members, see :class:`BalancedLossClassifier`; `verbose` of the estimator, too.
@@ -212,7 +235,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         """
         how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
         members = members_of_texts(embedder, vectorizer, memory, **how)
-        decided = {"threshold": threshold, "min_labels": min_labels}
+        decided = {"threshold": threshold, "slack": slack}
+        decided |= {"min_labels": min_labels, "max_labels": max_labels, "cv": cv}
         return cls(members, **decided, random_state=random_state, verbose=verbose)
 
     def get_params(self, deep=True):
@@ -231,7 +255,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             raise must_be("estimators", "a list of (name, classifier) pairs", "'auto'", remedy)
         return self._set_params("estimators", **params)
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Train the members, and learn what they say from documents held out in turn.
 
         Parameters
@@ -240,6 +264,10 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             Whatever all members take; with "auto" features or token ids.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Label indicators, dense or of any scipy sparse format; or one class per document.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts, once by default: in the members, in what is learned of
+            them, in how frequent labels are, and in thresholds. A document of weight 0 is left out.
+            With scikit-learn's metadata routing enabled, the members that request them have them.
 
         Returns
         -------
@@ -248,26 +276,31 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         Raises
         ------
         ValueError
-            If y or a parameter is not of the form above, y has no label at all, two members have
-            one name, or a member has no scores.
+            If y, a weight or a parameter is not of the form above, y has no label at all, two
+            members have one name, or a member has no scores, or takes no weights where there are
+            some.
         """
         self._check_parameters()
         seed = draw_seed(self.random_state)
         target, Y = self._learn_target(y)
-        warn_of_empty_labels(count_labels(Y))
-        X, y_fit = check_rows(X, for_estimators(target, y, Y))
-        views = Views(X)
-        kept = self._kept(X)
-        folds = [part for part in list_held_out(Y, seed) if self._tells(target, Y[part[0]])]
+        everything = Given.of(target, X, y, Y, sample_weight)
+        given = everything.weighing()
+        warn_of_empty_labels(given.counts)
+        views, kept = Views(given.X), self._kept(given.X)
+        weights = self._weights_of(kept, given.weights)
+        folds = self._folds(everything, seed)
+        folds = [part for part in folds if self._tells(target, given.Y[part[0]])]
         begin = announced(trainings([name for name, _ in kept], len(folds)), self.verbose)
-        members = fit_members(kept, views, y_fit, seed, begin)
-        parts = list(fit_members_again(members, views, y_fit, Y, folds, seed, begin))
-        scorer, decision = self._combine(target, members, parts, X, Y, seed)
+        members = fit_members(kept, views, given.y, seed, weights, begin)
+        routed = [its is not None for its in weights]
+        how = seed, routed, begin
+        parts = list(fit_members_again(members, given, views, folds, *how))
+        scorer, decision = self._combine(target, members, parts, given, seed)
         named = Bunch(**{member.name: member.estimator for member in members})
         self._set_fitted(
             target,
             decision,
-            (count_labels(Y), Y.shape[0]),
+            (given.counts, given.n_samples),
             list(named.values()),
             members_=named,
             scorer_=scorer,
@@ -377,8 +410,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         }
 
     def _check_parameters(self):
-        check_threshold(self.threshold)
-        check_min_labels(self.min_labels)
+        check_threshold(self.threshold), check_decision(self)
+        warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
         if self.refine not in (None, "trees"):
             raise must_be("refine", "None or 'trees'", repr(self.refine))
         if self._is_auto():
@@ -420,9 +453,32 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         counts = count_labels(Y)
         return bool(counts.all()) and counts.max() < Y.shape[0]
 
-    def _combine(self, target, members, parts, X, Y, seed):
+    def _folds(self, given, seed):
+        """Rows of the documents that count, to fit on and to hold out in turn."""
+        if isinstance(self.cv, str) or isinstance(self.cv, Integral):
+            return list_held_out(given.weighing().Y, seed, self.cv)
+        folds = list_folds(self.cv, given.X, given.y, every=False)
+        return [tuple(given.place(rows) for rows in part) for part in folds]
+
+    def _weights_of(self, kept, weights):
+        """For each member the weights of the documents; None where it has none."""
+        if self._is_auto():
+            return [weights] * len(kept)
+        names = [name for name, _ in kept]
+        return list(weights_of(self, names, weights).values())
+
+    def get_metadata_routing(self):
+        """Say who gets `sample_weight`: this, and the members.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        return router_of(self, {} if self._is_auto() else dict(self._kept(None)))
+
+    def _combine(self, target, members, parts, given, seed):
         """The scorer of labels, and the decision."""
-        known = Known.of(Y)
+        known, X, Y = Known.of(given.Y, given.weights), given.X, given.Y
         if not any(part.is_true.any() for part in parts):
             return self._learn_of_prior(target, StackScorer.of_one(members, known, X), X, Y)
         first, second, trees, pairs = calibrate(parts, seed, self.refine == "trees")
@@ -436,7 +492,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         if not target.is_multilabel:
             return scorer, decision_of_classes(target, 0.0)
         if self._learns_rule() and not pairs.is_true.all():
-            return scorer, Decision.learn(self.threshold, pairs, known.counts, known.n_samples)
+            learned = self.threshold, pairs, known.counts, known.n_samples
+            return scorer, Decision.learn(*learned, slack=self.slack)
         return scorer, self._even_decision(known)
 
     def _learns_rule(self):
@@ -478,8 +535,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
 
     def _decision_in_force(self):
         decision = super()._decision_in_force()
-        check_threshold(self.threshold)
-        check_min_labels(self.min_labels)
+        check_threshold(self.threshold), check_decision(self)
         if not self.target_.is_multilabel:
             return decision
         if not isinstance(self.threshold, str):
@@ -488,7 +544,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             known = f"{decision.rule!r} or a number" if decision.rule else "a number, as in fit"
             remedy = "A rule is learned in fit: fit again."
             raise must_be("threshold", known, self.threshold, remedy)
-        return replace(decision, min_labels=self.min_labels)
+        return replace(decision, min_labels=self.min_labels, max_labels=self.max_labels)
 
     @property
     def weights_(self):

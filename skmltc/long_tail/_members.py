@@ -17,7 +17,7 @@ from .._inner import end_of_pipeline, last_step, with_last_step
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
 from .._validation import must_be
-from .._votes import best_cosines, keep_first_positive, vote_shares
+from .._votes import best_cosines, times_counted, vote_shares
 from ..balanced_loss import BalancedLossClassifier
 from ..losses import SquaredHingeLoss
 from ..model_selection import without_news_of_labels
@@ -54,12 +54,12 @@ class Member(NamedTuple):
     response: str
 
     @classmethod
-    def fit(cls, name, estimator, X, y, seed):
+    def fit(cls, name, estimator, X, y, seed, weights=None):
         """Fit a copy on documents, or views of them; one of ours learns no decision."""
         prepared = _prepared(estimator, seed)
         try:
             with without_news_of_labels(NO_DOCUMENT):
-                fitted = Views.of(X).fit(prepared, y)
+                fitted = Views.of(X).fit(prepared, y, weights)
         except (AttributeError, TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
             of_y = "sparse multilabel-indicator for y" in str(error)
@@ -71,13 +71,13 @@ class Member(NamedTuple):
             raise must_be(f"estimator {name!r}", expected, repr(estimator))
         return cls(name, fitted, found[0])
 
-    def again(self, X, y, seed):
+    def again(self, X, y, seed, weights=None):
         """Fit a copy on other documents, with what was searched on all of them."""
         estimator = _prepared(self.estimator, seed)
         _keep_what_was_searched(end_of_pipeline(estimator), end_of_pipeline(self.estimator))
         with without_news_of_labels():
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
-            return self._replace(estimator=Views.of(X).fit(estimator, y))
+            return self._replace(estimator=Views.of(X).fit(estimator, y, weights))
 
     def with_labels(self, X, Y, X_known, kept):
         """A copy that has learned new labels, too.
@@ -169,7 +169,8 @@ def _votes(name, neighbors, X):
     best = []
     for (cosines, indices), memory in zip(nearest, scorer.memories, strict=True):
         for k, found in shares.items():
-            found.append(vote_shares(keep_first_positive(cosines, k), indices, memory.Y))
+            times = times_counted(cosines, indices, k, memory.weights)
+            found.append(vote_shares(times * cosines, indices, memory.Y))
         best.append(best_cosines(cosines, indices, memory.Y))
     return Votes(
         name, {k: _side_by_side(found) for k, found in shares.items()}, _side_by_side(best)

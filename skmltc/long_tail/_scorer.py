@@ -9,7 +9,6 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, logsumexp
 
-from .._inputs import take_rows
 from .._rows import stack_rows
 from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
@@ -142,16 +141,26 @@ class HeldOutPairs(NamedTuple):
     known : Known
         Of the documents that the members were trained on.
     truth : csr_array of shape (n_samples, n_labels)
+    document_weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
     """
 
     pairs: Pairs
     known: Known
     truth: sparse.csr_array
+    document_weights: np.ndarray | None = None
 
     @property
     def is_true(self):
         """Whether the document of each pair has the label."""
         return np.isin(self.pairs.keys, keys_of(self.truth), assume_unique=True)
+
+    @property
+    def weights(self):
+        """How often each pair counts."""
+        if self.document_weights is None:
+            return np.ones(len(self.pairs.keys))
+        return self.document_weights[self.pairs.rows]
 
     def scored(self, log_odds):
         """The pairs that cut-offs are learned from; labels that are no candidates are missed."""
@@ -161,8 +170,8 @@ class HeldOutPairs(NamedTuple):
             scores=log_odds.astype(np.float32),
             log_odds_against=self.known.against[labels].astype(np.float32),
             is_true=self.is_true,
-            weights=np.ones(len(labels), dtype=np.float32),
-            n_positives=count_labels(self.truth),
+            weights=self.weights.astype(np.float32),
+            n_positives=count_labels(self.truth, self.document_weights),
             are_log_odds=True,
         )
 
@@ -173,7 +182,7 @@ def ask(members, X, known):
     return evidence([member.answer(views, len(known.counts)) for member in members], known)
 
 
-def held_out_pairs(members, X, Y, known):
+def held_out_pairs(members, X, Y, known, weights=None):
     """Yield what members say of documents that they were not trained on, by blocks.
 
     Parameters
@@ -184,6 +193,8 @@ def held_out_pairs(members, X, Y, known):
         Their labels, of which the members learn nothing.
     known : Known
         Of the documents that the members were trained on.
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
 
     Yields
     ------
@@ -193,29 +204,31 @@ def held_out_pairs(members, X, Y, known):
     for block in Views.of(X).blocks(max(1, SCORES_AT_A_TIME // Y.shape[1])):
         pairs = ask(members, block, known)
         rows = slice(first, first := first + pairs.shape[0])
-        yield HeldOutPairs(pairs, known, Y[rows])
+        yield HeldOutPairs(pairs, known, Y[rows], None if weights is None else weights[rows])
 
 
-def fit_members(estimators, X, y, seed, begin):
+def fit_members(estimators, X, y, seed, weights, begin):
     """Members of named classifiers, fitted on all documents; see `fit_members_again`."""
-    pairs = zip(estimators, begin, strict=False)
-    return tuple(Member.fit(*one, X, y, seed) for one, _ in pairs)
+    each = zip(estimators, weights, begin, strict=False)
+    return tuple(Member.fit(*one, X, y, seed, its) for one, its, _ in each)
 
 
-def fit_members_again(members, X, y, Y, folds, seed, begin):
+def fit_members_again(members, given, views, folds, seed, routed, begin):
     """Yield the pairs of all folds, one fold after the other: members of one are kept at a time.
 
     Parameters
     ----------
     members : list of Member
         Fitted on all documents.
-    X : list, array or sparse matrix of n_samples documents
-    y : array or sparse matrix
-        As the members take it.
-    Y : csr_array of shape (n_samples, n_labels)
+    given : Given
+        All documents, and their labels and weights.
+    views : Views
+        Of these documents.
     folds : list of (array of int, array of int)
         Rows to fit on, and rows to hold out.
     seed : int
+    routed : list of bool
+        Whether each member has the weights.
     begin : iterator
         What is asked for its next item as each training begins.
 
@@ -223,12 +236,14 @@ def fit_members_again(members, X, y, Y, folds, seed, begin):
     ------
     HeldOutPairs
     """
-    views = Views.of(X)
     for fit, held in folds:
-        fitted_on, y_fit = views.take(fit), take_rows(y, fit)
-        pairs = zip(members, begin, strict=False)
-        others = [member.again(fitted_on, y_fit, seed) for member, _ in pairs]
-        yield from held_out_pairs(others, views.take(held), Y[held], Known.of(Y[fit]))
+        fitted_on, part, others = views.take(fit), given.take(fit), given.take(held)
+        again = [
+            member.again(fitted_on, part.y, seed, part.weights if has_weights else None)
+            for member, has_weights, _ in zip(members, routed, begin, strict=False)
+        ]
+        known = Known.of(part.Y, part.weights)
+        yield from held_out_pairs(again, views.take(held), others.Y, known, others.weights)
 
 
 def trainings(names, n_folds):
@@ -272,7 +287,8 @@ def calibrate(parts, seed, with_trees=False):
     -------
     Calibrated
     """
-    sample = _sample(np.concatenate([part.is_true for part in parts]), seed)
+    is_true = np.concatenate([part.is_true for part in parts])
+    sample = _sample(is_true, np.concatenate([part.weights for part in parts]), seed)
     first = Calibration.fit(*_kept([part.pairs.columns for part in parts], sample), ridge=_RIDGE)
     values = [_with_context(part.pairs, first, part.known) for part in parts]
     second = Calibration.fit(*_kept(values, sample), ridge=_RIDGE)
@@ -318,12 +334,12 @@ class _Sample(NamedTuple):
         return _Sample(*(array[mask] for array in self))
 
 
-def _sample(is_true, seed):
+def _sample(is_true, weights, seed):
     """Take all true pairs, and as many others as are enough."""
     share = min(1.0, _MOST_NEGATIVES / max(np.count_nonzero(~is_true), 1))
     drawn = np.random.RandomState(seed % 2**32).random_sample(len(is_true)) < share
     kept = np.flatnonzero(is_true | drawn)
-    return _Sample(kept, is_true[kept], np.where(is_true[kept], 1.0, 1.0 / share))
+    return _Sample(kept, is_true[kept], weights[kept] * np.where(is_true[kept], 1.0, 1.0 / share))
 
 
 def _kept(values, sample):

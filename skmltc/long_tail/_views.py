@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches, get_tags
 
 from .._inner import transformed
 from .._inputs import count_rows, take_rows
+from .._weighting import fit_weighted
 from ..text import PretrainedEmbedder, PretrainedTokenizer
 
 _LEARN_NOTHING = FrozenEstimator, PretrainedEmbedder, PretrainedTokenizer
@@ -48,7 +49,7 @@ class Views:
         for rows in gen_batches(max(1, count_rows(self.X)), size):
             yield self.take(rows)
 
-    def fit(self, estimator, y):
+    def fit(self, estimator, y, weights=None):
         """Fit an estimator; of a pipeline the last step, if another one has fitted the others.
 
         Parameters
@@ -56,6 +57,8 @@ class Views:
         estimator : classifier
             Not fitted; it is changed.
         y : array or sparse matrix
+        weights : array of shape (n_samples,), default=None
+            Of the documents, for the last step.
 
         Returns
         -------
@@ -63,10 +66,10 @@ class Views:
             Pipelines of equal steps before the classifier share the fitted ones.
         """
         if not _can_be_split(estimator):
-            return estimator.fit(self.X, y)
+            return fit_weighted(estimator, self.X, y, weights)
         fitted, X = self._learn(estimator, y)
         name, last = estimator.steps[-1]
-        estimator.steps = [*fitted, (name, last.fit(X, y))]
+        estimator.steps = [*fitted, (name, fit_weighted(last, X, y, weights))]
         return estimator
 
     def _learn(self, pipeline, y):

@@ -47,7 +47,7 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
     n_labels_, n_samples_fit_, n_features_in_ : int
         Sizes of the training data.
     label_counts_ : array of int of shape (n_labels,)
-        Training documents of each label.
+        Training documents of each label; with `sample_weight`, as `n_samples_fit_`, by weight.
     head_labels_, tail_labels_ : array of int
         Labels with more than 50 and with up to 10 training documents.
     threshold_ : array of shape (n_labels,)
@@ -85,7 +85,8 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
     """
 
     # What is a parameter elsewhere is the same for all classifiers by votes.
-    encoder, training, threshold, min_labels = "auto", "auto", 0.5, 0
+    encoder, training, threshold, slack = "auto", "auto", 0.5, 0.003
+    min_labels, max_labels = 0, None
     calibrate, device, random_state, verbose = False, "cpu", 0, 0
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -98,7 +99,7 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         self.neighbors = neighbors
         self.n_jobs = n_jobs
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Keep documents and their labels.
 
         Parameters
@@ -108,6 +109,9 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
             padding and 1 for unknown words, as `TokenSequenceVectorizer` makes them.
         y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
             Label indicators, dense or of any scipy sparse format; or one class per document.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each document counts, once by default: as a neighbour, and in how frequent a
+            label is. One of weight 2 is two neighbours; one of weight 0 is left out.
 
         Returns
         -------
@@ -116,9 +120,9 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         Raises
         ------
         ValueError
-            If X, y or a parameter is not of the form above.
+            If X, y, a weight or a parameter is not of the form above.
         """
-        return self._fit(X, y)
+        return self._fit(X, y, sample_weight=sample_weight)
 
     def _check_parameters(self):
         self._validate_params()
@@ -137,7 +141,8 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         on_tokens = inputs.kind == "tokens"
         vectorizer = token_tfidf(inputs.n_inputs) if on_tokens else FunctionTransformer()
         neighbors = CosineNeighbors(device="cpu") if self.neighbors is None else self.neighbors
-        memory = Memory.of(neighbors, vectorizer.fit_transform(train.X), train.Y)
+        vectors = vectorizer.fit_transform(train.X)
+        memory = Memory.of(neighbors, vectors, train.Y, weights=train.weights)
         scorer = VoteScorer(vectorizer, (memory,), self.n_neighbors, self.n_jobs)
         return Trained(scorer, None, train.Y, None)
 

@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator, clone
 from .._cosine import CosineNeighbors
 from .._engines import Shared
 from .._rows import is_among, places_among, stack_rows
-from .._targets import count_labels
-from .._votes import neighbor_cosines, vote_shares
+from .._targets import count_documents, count_labels
+from .._votes import neighbor_cosines, times_counted, vote_shares
 from ..labels import NEVER_LOGIT
 
 _DOCUMENTS_AT_A_TIME = 4096  # of those that look for neighbours
@@ -33,29 +33,36 @@ class Memory:
     Y : csr_array of shape (n_fitted, n_labels)
     numbers : array of int of shape (n_fitted,)
         Rows of the documents in the X of `fit`; later ones follow in the order in which they came.
+    weights : array of float64 of shape (n_fitted,), default=None
+        How often each document counts; once by default.
     """
 
     neighbors: BaseEstimator
     vectors: sparse.csr_array | np.ndarray
     Y: sparse.csr_array
     numbers: np.ndarray
+    weights: np.ndarray | None = None
 
     @classmethod
-    def of(cls, neighbors, vectors, Y, numbers=None):
+    def of(cls, neighbors, vectors, Y, numbers=None, weights=None):
         """Fit a copy of an estimator with `kneighbors`; numbers are those of rows by default."""
         numbers = np.arange(Y.shape[0]) if numbers is None else numbers
-        return cls(clone(neighbors).fit(vectors), vectors, Y, numbers)
+        return cls(clone(neighbors).fit(vectors), vectors, Y, numbers, weights)
 
     def __reduce__(self):
         """Be stored without the neighbours' copy of the vectors, where it is made in no time."""
+        kept = self.vectors, self.Y, self.numbers, self.weights
         if type(self.neighbors) is not CosineNeighbors:
-            return Memory, (self.neighbors, self.vectors, self.Y, self.numbers)
-        return Memory.of, (clone(self.neighbors), self.vectors, self.Y, self.numbers)
+            return Memory, (self.neighbors, *kept)
+        return Memory.of, (clone(self.neighbors), *kept)
 
     def extended(self, vectors, Y, numbers):
         """Take in further documents."""
         vectors, Y = stack_rows([self.vectors, vectors]), stack_rows([self.Y, Y])
-        return Memory.of(self.neighbors, vectors, Y, np.append(self.numbers, numbers))
+        weights = self.weights
+        if weights is not None:
+            weights = np.append(weights, np.ones(len(numbers)))
+        return Memory.of(self.neighbors, vectors, Y, np.append(self.numbers, numbers), weights)
 
     def for_labels(self, vectors, Y, first_new):
         """The same documents for new labels, which none but further ones have.
@@ -65,7 +72,8 @@ class Memory:
         is_other = ~is_among(self.vectors, vectors)
         others, numbers = self.vectors[is_other], self.numbers[is_other]
         absent = sparse.csr_array((others.shape[0], Y.shape[1]), dtype=Y.dtype)
-        kept = replace(self, vectors=others, Y=absent, numbers=numbers)
+        weights = None if self.weights is None else self.weights[is_other]
+        kept = replace(self, vectors=others, Y=absent, numbers=numbers, weights=weights)
         return kept.extended(vectors, Y, self._numbers_of(vectors, first_new))
 
     def _numbers_of(self, vectors, first_new):
@@ -85,15 +93,22 @@ class Memory:
         )
         return (np.concatenate(parts) for parts in zip(*found, strict=True))
 
-    def log_odds(self, cosines, indices):
+    def log_odds(self, cosines, indices, n_neighbors):
         """Log-odds (n_samples, n_labels) of (m v + p) / (m + 1), as in the classifier's notes."""
-        n_voters = np.count_nonzero(cosines, axis=1)[:, None].astype(np.float32)
-        votes = np.minimum(vote_shares(cosines, indices, self.Y).toarray(), 1) * n_voters
-        n_samples, counts = self.Y.shape[0], count_labels(self.Y)
+        times = times_counted(cosines, indices, n_neighbors, self.weights)
+        n_voters = times.sum(axis=1, keepdims=True)
+        shares = vote_shares(times * cosines, indices, self.Y).toarray()
+        votes = np.minimum(shares, 1) * n_voters
+        n_samples, counts = self.n_samples, count_labels(self.Y, self.weights)
         priors = (np.clip(counts, 0.5, n_samples - 0.5) / n_samples).astype(np.float32)
         logits = np.log(votes + priors) - np.log(n_voters - votes + (1 - priors))
         logits[:, counts == 0] = NEVER_LOGIT
         return logits
+
+    @property
+    def n_samples(self):
+        """Documents in all, by their weights."""
+        return count_documents(self.Y, self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +142,8 @@ class VoteScorer:
     def scores(self, encoded, labels=None):
         """Log-odds (n_samples, n_block) of an array of labels, of all by default; float32."""
         pairs = zip(self.memories, encoded, strict=True)
-        logits = np.hstack([memory.log_odds(*nearest) for memory, nearest in pairs])
+        found = [memory.log_odds(*nearest, self.n_neighbors) for memory, nearest in pairs]
+        logits = np.hstack(found)
         return logits if labels is None else logits[:, labels]
 
     def with_documents(self, X, Y):
@@ -153,4 +169,4 @@ class VoteScorer:
     @property
     def n_samples(self):
         """Documents in all: the last labels were looked for in each."""
-        return self.memories[-1].Y.shape[0]
+        return self.memories[-1].n_samples

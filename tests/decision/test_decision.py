@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from skmltc._targets import Target
 from skmltc.decision import Decision
-from skmltc.decision._decision import check_min_labels
+from skmltc.decision._decision import check_max_labels, check_min_labels, check_slack
 from skmltc.decision._pairs import ScoredPairs
 from skmltc.decision._rules import RULES, learn_cut_offs
 
@@ -61,6 +61,24 @@ def test_predict_against_loops(problem, min_labels):
     assert isinstance(predicted, sparse.csr_array) and predicted.dtype == np.int64
     assert_array_equal(predicted.toarray(), loop_predict(scores, thresholds, min_labels))
     assert predicted.toarray()[:, np.isinf(thresholds)].sum() == 0
+
+
+def loop_at_most(predicted, scores, thresholds, max_labels):
+    """Of what is predicted, the labels furthest above their thresholds; of equals the first."""
+    for row, of_document in zip(predicted, scores, strict=True):
+        found = sorted(np.flatnonzero(row), key=lambda j, s=of_document: (thresholds[j] - s[j], j))
+        row[found[max_labels:]] = 0
+    return predicted
+
+
+@few
+@given(problem=problems(), min_labels=st.integers(0, 2), max_labels=st.integers(2, 4))
+def test_a_document_has_max_labels_at_most(problem, min_labels, max_labels):
+    scores, thresholds = problem
+    predicted = Decision(thresholds, min_labels, max_labels=max_labels).predict(scores)
+    expected = loop_predict(scores, thresholds, min_labels)
+    expected = loop_at_most(expected, scores, thresholds, max_labels)
+    assert_array_equal(predicted.toarray(), expected)
 
 
 def test_min_labels_adds_nothing_to_a_document_that_has_as_many():
@@ -270,3 +288,26 @@ def test_min_labels_may_be_a_count(min_labels):
 def test_min_labels_must_be_a_count(min_labels):
     with pytest.raises(ValueError, match="min_labels must be 0 or a positive integer. Got"):
         check_min_labels(min_labels)
+
+
+@pytest.mark.parametrize("max_labels", [None, 2, np.int64(3)])
+def test_max_labels_may_be_a_count_from_min_labels_up(max_labels):
+    check_max_labels(max_labels, min_labels=2)
+
+
+@pytest.mark.parametrize("max_labels", [0, 1.0, "1", True, -1])
+def test_max_labels_must_be_a_count(max_labels):
+    with pytest.raises(ValueError, match="max_labels must be None or an integer from 1 up. Got"):
+        check_max_labels(max_labels)
+
+
+def test_max_labels_is_not_below_min_labels():
+    message = "max_labels must be None or an integer from 3 up. Got 2 instead. It is not below min"
+    with pytest.raises(ValueError, match=message):
+        check_max_labels(2, min_labels=3)
+
+
+@pytest.mark.parametrize("slack", [-0.1, 1.1, "0", None, True, math.nan])
+def test_slack_must_be_a_share(slack):
+    with pytest.raises(ValueError, match="slack must be a finite number, from 0 to 1. Got"):
+        check_slack(slack)

@@ -88,7 +88,7 @@ def problems(draw, n_labels=(1, 3, 70), masked=None):
     return Problem(scores.astype(np.float32), truth, fitted, mask)
 
 
-def naive_pairs(problem):
+def naive_pairs(problem, weights=None):
     """Label, row, score, truth, weight, log(N/n - 1) of the pairs, by label and row; n_positives.
 
     Of each label with a fitted document the best 50 + 5 n documents, all others that have it, and
@@ -96,19 +96,22 @@ def naive_pairs(problem):
     """
     scores, truth, fitted, mask = problem
     found, n_positives = [], []
+    weights = np.ones(len(scores)) if weights is None else weights
     sample = np.random.RandomState(0).permutation(len(scores))[:50]
     for label in range(truth.shape[1]):
         wanted = mask is None or mask[label]
         n, n_fitted = int(truth[:, label].sum()), int(fitted[:, label].sum())
-        n_positives.append(n if wanted else 0)
+        n_positives.append(weights[truth[:, label]].sum() if wanted else 0)
         if not wanted or not n_fitted:
             continue
         best_first = sorted(range(len(scores)), key=lambda row: (-scores[row, label], row))
         kept = set(best_first[: 50 + 5 * n]) | set(np.flatnonzero(truth[:, label]).tolist())
         others = sorted(set(sample.tolist()) - kept)
         against = math.log(len(fitted) / min(n_fitted, len(fitted) - 1) - 1)
+        rest = sum(weights[row] for row in range(len(scores)) if row not in kept)
         for row in sorted(kept | set(others)):
-            weight = 1.0 if row in kept else (len(scores) - len(kept)) / len(others)
+            times = 1.0 if row in kept else rest / sum(weights[row] for row in others)
+            weight = weights[row] * times
             pair = float(scores[row, label]), bool(truth[row, label]), weight, against
             found.append((label, *pair))
     return found, n_positives
@@ -417,18 +420,8 @@ def test_every_rule_leaves_the_pairs_alone():
 def test_weights_of_documents_are_those_of_their_pairs(problem, seed):
     """What is sampled stands for the weight of the rest; the pairs are those without weights."""
     weights = np.random.RandomState(seed).randint(1, 5, len(problem.scores)) / 2
-    plain = ScoredPairs.collect_rows([problem.scores], *problem.arguments())
     pairs = ScoredPairs.collect_rows([problem.scores], *problem.arguments(), weights)
-    for field in ("labels", "scores", "is_true", "log_odds_against"):
-        assert_array_equal(getattr(pairs, field), getattr(plain, field))
-    n_labels = problem.truth.shape[1]
-    wanted = np.ones(n_labels, dtype=bool) if problem.mask is None else problem.mask
-    assert_allclose(pairs.n_positives, np.where(wanted, problem.truth.T @ weights, 0))
-    seen = np.bincount(pairs.labels, minlength=n_labels) > 0
-    totals = np.bincount(pairs.labels, pairs.weights, minlength=n_labels)
-    assert_allclose(totals[seen], weights.sum(), rtol=1e-5)
-    found = np.bincount(pairs.labels, pairs.true_weights, minlength=n_labels)
-    assert_allclose(found[seen], pairs.n_positives[seen], rtol=1e-5)
+    assert_same(pairs, naive_pairs(problem, weights))
 
 
 def test_counts_of_the_documents_fitted_on_do_for_their_labels():

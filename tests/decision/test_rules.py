@@ -483,7 +483,7 @@ def test_curves_are_isotonic_and_drawn_to_the_common_one_where_positives_are_few
     common[order] = loop_isotonic(scores, is_true, weights)
     for group in ([0, 1], [2, 3], [4, 5]):
         own = np.isin(labels, group)
-        rows, n = np.flatnonzero(own)[np.argsort(scores[own])], is_true[own].sum()
+        rows, n = np.flatnonzero(own)[np.argsort(scores[own])], (weights * is_true)[own].sum()
         alone = loop_isotonic(scores[own], is_true[own], weights[own])
         expected = (n * alone + 10 * common[rows]) / (n + 10)
         assert_allclose(found[rows], expected, atol=2e-6)
@@ -602,3 +602,17 @@ def test_a_pair_of_weight_two_is_the_pair_twice(problem, seed, rule):
     counts = np.full(n_labels, 9)
     one, other = (learn_cut_offs(rule, p, counts, N_SAMPLES) for p in (weighted, twice))
     assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["tuned_low", "frequency"])
+def test_slack_is_what_micro_f1_may_give_up(rule):
+    pairs, counts = random_problem(0)
+
+    def f1(slack):
+        cut_offs = learn_cut_offs(rule, pairs, counts, 6000, slack=slack)
+        above = pairs.shifted(-cut_offs).scores > 0
+        n_found = np.count_nonzero(above & pairs.is_true)
+        return 2 * n_found / (above.sum() + pairs.n_positives.sum())
+
+    best, micro, lower = f1(0.0), f1(0.003), f1(0.03)
+    assert best - 0.0031 < micro <= best + 1e-9 and best - 0.031 < lower < micro

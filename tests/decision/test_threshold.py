@@ -37,6 +37,7 @@ from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import (
     RULES,
     Decision,
+    Given,
     MultilabelThresholdClassifierCV,
     MultilabelVotingClassifier,
     ScoredPairs,
@@ -140,7 +141,7 @@ def test_labels_without_a_document_in_a_fold_are_missed_there(X, y_absent):
     _, test = next(FOLDS.split(X))
     y[test[:4], 1] = 1  # all documents of the label in one fold
     wrapper, Y = MultilabelThresholdClassifierCV(svc(), cv=FOLDS), sparse.csr_array(y, dtype="f4")
-    pairs = wrapper._score_out_of_fold(X, y, Y, "decision_function")
+    pairs = wrapper._score_out_of_fold(Given(X, y, Y), "decision_function", False)
     assert_array_equal(pairs.n_positives, y.sum(axis=0))
     found = sorted(zip(pairs.labels, pairs.scores, pairs.is_true, strict=True))
     triples = loop_out_of_fold(svc(), X, y, FOLDS.split(X))

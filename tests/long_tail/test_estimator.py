@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.model_selection import PredefinedSplit
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
@@ -25,6 +28,7 @@ from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import MultilabelThresholdClassifierCV
 from skmltc.encoders import ENCODERS, BagEncoder, BiLSTMAttention, WordEmbedding
 from skmltc.labels import LabelWarning, inverse_propensities
+from skmltc.model_selection import list_held_out
 from skmltc.neighbors import MultilabelKNeighborsClassifier
 from skmltc.text import TokenSequenceVectorizer
 
@@ -392,6 +396,10 @@ def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
         ({"threshold": "best"}, "threshold must be a probability in"),
         ({"threshold": 1.5}, "threshold must be a probability"),
         ({"min_labels": -1}, "min_labels must be 0 or a positive integer"),
+        ({"max_labels": 0}, "max_labels must be None or an integer from 1 up. Got 0 instead"),
+        ({"slack": -1}, "slack must be a finite number, from 0 to 1. Got -1 instead"),
+        ({"cv": 1}, "cv must be a splitter, or an integer from 2 to"),
+        ({"cv": "three"}, "cv must be a splitter, or an integer from 2 to"),
     ],
 )
 def test_other_parameters_are_refused(parts, options, message):
@@ -423,6 +431,83 @@ def test_a_document_has_min_labels_at_least(parts):
     X, Y, X_new, _ = parts
     model = two(min_labels=2).fit(X, Y)
     assert model.predict(X_new).sum(axis=1).min() == 2
+
+
+def test_a_document_has_max_labels_at_most(parts):
+    X, Y, X_new, _ = parts
+    model = two(threshold=0.05).fit(X, Y)
+    many = model.predict(X_new).sum(axis=1)
+    few = model.set_params(max_labels=2).predict(X_new).sum(axis=1)
+    assert many.max() > 2
+    assert_array_equal(few, np.minimum(many, 2))
+
+
+def test_the_rules_with_slack_have_it(parts):
+    X, Y, _, _ = parts
+    cut_offs = [two(threshold="tuned_low", slack=s).fit(X, Y).threshold_[0] for s in (0.0, 0.05)]
+    assert cut_offs[1] < cut_offs[0]
+    with pytest.warns(UserWarning, match="slack has no effect with threshold='micro_macro'."):
+        two(slack=0.1).fit(X, Y)
+
+
+def test_cv_says_what_is_held_out(parts):
+    X, Y, X_new, _ = parts
+    default, three, five = (two(cv=cv).fit(X, Y) for cv in ("auto", 3, 5))
+    assert_array_equal(default.decision_function(X_new), three.decision_function(X_new))
+    assert not np.allclose(five.calibration_.weights, three.calibration_.weights)
+    folds = list_held_out(sparse.csr_array(Y, dtype=np.float32), 0)
+    given = two(cv=folds).fit(X, Y)
+    assert_array_equal(given.decision_function(X_new), default.decision_function(X_new))
+
+
+def test_a_document_of_weight_two_is_the_document_twice(parts):
+    """In one fold, with neighbours and what is learned of all; but for rounding."""
+    X, Y, X_new, _ = parts
+    weights = np.random.RandomState(0).randint(0, 3, len(Y))
+    rows, part = np.repeat(np.arange(len(Y)), weights), np.arange(len(Y)) % 3
+    members = [("linear", linear(tol=1e-6)), ("neighbors", MultilabelKNeighborsClassifier(900))]
+    model = LongTailClassifier(members, threshold="tuned", random_state=0)
+    weighted = clone(model).set_params(cv=PredefinedSplit(part))
+    weighted.fit(X, Y, sample_weight=weights)
+    twice = clone(model).set_params(cv=PredefinedSplit(part[rows])).fit(X[rows], Y[rows])
+    assert_allclose(weighted.calibration_.weights, twice.calibration_.weights, atol=0.05)
+    scores = [one.decision_function(X_new) for one in (weighted, twice)]
+    assert np.mean(np.abs(scores[0] - scores[1]) > 0.05) < 0.01
+    assert_array_equal(weighted.label_counts_, twice.label_counts_)
+    assert weighted.n_samples_fit_ == twice.n_samples_fit_ == weights.sum()
+    plain = clone(model).set_params(cv=PredefinedSplit(part)).fit(X, Y)
+    assert not np.allclose(plain.calibration_.weights, weighted.calibration_.weights, atol=0.05)
+
+
+def test_a_document_of_weight_zero_is_left_out(parts):
+    X, Y, X_new, _ = parts
+    weights = np.random.RandomState(0).randint(0, 3, len(Y))
+    left = weights > 0
+    weighted = two().fit(X, Y, sample_weight=weights)
+    without = two().fit(X[left], Y[left], sample_weight=weights[left])
+    assert_array_equal(weighted.decision_function(X_new), without.decision_function(X_new))
+    assert_array_equal(weighted.threshold_, without.threshold_)
+
+
+def test_members_that_take_no_weights_are_named(parts):
+    X, Y, _, _ = parts
+    model = LongTailClassifier([("near", KNeighborsClassifier())], random_state=0)
+    message = "estimator must be one whose fit takes sample_weight.* So says the member 'near'"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, Y, sample_weight=np.ones(len(Y)))
+
+
+def test_routing_hands_weights_to_the_members_that_request_them(parts):
+    X, Y, X_new, _ = parts
+    weights = np.random.RandomState(0).randint(1, 5, len(Y))
+    with config_context(enable_metadata_routing=True):
+        svc = OneVsRestClassifier(LinearSVC(random_state=0).set_fit_request(sample_weight=True))
+        silent = linear().set_fit_request(sample_weight=False)
+        model = LongTailClassifier([("svc", svc), ("linear", silent)], random_state=0)
+        model.fit(X, Y, sample_weight=weights)
+        auto = LongTailClassifier(random_state=0).fit(X, Y, sample_weight=weights)
+    assert model.members_.linear.n_samples_fit_ == len(Y)
+    assert model.n_samples_fit_ == auto.members_.linear.n_samples_fit_ == weights.sum()
 
 
 def test_inside_a_classifier_that_decides_it_learns_no_decision(parts):

@@ -10,11 +10,12 @@ from scipy.special import expit, logit
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
-from skmltc.decision import Calibration
+from skmltc.decision import Calibration, Given
 from skmltc.long_tail import _scorer
 from skmltc.long_tail._columns import Known, context
 from skmltc.long_tail._members import Member
 from skmltc.long_tail._scorer import StackScorer, calibrate, fit_members_again
+from skmltc.long_tail._views import Views
 from skmltc.model_selection import list_held_out
 from skmltc.neighbors import MultilabelKNeighborsClassifier
 
@@ -35,9 +36,16 @@ def members(documents, Y):
     return tuple(Member.fit(name, one, documents.X, Y, 0) for name, one in members.items())
 
 
+def pairs_of_folds(members, X, Y, folds):
+    given = Given(X, Y, Y)
+    return list(
+        fit_members_again(members, given, Views(X), folds, 0, [False] * len(members), repeat(None))
+    )
+
+
 @pytest.fixture(scope="module")
 def parts(documents, Y, members):
-    return list(fit_members_again(members, documents.X, Y, Y, list_held_out(Y, 0), 0, repeat(None)))
+    return pairs_of_folds(members, documents.X, Y, list_held_out(Y, 0))
 
 
 def test_labels_of_a_held_out_document_are_in_none_of_its_columns(documents, Y, members):
@@ -45,8 +53,8 @@ def test_labels_of_a_held_out_document_are_in_none_of_its_columns(documents, Y, 
     changed = Y.toarray()
     changed[folds[0][1]] = 1 - changed[folds[0][1]]
     changed = sparse.csr_array(changed)
-    (before,) = fit_members_again(members, documents.X, Y, Y, folds, 0, repeat(None))
-    (after,) = fit_members_again(members, documents.X, changed, changed, folds, 0, repeat(None))
+    (before,) = pairs_of_folds(members, documents.X, Y, folds)
+    (after,) = pairs_of_folds(members, documents.X, changed, folds)
     assert_array_equal(before.pairs.keys, after.pairs.keys)
     for name, column in before.pairs.columns.items():
         assert_array_equal(column, after.pairs.columns[name])

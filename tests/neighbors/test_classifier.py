@@ -230,3 +230,33 @@ def test_parameters_are_checked(parameters, split):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         MultilabelKNeighborsClassifier(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_a_document_of_weight_two_is_the_document_twice(split, k):
+    X, Y, X_new, _ = split
+    weights = np.random.RandomState(0).randint(0, 4, 200)
+    rows = np.repeat(np.arange(200), weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabelWarning)
+        weighted = MultilabelKNeighborsClassifier(k).fit(X, Y, sample_weight=weights)
+        twice = MultilabelKNeighborsClassifier(k).fit(X[rows], Y[rows])
+    found = [one.decision_function(X_new) for one in (weighted, twice)]
+    assert_allclose(*found, atol=1e-4)
+    assert_array_equal(weighted.label_counts_, twice.label_counts_)
+    loaded = pickle.loads(pickle.dumps(weighted))
+    assert_array_equal(loaded.decision_function(X_new), found[0])
+
+
+def test_what_is_added_to_weighted_documents_counts_once(split):
+    X, Y, X_new, Y_new = split
+    weights = np.append(np.full(200, 2.0), np.ones(50))
+    both = sparse.csr_array(sparse.vstack([X, X_new[:50]])), sparse.vstack([Y, Y_new[:50]])
+    added = MultilabelKNeighborsClassifier(7).fit(X, Y, sample_weight=weights[:200])
+    added.add_documents(X_new[:50], Y_new[:50])
+    at_once = MultilabelKNeighborsClassifier(7).fit(*both, sample_weight=weights)
+    assert_array_equal(added.decision_function(X_new), at_once.decision_function(X_new))
+    assert added.n_samples_fit_ == at_once.n_samples_fit_ == 450
+    new = np.array([[1], [0]] * 5)
+    added.add_labels(X_new[50:60], new)
+    assert added.decision_function(X_new).shape[1] == Y.shape[1] + 1
