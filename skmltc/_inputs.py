@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import indexable
 from sklearn.utils.validation import validate_data
 
-from ._rows import row_blocks
+from ._rows import row_blocks, rows_of
 from ._validation import must_be, warn
 
 _OF_FIT = "the words of fit"
@@ -174,13 +174,13 @@ def take_rows(X, rows):
     Returns
     -------
     list, array, sparse matrix or data frame
-        Of the kind of X.
+        Of the kind of X; of an array that is mapped from a file a map, as `rows_of` makes it.
     """
     if hasattr(X, "iloc"):  # of pandas, whose own brackets look up names
         return X.iloc[rows]
-    if hasattr(X, "shape") or isinstance(rows, slice):
-        return X[rows]
-    return [X[row] for row in rows]
+    if hasattr(X, "shape"):
+        return rows_of(X, rows)
+    return X[rows] if isinstance(rows, slice) else [X[row] for row in rows]
 
 
 def check_token_ids(X, estimator_name):

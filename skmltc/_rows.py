@@ -101,15 +101,15 @@ def rows_of(X, rows):
 
     Parameters
     ----------
-    X : array or CSR matrix of shape (n_samples, n_columns)
+    X : array or CSR matrix of shape (n_samples, n_columns), or array of (n_samples,)
     rows : array of int or bool, or slice
 
     Returns
     -------
-    array or CSR matrix of shape (n_rows, n_columns)
+    array or CSR matrix of shape (n_rows, n_columns), or array of (n_rows,)
         A map is that of a temporary file without a name, which is gone when nobody needs it.
     """
-    if isinstance(rows, slice) or not is_mapped(X):
+    if isinstance(rows, slice) or X.ndim == 1 or not is_mapped(X):
         return X[rows]
     rows = np.arange(X.shape[0])[rows]
     if not len(rows):  # there are no empty maps

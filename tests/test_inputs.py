@@ -16,6 +16,7 @@ from skmltc._inputs import (
     known_tokens,
     take_rows,
 )
+from skmltc._rows import is_mapped
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, WordEmbedding
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
@@ -275,3 +276,14 @@ def test_rows_of_a_series_are_numbered_whatever_its_index():
     texts = pandas.Series(["rice", "milk", "honey"], index=[2, 1, 0])
     assert list(take_rows(texts, np.array([0, 1]))) == ["rice", "milk"]
     assert list(take_rows(texts, slice(2, 3))) == ["honey"]
+
+
+def test_rows_of_a_map_are_a_map(tmp_path):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", shape=(5, 3))
+    X[:] = np.arange(15).reshape(5, 3)
+    X.flush()
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    found = take_rows(mapped, np.array([4, 1]))
+    assert is_mapped(found)
+    assert_array_equal(found, np.asarray(X)[[4, 1]])
+    assert_array_equal(take_rows(mapped[:, 0], np.array([4, 1])), [12, 3])

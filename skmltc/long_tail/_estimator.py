@@ -102,6 +102,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     members_ : Bunch
         The members, fitted on all documents, by name. Those of this package have learned no
         decision, which nobody would read.
+    estimators_, named_estimators_ : list, Bunch
+        The same as `StackingClassifier` has them: without dropped ones, and with "drop" for those.
     weights_ : dict of str to array
         What was learned, as the columns of a table: "column" and "weight", the log-odds per unit
         of it.
@@ -545,6 +547,20 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             remedy = "A rule is learned in fit: fit again."
             raise must_be("threshold", known, self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels, max_labels=self.max_labels)
+
+    @property
+    def estimators_(self):
+        """The fitted members, without dropped ones."""
+        check_is_fitted(self, "members_")
+        return list(self.members_.values())
+
+    @property
+    def named_estimators_(self):
+        """The fitted members by name; "drop" for dropped ones."""
+        check_is_fitted(self, "members_")
+        named = {} if self._is_auto() else dict(self.estimators)
+        dropped = {name: one for name, one in named.items() if isinstance(one, str)}
+        return Bunch(**dropped | self.members_)
 
     @property
     def weights_(self):

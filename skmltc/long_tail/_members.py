@@ -84,9 +84,9 @@ class Member(NamedTuple):
 
         Parameters
         ----------
-        X : list, array or sparse matrix of n_samples documents
+        X : Views of n_samples documents
         Y : csr_array of shape (n_samples, n_new)
-        X_known : like X, or None
+        X_known : Views, or None
             Documents without the new labels, for members that keep none.
         kept : array or csr_array, or None
             Such documents as another member keeps them, in place of `X_known`; for members that
@@ -121,8 +121,8 @@ class Member(NamedTuple):
         return self._changed(inner, lambda one: one.add_documents(self._at_the_end(X), y))
 
     def _at_the_end(self, X):
-        """Documents as they get to the last step."""
-        return last_step(self.estimator, X)[1]
+        """Documents as they get to the last step; steps that members share are asked once."""
+        return last_step(*X.read(self.estimator))[1]
 
     def _changed(self, inner, change):
         """The member with a changed copy of its last step."""

@@ -72,6 +72,7 @@ class StackScorer:
             Documents without the new labels. None is those that the neighbours keep.
         """
         kept = [one.kept_documents for one in self.members if one.kept_documents is not None]
+        X, X_known = Views.of(X), None if X_known is None else Views.of(X_known)
         how = Y, X_known, kept[0] if kept else None
         members = tuple(member.with_labels(X, *how) for member in self.members)
         n_samples = max(self.known.n_samples, *(member.n_samples for member in members))
@@ -80,13 +81,14 @@ class StackScorer:
 
     def with_documents(self, X, y, Y):
         """Let members keep further documents; y is their labels as members take them, Y a CSR."""
-        members = tuple(member.with_documents(X, y) for member in self.members)
+        views = Views.of(X)
+        members = tuple(member.with_documents(views, y) for member in self.members)
         return replace(self, members=members, known=self.known.with_documents(Y))
 
     def _likely_labels(self, X):
         """Probabilities of the labels of documents, but for the small ones, as a csr_array."""
         found = []
-        for block in document_blocks(X, len(self.known.counts), SCORES_AT_A_TIME):
+        for block in X.blocks(max(1, SCORES_AT_A_TIME // len(self.known.counts))):
             p = expit(self.scores(block))
             found.append(sparse.csr_array(np.where(p >= LEAST_PROBABILITY, p, 0)))
         return stack_rows(found)

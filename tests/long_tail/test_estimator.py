@@ -450,6 +450,31 @@ def test_the_rules_with_slack_have_it(parts):
         two(slack=0.1).fit(X, Y)
 
 
+def test_members_are_there_as_in_a_stacking_classifier(parts):
+    members = [("linear", linear()), ("b", "drop"), ("near", MultilabelKNeighborsClassifier())]
+    model = LongTailClassifier(members, random_state=0)
+    assert not hasattr(model, "estimators_") and not hasattr(model, "named_estimators_")
+    model.fit(*parts[:2])
+    assert model.estimators_ == [model.members_.linear, model.members_.near]
+    assert model.named_estimators_.b == "drop" and "b" not in model.members_
+    assert model.named_estimators_.near is model.members_.near
+    auto = LongTailClassifier(random_state=0).fit(*parts[:2])
+    assert auto.named_estimators_ == auto.members_
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "weighted_bce"])
+def test_a_label_without_documents_is_warned_of_once(parts, loss):
+    """Not by every member, nor for every fold."""
+    X, Y, _, _ = parts
+    members = [("a", BalancedLossClassifier(loss=loss)), ("b", MultilabelKNeighborsClassifier())]
+    empty = np.hstack([Y, np.zeros((len(Y), 1), dtype=int)])
+    with pytest.warns(LabelWarning) as caught:
+        LongTailClassifier(members, random_state=0).fit(X, empty)
+    of_documents = [one for one in caught if "no training document" in str(one.message)]
+    of_loss = [one for one in caught if "weighted_bce gives" in str(one.message)]
+    assert len(of_documents) == 1 and len(of_loss) <= 1
+
+
 def test_cv_says_what_is_held_out(parts):
     X, Y, X_new, _ = parts
     default, three, five = (two(cv=cv).fit(X, Y) for cv in ("auto", 3, 5))

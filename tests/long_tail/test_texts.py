@@ -1,11 +1,13 @@
 """LongTailClassifier.from_texts: its members, and how often a text is encoded."""
 
+import copy
 import io
 
 import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -96,6 +98,19 @@ def test_each_text_is_encoded_once_in_prediction(corpus, fitted, monkeypatch):
         READ.clear()
         getattr(model, method)(new)
         assert READ == list(new)
+
+
+def test_each_text_is_encoded_once_where_labels_or_documents_are_added(corpus, fitted):
+    """By all members together; the documents that they knew, too."""
+    texts, Y, new, Y_new = corpus
+    model = copy.copy(fitted[0])
+    READ.clear()
+    model.add_labels(new[:30], np.arange(30)[:, None] % 2, X_known=texts)
+    assert sorted(READ) == sorted([*new[:30], *texts])
+    READ.clear()
+    model.add_documents(new[30:], sparse.hstack([Y_new[30:], np.ones((70, 1))], format="csr"))
+    assert READ == list(new[30:])
+    assert fitted[0].n_labels_ == 8
 
 
 def test_it_is_the_list_of_pipelines(corpus, fitted):
