@@ -26,6 +26,7 @@ _EXTRA_CANDIDATES = (
     3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
 )
 _EXCLUDED = -2.0  # below every cosine
+_QUERIES_COMPARED = 32  # sparse ones, whose neighbours are looked up together
 _PAIRS = 2**17  # numbers compared at a time
 
 
@@ -432,11 +433,19 @@ class _SparseRows:
     def cosines(self, queries, columns):
         """Products in float64 of queries with some rows each, every pair summed by itself."""
         cosines, query = np.empty(columns.shape), np.zeros(queries.shape[1])
-        for i, rows in enumerate(columns):
-            entries = slice(*queries.indptr[i : i + 2])
-            query[queries.indices[entries]] = queries.data[entries]
-            cosines[i] = self.unit_rows[rows] @ query
-            query[queries.indices[entries]] = 0
+        for block in _blocks(len(columns), _QUERIES_COMPARED):
+            rows = self.unit_rows[columns[block].ravel()]
+            products, first = np.empty(rows.nnz), block.start
+            ends = rows.indptr[:: columns.shape[1]]
+            for i in range(first, block.stop):
+                entries = slice(*queries.indptr[i : i + 2])
+                own = slice(*ends[i - first : i - first + 2])
+                query[queries.indices[entries]] = queries.data[entries]
+                np.multiply(query.take(rows.indices[own]), rows.data[own], out=products[own])
+                query[queries.indices[entries]] = 0
+            pairs = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+            sums = np.bincount(pairs, products, minlength=rows.shape[0])
+            cosines[block] = sums.reshape(-1, columns.shape[1])
         return cosines
 
 

@@ -132,7 +132,6 @@ def best_cosines(cosines, indices, Y):
     n_each = np.diff(found.indptr)
     keys = np.repeat(rows, n_each) * Y.shape[1] + found.indices
     values = np.repeat(cosines[rows, places], n_each)
-    order = np.argsort(-values, kind="stable")
-    keys, first = np.unique(keys[order], return_index=True)
-    best = values[order][first], (keys // Y.shape[1], keys % Y.shape[1])
+    keys, first = np.unique(keys, return_index=True)  # the nearest come first
+    best = values[first], (keys // Y.shape[1], keys % Y.shape[1])
     return sparse.csr_array(best, shape=(len(indices), Y.shape[1]), dtype=np.float32)
