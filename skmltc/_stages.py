@@ -186,8 +186,7 @@ def counted(target, counts, n_samples):
     """The fitted attributes that follow from how many documents the labels have."""
     groups = label_groups(counts)
     return {
-        "target_": target,
-        "classes_": target.classes,
+        **target.attributes,
         "n_samples_fit_": n_samples,
         "n_labels_": len(counts),
         "label_counts_": counts,

@@ -12,7 +12,14 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from ._validation import LabelWarning, check_label_matrix, check_n_rows, must_be, warn
+from ._validation import (
+    LabelWarning,
+    check_choice,
+    check_label_matrix,
+    check_n_rows,
+    must_be,
+    warn,
+)
 
 _BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
 NO_DOCUMENT = r"\d+ of \d+ labels have no training document"  # how the warning begins
@@ -30,11 +37,14 @@ class Target:
         What predictions are given as; the last two are scipy's sparse arrays and matrices.
     classes : array of shape (n_classes,)
         Column numbers of the labels; for a 1-D y its classes.
+    names : array of str of shape (n_labels,), default=None
+        The labels' names, where y is a data frame whose columns have some.
     """
 
     type: str
     form: str
     classes: np.ndarray
+    names: np.ndarray | None = None
 
     @classmethod
     def learn(cls, y):
@@ -43,13 +53,13 @@ class Target:
         A column (n_samples, 1) of zeros and ones is one label, dense as well as sparse; a dense
         column of anything else is one class per document.
         """
-        form = form_of(y)
+        form, names = form_of(y), _names_of(y)
         if form != "dense" and y.ndim != 2:
             expected = "a label indicator matrix of zeros and ones, or one class per document"
             raise must_be("y", expected, f"a sparse array of shape {y.shape}")
         y = y if form != "dense" else _dense_target(y)
         if form != "dense" or _is_indicators(y):
-            return cls("multilabel", form, np.arange(y.shape[1]))
+            return cls("multilabel", form, np.arange(y.shape[1]), names)
         y = column_or_1d(y, warn=True)
         classes = _sorted_classes(y)
         if len(classes) < 2:
@@ -82,10 +92,13 @@ class Target:
         return sparse.csr_array((ones, codes, ends), shape=(len(codes), len(self.classes)))
 
     def column(self, label, name="label"):
-        """Column of a label, given by its number; for a 1-D y of a class.
+        """Column of a label, given by its number or name; for a 1-D y of a class.
 
         A binary y has one column, that of its second class.
         """
+        if self.names is not None and isinstance(label, str):
+            check_choice(name, label, self.names.tolist())
+            return self.names.tolist().index(label)
         classes = self.classes[1:] if self.type == "binary" else self.classes
         is_number = isinstance(label, Integral) and not isinstance(label, bool | np.bool_)
         known = classes.tolist()
@@ -125,8 +138,17 @@ class Target:
         return Y
 
     def extended(self, n_new):
-        """The target with so many further labels."""
-        return replace(self, classes=np.arange(len(self.classes) + n_new))
+        """The target with so many further labels, whose names are the numbers of their columns."""
+        classes, names = np.arange(len(self.classes) + n_new), self.names
+        if names is not None:
+            names = np.append(names, list(map(str, classes[len(names) :]))).astype(object)
+        return replace(self, classes=classes, names=names)
+
+    @property
+    def attributes(self):
+        """The fitted attributes that follow from it."""
+        named = {} if self.names is None else {"label_names_": self.names}
+        return {"target_": self, "classes_": self.classes, **named}
 
     def probabilities(self, logits):
         """The logistic function of logits (n_samples, n_columns), one column for each class.
@@ -151,6 +173,13 @@ class Target:
         if self.form == "dense":
             return predicted.toarray()
         return sparse.csr_matrix(predicted) if self.form == "matrix" else predicted
+
+
+def _names_of(y):
+    """Names of the columns of a data frame; None where there are none, or numbers."""
+    names = list(getattr(y, "columns", []))
+    is_named = names and all(isinstance(name, str) for name in names)
+    return np.array(names, dtype=object) if is_named else None
 
 
 def form_of(y):

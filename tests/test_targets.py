@@ -307,3 +307,22 @@ def test_indicators_of_new_labels_are_read_in_every_form(form):
 def test_indicators_of_new_labels_that_are_none(y, Y_new, message):
     with pytest.raises(ValueError, match=message):
         Target.learn(y).indicators_of_new(Y_new, 3)
+
+
+def test_names_of_labels_are_those_of_a_data_frame():
+    pandas = pytest.importorskip("pandas")
+    target = Target.learn(pandas.DataFrame(Y, columns=["corn", "gold", "tea"]))
+    assert target.attributes["label_names_"].tolist() == ["corn", "gold", "tea"]
+    assert target.column("gold") == target.column(1) == 1
+    message = "label must be one of 'corn', 'gold', 'tea'. Got 'god' instead. Did you mean 'gold'?"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        target.column("god")
+    assert target.extended(2).names.tolist() == ["corn", "gold", "tea", "3", "4"]
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2], ["a", "b", 3]])
+def test_numbers_are_no_names(columns):
+    pandas = pytest.importorskip("pandas")
+    target = Target.learn(pandas.DataFrame(Y, columns=columns))
+    assert target.names is None and "label_names_" not in target.attributes
+    assert Target.learn(pandas.Series(["a", "b", "a"])).names is None

@@ -163,6 +163,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     ----------
     classes_ : array
         Column numbers of the labels; for a 1-D y its classes.
+    label_names_ : array of str of shape (n_labels,)
+        Where y is a data frame, the names of its columns.
     n_labels_, n_samples_fit_, n_features_in_ : int
         Sizes of the training data.
     label_counts_ : array of int of shape (n_labels,)
@@ -499,8 +501,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
         Parameters
         ----------
-        label : int, or a class
-            A column number; for a 1-D y a class, of two the second.
+        label : int, str, or a class
+            A column number, or a name where y had some (`label_names_`); for a 1-D y a class, of
+            two the second.
         feature_names : array of str or fitted transformer, default=None
             Names of the columns of X, or the vectorizer that made it. None is those of a data
             frame, else "x0", "x1", ...

@@ -94,7 +94,8 @@ class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         for name in ("n_features_in_", "feature_names_in_"):
             found = [getattr(one, name) for one in fitted if hasattr(one, name)]
             vars(self).update({name: found[0]} if found else {})
-        self.target_, self.decision_, self.classes_ = target, decision, target.classes
+        self.decision_ = decision
+        vars(self).update(target.attributes)
         self.label_counts_, self.n_samples_fit_ = trained_on
         vars(self).update(attributes)
 

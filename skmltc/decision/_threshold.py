@@ -99,6 +99,8 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
     classes_, label_counts_, n_samples_fit_
         Columns (for a 1-D y its classes), training documents of each, and in all; of a frozen
         estimator that says so those that it was trained on.
+    label_names_
+        Where y is a data frame, the names of its columns.
     n_features_in_, feature_names_in_
         Those of the estimator, where it has them.
 

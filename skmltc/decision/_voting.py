@@ -51,6 +51,8 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
     classes_, label_counts_, n_samples_fit_
         Columns (for a 1-D y its classes), training documents of each, and in all; where all
         members are frozen and say so, the most that one was trained on.
+    label_names_
+        Where y is a data frame, the names of its columns.
     n_features_in_, feature_names_in_
         Those of the first member that has them.
 

@@ -114,6 +114,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     classes_, label_counts_, n_labels_, n_samples_fit_
         Columns (for a 1-D y its classes), training documents of each, their number, and documents
         in all.
+    label_names_
+        Where y is a data frame, the names of its columns.
     n_features_in_, feature_names_in_
         Those of the first member that has them.
 
@@ -401,8 +403,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         """The fitted attributes that follow from a scorer with further labels or documents."""
         members = {member.name: member.estimator for member in scorer.members}
         return {
-            "target_": target,
-            "classes_": target.classes,
+            **target.attributes,
             "n_labels_": len(scorer.known.counts),
             "label_counts_": scorer.known.counts,
             "n_samples_fit_": scorer.known.n_samples,
@@ -586,7 +587,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         ----------
         X : list, array or sparse matrix of n_samples documents
         labels : list, default=None
-            Labels to explain, of every document: column numbers; for a 1-D y classes. None is the
+            Labels to explain, of every document: column numbers, names where y had some
+            (`label_names_`), for a 1-D y classes. None is the
             labels that are predicted; for a 1-D y of two classes always the second one.
         k : int, default=None
             Explain so many of the best labels of every document instead, predicted or not.
@@ -619,8 +621,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
 
         Parameters
         ----------
-        label : int, or a class
-            A column number; for a 1-D y a class.
+        label : int, str, or a class
+            A column number, or a name where y had some (`label_names_`); for a 1-D y a class.
         feature_names : array of str or fitted transformer, default=None
             As in `explain`.
         k : int, default=10

@@ -978,3 +978,13 @@ def test_networks_take_no_weights(split):
 def test_weights_are_checked(split, weights, message):
     with pytest.raises(ValueError, match=f"sample_weight must be {message}"):
         linear().fit(split[0], split[1], sample_weight=weights)
+
+
+def test_labels_may_be_named(split):
+    pandas = pytest.importorskip("pandas")
+    names = [f"label {k}" for k in range(split[1].shape[1])]
+    model = linear().fit(split[0], pandas.DataFrame(dense(split[1]), columns=names))
+    assert model.label_names_.tolist() == names
+    assert_array_equal(model.top_features("label 3")["weight"], model.top_features(3)["weight"])
+    model.add_labels(split[0], split[1][:, [2]])
+    assert model.label_names_.tolist() == [*names, "20"]

@@ -207,6 +207,15 @@ def test_y_may_be_a_table(around, dtype, X, y):
 
 
 @both
+def test_names_of_labels_are_kept(around, X, y):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(y, columns=[f"label {k}" for k in range(y.shape[1])])
+    fitted = around(svc()).fit(X, table)
+    assert fitted.label_names_.tolist() == list(table.columns)
+    assert not hasattr(fitted.fit(X, y), "label_names_")
+
+
+@both
 def test_columns_are_those_of_the_estimator(around, X, y, corpus):
     pandas = pytest.importorskip("pandas")
     fitted = around(svc()).fit(X, y)

@@ -542,3 +542,23 @@ def test_an_explanation_names_its_tables(documents):
     assert repr(explained).startswith(
         "<Explanation: tables labels (2 rows), shares (10 rows), words"
     )
+
+
+def test_labels_may_be_named(parts):
+    pandas = pytest.importorskip("pandas")
+    X, Y, X_new = parts
+    names = [f"label {k}" for k in range(Y.shape[1])]
+    members = [("linear", BalancedLossClassifier(weight_decay=1.0))]
+    model = LongTailClassifier(members, random_state=0)
+    model.fit(X, pandas.DataFrame(dense(Y), columns=names))
+    assert model.label_names_.tolist() == names
+    of_names, of_numbers = (model.explain(X_new[:3], labels) for labels in (names[1:3], [1, 2]))
+    for column, values in of_numbers.labels.items():
+        assert_array_equal(of_names.labels[column], values)
+    assert_array_equal(model.top_features(names[2])["weight"], model.top_features(2)["weight"])
+    model.add_labels(X_new[:4], [[1], [0], [1], [0]], X_known=X)
+    assert model.label_names_.tolist() == [*names, str(len(names))]
+
+
+def dense(Y):
+    return Y.toarray() if hasattr(Y, "toarray") else Y
