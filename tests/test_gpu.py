@@ -51,7 +51,7 @@ def test_the_busiest_operation_has_a_share_of_the_peak(gpu):
     for one in found:
         assert 0 < one["its share of time"] <= one["share of time"] <= 1
         assert one["share of peak"] == pytest.approx(one["TFLOP/s"] / one["product TFLOP/s"])
-    assert found[1]["busiest that multiplies"] == "recurrent"
+        assert one["busiest that multiplies"] in ("convolution", "recurrent", "addmm", "mm", "bmm")
 
 
 def test_operations_are_counted_as_they_are_by_hand(gpu):
