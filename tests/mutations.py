@@ -773,8 +773,15 @@ MUTATIONS = [
     Mutation(
         name="HTTN: calibration on the prototypes' own documents",
         path="skmltc/head_to_tail/_transfer.py",
-        text="np.flatnonzero(drawn.sum(axis=0) == 0)[:_CALIBRATION_DOCUMENTS]",
-        fault="np.arange(drawn.shape[1])[:_CALIBRATION_DOCUMENTS]",
+        text="np.flatnonzero(drawn.sum(axis=0) == 0)",
+        fault="np.arange(drawn.shape[1])",
+        tests="tests/head_to_tail/test_transfer.py",
+    ),
+    Mutation(
+        name="HTTN: calibration by the first documents",
+        path="skmltc/head_to_tail/_transfer.py",
+        text="_draw(unseen, _CALIBRATION_DOCUMENTS, random_state)",
+        fault="unseen[:_CALIBRATION_DOCUMENTS]",
         tests="tests/head_to_tail/test_transfer.py",
     ),
     Mutation(
