@@ -32,7 +32,7 @@ _SEARCH_LABELS = 250  # enough to tell one weight decay from another
 _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
-_MOST_DENSE = 50_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
+_MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 

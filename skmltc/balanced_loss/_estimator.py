@@ -197,7 +197,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     Weights of documents (`sample_weight` of `fit`) are for L-BFGS. In mini-batches a weight of two
     is not the same as a document given twice, which scikit-learn would have it be.
 
-    With ``loss="squared_hinge"``, sparse features of moderate size (TF-IDF, say) and more than 50
+    With ``loss="squared_hinge"``, sparse features of moderate size (TF-IDF, say) and more than 10
     million weights (n_features x n_labels), labels are solved on the documents that matter: those
     of the label, some hundreds near to them, and those that score above -1 without it, while all
     others count as one at their mean score. Time and memory then grow with the labels' documents.
