@@ -60,12 +60,12 @@ def growth(rows):
     """What fits cost, and below each series its exponents."""
     lines = []
     for (name, dataset), some in series(rows).items():
+        named = f"{name}, {dataset}{_mark({'stale': any(row['stale'] for row in some)})}"
         for row in some:
             sizes = [f"{row['variant'][one]:,}" for one in ("documents", "labels")]
-            mark = _mark(row)
-            lines.append([f"{name}, {dataset}{mark}", *sizes, *map(_shown, costs_of(row).values())])
+            lines.append([named, *sizes, *map(_shown, costs_of(row).values())])
         fitted = [_shown(one, 2) for one in exponents(some).values()]
-        lines.append([f"{name}, {dataset}", "exponent", "", *fitted])
+        lines.append([named, "exponent", "", *fitted])
     heading = ["What grows, data", "Documents", "Labels", *(costs_of(rows[0]) if rows else [])]
     return "LongTailClassifier() as documents and labels grow", heading, lines
 

@@ -15,10 +15,11 @@ For each set of data the features (TF-IDF, as all rows have) and the training la
 a temporary folder. A process per rival, with one thread, trains, predicts the best 20 labels of
 each test document, and says what it took; the rankings are scored here. So no cut-off is compared,
 which rivals do not learn. Rows are kept in results/rivals.jsonl, and measured again with `--stale`
-if this script, or for our rows the package, has changed.
+if what is run here, or for our rows the package, has changed.
 """
 
 import argparse
+import inspect
 import json
 import os
 import runpy
@@ -233,10 +234,11 @@ def key(name, dataset):
 
 
 def marks(name):
-    """What a row depends on: this script, and ours on the package."""
-    from bench.code import code_of, hash_of_code, hash_of_text
+    """What a row depends on: the rival here and what runs it, and ours on the package."""
+    from bench.code import hash_of_code, hash_of_text
 
-    found = {"declared": hash_of_text(code_of(Path(__file__)))}
+    parts = RIVALS[name], run_rival, export
+    found = {"declared": hash_of_text("".join(map(inspect.getsource, parts)))}
     return found | ({"code": hash_of_code("LongTailClassifier")} if name == "skmltc" else {})
 
 
