@@ -22,9 +22,7 @@ _QUERIES = 256  # rows of X at a time
 _ROWS = 2**15  # fitted rows at a time: their products with the queries take 32 MB
 _DENSE_QUERIES = 2**23  # numbers in a block of sparse queries that is made dense
 _CHUNK = 16  # columns of which only the best is looked at first
-_EXTRA_CANDIDATES = (
-    3  # candidates beyond those asked for, so that rounding rarely leaves one in doubt
-)
+_EXTRA_CANDIDATES = 8  # beyond those asked for, so that rounding rarely leaves one in doubt
 _EXCLUDED = -2.0  # below every cosine
 _QUERIES_COMPARED = 32  # sparse ones, whose neighbours are looked up together
 _PAIRS = 2**17  # numbers compared at a time

@@ -384,8 +384,8 @@ MUTATIONS = [
     Mutation(
         name="decision: the wrapper's folds are other folds",
         path="skmltc/decision/_threshold.py",
-        text="list_folds(self.cv, X, y, self.random_state, every=False)",
-        fault="list_folds(self.cv, X, y, every=False)",
+        text="list_folds(self.cv, given.X, given.y, self.random_state, every=False)",
+        fault="list_folds(self.cv, given.X, given.y, every=False)",
         tests="tests/test_built_in_is_wrapped.py",
     ),
     Mutation(
@@ -1311,7 +1311,7 @@ MUTATIONS = [
     Mutation(
         name="stack: a label occurs with itself",
         path="skmltc/long_tail/_columns.py",
-        text="        together.data[rows == together.indices] = 0\n",
+        text="    together.data[rows == together.indices] = 0\n",
         fault="",
         tests="tests/long_tail/test_columns.py -k counted",
     ),
@@ -1332,8 +1332,8 @@ MUTATIONS = [
     Mutation(
         name="stack: a fold knows the counts of all documents",
         path="skmltc/long_tail/_scorer.py",
-        text="Known.of(Y[fit]))",
-        fault="Known.of(Y))",
+        text="known = Known.of(part.Y, part.weights)",
+        fault="known = Known.of(given.Y, given.weights)",
         tests="tests/long_tail/test_scorer.py -k known_in_a_fold",
     ),
     Mutation(
