@@ -10,11 +10,12 @@ hnswlib dense vectors alone: 256 of a truncated SVD of them stand for those of a
 A row is one index on one set: CPU seconds of `fit`, those per query, and the recall of the 50
 nearest, against the exact ones among the same vectors. The queries are the test documents. One
 small fit goes before, since pynndescent compiles its functions at first use. Rows are kept in
-results/approximate.jsonl, and measured again with `--stale` if this script or the exact search has
+results/approximate.jsonl, and measured again with `--stale` if the index or the exact search has
 changed; an index that is not installed is left out.
 """
 
 import argparse
+import inspect
 import time
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from sklearn.preprocessing import normalize
 from skmltc.neighbors import CosineNeighbors
 
 K, N_VECTORS, QUICK = 50, 256, 300
-SIZES = {"tib-gnd": (23_175,), "made-up, large": (25_000, 50_000, 100_000)}
+SIZES = {"tib-gnd": (23_175,), "made-up, large": (100_000,)}
 
 
 class NNDescentNeighbors(BaseEstimator):
@@ -126,15 +127,17 @@ def installed():
     return found
 
 
-def marks():
-    """What a row depends on."""
-    script = {"declared": hash_of_text(code_of(Path(__file__)))}
-    return script | {"code": hash_of_text(code_of(PACKAGE / "_cosine.py"))}
+def marks(name):
+    """What a row depends on: the index, what asks it, and the exact search."""
+    classes = [INDICES[name][0]] if name in INDICES else []
+    parts = "".join(map(inspect.getsource, (*classes, vectors_of, asked, recall)))
+    code = hash_of_text(code_of(PACKAGE / "_cosine.py"))
+    return {"declared": hash_of_text(parts), "code": code}
 
 
 def is_stale(row):
     """Whether a kept row is of another script or another search than those of today."""
-    return any(row.get(name) != value for name, value in marks().items())
+    return any(row.get(name) != value for name, value in marks(row["name"]).items())
 
 
 def key(name, dataset, documents, kind):
@@ -145,7 +148,7 @@ def key(name, dataset, documents, kind):
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
-    path, here = options.output or rows.RESULTS / "approximate.jsonl", environment(1) | marks()
+    path, here = options.output or rows.RESULTS / "approximate.jsonl", environment(1)
     known = {rows.key_of(row): row for row in rows.read(path)}
     ready = installed()
     for dataset, documents, kind in questions(options):
@@ -160,7 +163,7 @@ def main(arguments=None):
             row = key(name, dataset, documents, kind) | {"queries": some.Y_test.shape[0]}
             print(row | values, flush=True)
             if not options.quick:
-                rows.append(path, row | values | here)
+                rows.append(path, row | values | here | marks(name))
     if path.exists():
         rows.rewrite(path, rows.read(path))
 
