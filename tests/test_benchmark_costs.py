@@ -283,9 +283,16 @@ class TestApproximate:
         assert same.mean() > 0.9
 
     def test_the_table_has_what_a_lookup_of_every_document_takes(self, here):
-        row = here.approximate.key("exact", "texts", 2000, "sparse") | {"stale": True}
-        row |= {"fit CPU s": 1.0, "query CPU s": 0.002, "scores": {"recall": 0.25}}
-        _, heading, (line,) = here.cost_tables.approximate([row])
-        found = dict(zip(heading, line, strict=True))
-        assert found["every document once, CPU s"] == "5.0" and found["Index"] == "exact †"
-        assert found["recall of 50"] == "25.0" and found["ms per query"] == "2.0"
+        exact, other = (
+            here.approximate.key(name, "texts", 2000, "sparse") | {"stale": name == "exact"}
+            for name in ("exact", "other")
+        )
+        exact |= {"fit CPU s": 1.0, "query CPU s": 0.002, "scores": {"recall": 1.0}}
+        other |= {"fit CPU s": 6.0, "query CPU s": 0.001, "scores": {"recall": 0.25}}
+        _, heading, lines = here.cost_tables.approximate([exact, other])
+        first, second = (dict(zip(heading, line, strict=True)) for line in lines)
+        assert first["every document once, CPU s"] == "5.0" and first["Index"] == "exact †"
+        assert second["recall of 50"] == "25.0" and second["ms per query"] == "1.0"
+        n = int(second["level at, documents"].replace(",", ""))
+        assert first["level at, documents"] == "" and n == 4000
+        assert n * 0.002 * n / 2000 == 6.0 * n / 2000 + n * 0.001
