@@ -40,6 +40,22 @@ def announced(trainings, verbose, seconds: Mapping = MappingProxyType({})):
         taken[kind] = perf_counter() - start
 
 
+def announced_parts(parts, verbose, seconds):
+    """Yield parts of the documents; of each is said that a network is trained without it.
+
+    Parameters
+    ----------
+    parts : list
+    verbose : int
+    seconds : float or None
+        What the training on all documents has taken, where it is known.
+    """
+    what = f"Training once more, without part {{}} of {len(parts)}"
+    trainings = [("", what.format(k + 1)) for k in range(len(parts))]
+    for k in announced(trainings, verbose, {"": seconds}):
+        yield parts[k]
+
+
 def in_words(seconds):
     """A time in the unit that suits it."""
     if seconds < 100:

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
 from ._networks import Trainer
-from ._progress import announced
+from ._progress import announced_parts
 from ._ranking import check_k
 from ._stages import (
     ENOUGH_TO_DECIDE,
@@ -178,12 +178,10 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         if y is None:
             remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
             raise must_be("y", "given", None, remedy)
-        encoder = self._spec_of("encoder")
-        if encoder is None:
-            encoder = clone(self._default_encoders[input_kind(X)])
+        encoder = self._spec_of("encoder") or clone(self._default_encoders[input_kind(X)])
         return Problem(Inputs.learn(X, encoder, checker), Target.learn(y))
 
-    def _read(self, problem, X, y, X_val, y_val, checker, sample_weight):
+    def _read(self, problem, X, y, X_val, y_val, checker, sample_weight=None):
         """Training documents and, if given, those of a validation part."""
         train = read_documents(problem, X, y, checker, sample_weight=sample_weight)
         warn_of_empty_labels(train.counts)
@@ -193,7 +191,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             return train, None
         return train, read_documents(problem, X_val, y_val, checker, "y_val")
 
-    def _held_out(self, train, trained, seed, seconds):
+    def _held_out(self, train, trained, seed, seconds=None):
         """Yield documents with a scorer that has not seen them; nothing runs before it is asked.
 
         Those that training has not seen, if they have labels enough, or if the user wants no more
@@ -203,10 +201,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
         else:
             parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
-            what = f"Training once more, without part {{}} of {len(parts)}"
-            again = [("", what.format(k + 1)) for k in range(len(parts))]
-            for k in announced(again, self.verbose, {"": seconds}):
-                fit, held = parts[k]
+            for fit, held in announced_parts(parts, self.verbose, seconds):
                 part = train[fit]
                 with known_labels():
                     scorer = self._retrain(part, trained.plan, seed)

@@ -419,7 +419,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def _vectors(self, encoder, documents):
         return replace(documents, X=network_scores(encoder, documents.X, self._device()))
 
-    def _held_out(self, train, trained, seed, seconds):
+    def _held_out(self, train, trained, seed, seconds=None):
         if isinstance(trained.plan, FrozenPlan):
             train, trained = trained.plan.vectors, trained._replace(plan=trained.plan.solver)
         return super()._held_out(train, trained, seed, seconds)

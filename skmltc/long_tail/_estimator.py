@@ -18,7 +18,6 @@ from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
 from .._weighting import router_of, weights_of
-from ..balanced_loss import BalancedLossClassifier
 from ..decision import (
     Decision,
     Given,
@@ -34,7 +33,6 @@ from ..decision import (
     top_of_logits,
 )
 from ..model_selection import list_folds, list_held_out
-from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
 from ._scorer import (
@@ -45,7 +43,7 @@ from ._scorer import (
     fit_members_again,
     trainings,
 )
-from ._texts import members_of_texts
+from ._texts import default_members, members_of_texts
 from ._views import Views
 
 _SHARE_OF_NEW = 0.7  # of the probability at which labels are cut
@@ -435,18 +433,9 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _kept(self, X):
         """Members that are not dropped, with their names."""
         if self._is_auto():
-            return self._default_members(input_kind(X))
+            how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
+            return default_members(input_kind(X), **how)
         return [one for one in self.estimators if not isinstance(one[1], str)]
-
-    def _default_members(self, kind):
-        """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
-        how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
-        neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=self.n_jobs)
-        if kind == "features":
-            linear = BalancedLossClassifier(encoder="bag", loss="squared_hinge", **how)
-            return [("linear", linear), ("neighbors", neighbors)]
-        network = BalancedLossClassifier(encoder="bilstm", loss="bce", **how)
-        return [("bilstm", network), ("neighbors", neighbors)]
 
     @staticmethod
     def _tells(target, Y):

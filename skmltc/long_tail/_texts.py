@@ -1,4 +1,4 @@
-"""Members that read raw texts: weighted words, and the vectors of an encoder."""
+"""Members where none are named: of features or tokens, and those that read raw texts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from sklearn.preprocessing import Normalizer
 from .._validation import must_be
 from ..balanced_loss import BalancedLossClassifier
 from ..neighbors import MultilabelKNeighborsClassifier
+
+
+def default_members(kind, *, device, n_jobs, verbose):
+    """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
+    how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
+    neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=n_jobs)
+    if kind == "features":
+        linear = BalancedLossClassifier(encoder="bag", loss="squared_hinge", **how)
+        return [("linear", linear), ("neighbors", neighbors)]
+    network = BalancedLossClassifier(encoder="bilstm", loss="bce", **how)
+    return [("bilstm", network), ("neighbors", neighbors)]
 
 
 def weighted_words():
