@@ -433,9 +433,12 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _kept(self, X):
         """Members that are not dropped, with their names."""
         if self._is_auto():
-            how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
-            return default_members(input_kind(X), **how)
+            return self._default_members(input_kind(X))
         return [one for one in self.estimators if not isinstance(one[1], str)]
+
+    def _default_members(self, kind):
+        how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
+        return default_members(kind, **how)
 
     @staticmethod
     def _tells(target, Y):
