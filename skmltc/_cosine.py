@@ -285,7 +285,7 @@ def _nearest(rows, queries, left_out, k):
     columns, cosines = _rank(columns, cosines, k)
     uncertain = is_candidate[:, -1] & (cosines[:, -1] <= coarse[:, -1] + error)
     for i in np.flatnonzero(uncertain):
-        found = _search_all(rows, queries[[i]], left_out[[i]].indices, cosines[i, -1])
+        found = _search_all(rows, queries[[i]], left_out[[i]].indices, cosines[i, -1], k)
         columns[i], cosines[i] = (values[0] for values in _rank(*found, k))
     columns[cosines == -np.inf] = -1
     return columns, cosines
@@ -337,15 +337,22 @@ def _rank(columns, cosines, k):
     return (np.take_along_axis(values, order, axis=1) for values in (columns, cosines))
 
 
-def _search_all(rows, query, left_out, lowest):
-    """Columns that may have a cosine of `lowest` or more with a single query, and the cosines."""
+def _search_all(rows, query, left_out, lowest, k):
+    """Columns that may be among the k nearest of a single query, and the cosines.
+
+    The k-th best cosine is `lowest` or more. Of rows that have nothing in common with the query,
+    often most of them, the first k are enough.
+    """
     vector = (query.toarray() if sparse.issparse(query) else query)[0]
     coarse = rows.unit_rows @ vector
     coarse[left_out] = _EXCLUDED
-    columns = np.flatnonzero(coarse >= lowest - rows.rounding)[None]
-    if not vector.any():  # there may be many such rows, and all columns are as good for them
-        return columns, np.zeros(columns.shape)
-    return columns, rows.cosines(query, columns)
+    may_be, meets = coarse >= lowest - rows.rounding, rows.meet(vector)
+    near, apart = np.flatnonzero(may_be & meets), np.flatnonzero(may_be & ~meets)[:k]
+    columns = np.concatenate([near, apart])[None]
+    cosines = np.zeros(columns.shape)
+    if len(near):
+        cosines[:, : len(near)] = rows.cosines(query, near[None])
+    return columns, cosines
 
 
 class _DenseRows:
@@ -375,6 +382,10 @@ class _DenseRows:
         torch.mm(factor, self.tensor[block].T, out=scores[:, :n_columns])
         scores[:, n_columns:] = _EXCLUDED
         return scores
+
+    def meet(self, vector):
+        """Whether each row has something in common with a query; others have a cosine of 0."""
+        return np.full(self.n_rows, vector.any())
 
     def maxima(self, scores):
         """The best product of each chunk of columns, for every query."""
@@ -423,6 +434,13 @@ class _SparseRows:
         scores = csr_dot(indptr, self.columns[entries], self.values[entries], factor)
         scores[n_columns:] = _EXCLUDED
         return scores.T
+
+    def meet(self, vector):
+        """Whether each row has something in common with a query; others have a cosine of 0."""
+        ones = np.ones(len(self.unit_rows.data), dtype=np.float32)
+        places = self.unit_rows.indices, self.unit_rows.indptr
+        pattern = sparse.csr_array((ones, *places), shape=self.unit_rows.shape)
+        return pattern @ (vector != 0).astype(np.float32) > 0
 
     def maxima(self, scores):
         """The best product of each chunk of columns, for every query, read as it is stored."""
