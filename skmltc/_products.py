@@ -1,7 +1,10 @@
 """Products with dense factors, which do not depend on how they are cut into blocks."""
 
+import warnings
+
 import numpy as np
 import torch
+from scipy import sparse
 from torch.nn.functional import embedding_bag, pad
 
 _ROWS, _COLUMNS = 256, 64  # of a dense product
@@ -37,6 +40,50 @@ def csr_tensors(matrix, device, dtype=np.float32):
         np.require(matrix.data, dtype, "W"),
     )
     return [torch.from_numpy(array).to(device) for array in arrays]
+
+
+def csr_tensor(matrix):
+    """A CSR matrix as a CSR tensor of float32; its arrays are copied."""
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data.astype(np.float32)),
+        size=matrix.shape,
+        check_invariants=False,
+    )
+
+
+# Torch warns of the first CSR tensor of a process. To catch that at every one would change the
+# filters of all threads, so the first one is made here.
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    csr_tensor(sparse.csr_array((1, 1)))
+
+
+def sparse_dot(rows, weights):
+    """The dense product of two CSR matrices.
+
+    MKL, where torch has it, makes it dense in a third of the time that scipy takes for a sparse
+    product: that of documents with the weights of thousands of labels has few zeros.
+
+    Parameters
+    ----------
+    rows : csr_array of shape (n_rows, n)
+    weights : csr_array of shape (n, n_columns)
+
+    Returns
+    -------
+    array of float32 of shape (n_rows, n_columns)
+    """
+    shape = rows.shape[0], weights.shape[1]
+    few = max(rows.nnz, weights.nnz, *rows.shape, *weights.shape) < 2**31
+    if not (torch.backends.mkl.is_available() and few and rows.nnz and weights.nnz):
+        return (rows @ weights).toarray().astype(np.float32)
+    factors = (
+        torch.sparse_csr_tensor(*csr_tensors(one, "cpu"), size=one.shape, check_invariants=False)
+        for one in (rows, weights)
+    )
+    return torch.addmm(torch.zeros(shape), *factors, beta=0).numpy()
 
 
 def dense_dot(vectors, weights):

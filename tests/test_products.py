@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmltc._products import csr_dot, csr_tensors, dense_dot
+from skmltc._products import csr_dot, csr_tensors, dense_dot, sparse_dot
 
 ROWS = [slice(0, 1), slice(699, 700), slice(3, 60), slice(250, 600), slice(0, 0)]
 COLUMNS = [[0], [149, 3, 77], list(range(60, 140)), list(range(150))]
@@ -84,3 +84,21 @@ def test_dense_products_do_not_depend_on_other_rows_and_columns(weights, dim, co
     some = torch.from_numpy(np.array(weights[:dim].numpy()[:, columns], order=order))
     for rows in ROWS:
         assert_array_equal(dense_dot(vectors[rows], some), whole[rows][:, columns])
+
+
+@pytest.mark.parametrize("has_mkl", [True, False])
+@pytest.mark.parametrize("rows", ROWS)
+def test_products_of_two_sparse_matrices_are_those_of_numpy(matrix, rows, has_mkl, monkeypatch):
+    if not has_mkl:
+        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    rng = np.random.RandomState(3)
+    weights = sparse.csr_array(rng.randn(80, 37) * (rng.rand(80, 37) < 0.3), dtype=np.float32)
+    before = matrix.data.copy(), weights.data.copy()
+    whole, product = sparse_dot(matrix, weights), sparse_dot(matrix[rows], weights)
+    assert product.dtype == np.float32 and product.flags.c_contiguous
+    exact = matrix.toarray().astype(np.float64) @ weights.toarray().astype(np.float64)
+    assert_allclose(whole, exact, rtol=1e-5, atol=1e-5)
+    assert_array_equal(product, whole[rows])
+    assert_array_equal(matrix.data, before[0])
+    assert_array_equal(weights.data, before[1])
+    assert_array_equal(sparse_dot(0 * matrix, weights), np.zeros((700, 37)))

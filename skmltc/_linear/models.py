@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from .._engines import Shared
-from .._products import csr_dot, csr_tensors, dense_dot
+from .._products import csr_dot, csr_tensors, dense_dot, sparse_dot
 from .._targets import count_documents, count_labels
 from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
@@ -153,7 +153,7 @@ class LinearScorer:
         weights = self.weights if labels is None else self.weights[:, labels]
         intercepts = self.intercepts if labels is None else self.intercepts[labels]
         if sparse.issparse(weights):
-            return (sparse.csr_array(encoded) @ weights).toarray() + intercepts
+            return sparse_dot(sparse.csr_array(encoded), weights) + intercepts
         weights = torch.from_numpy(weights)
         if sparse.issparse(encoded):
             return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts

@@ -1,12 +1,12 @@
 """Documents and labels as batches of tensors."""
 
 import copy
-import warnings
 
 import numpy as np
 import torch
 from scipy import sparse
 
+from .._products import csr_tensor
 from .._rows import row_blocks
 from ..distributed import Processes
 from .placing import DenseRows, SparseRows, placed, rows_on, sent_ahead, size_on_device
@@ -187,21 +187,7 @@ def as_tensor(matrix):
     """An array as a tensor, a CSR matrix as a CSR tensor."""
     if not sparse.issparse(matrix):
         return torch.from_numpy(np.require(matrix, requirements="CW"))  # W: torch may write
-    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
-    return torch.sparse_csr_tensor(
-        torch.from_numpy(indptr),
-        torch.from_numpy(indices),
-        torch.from_numpy(matrix.data.astype(np.float32)),
-        size=matrix.shape,
-        check_invariants=False,
-    )
-
-
-# Torch warns of the first CSR tensor of a process. To catch that at every batch would change the
-# filters of all threads, so the first one is made here.
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-    as_tensor(sparse.csr_array((1, 1)))
+    return csr_tensor(matrix)
 
 
 def sorted_by_length(documents, side_inputs=None):
