@@ -98,7 +98,16 @@ def check_sample_weight(sample_weight, n_samples):
         raise must_be("sample_weight", "finite and not negative", f"{wrong[0]:g}")
     if not weights.any():
         raise must_be("sample_weight", "above 0 for one document at least", "only zeros")
-    return weights
+    return _as_counts(weights)
+
+
+def _as_counts(weights):
+    """Weights that are shares, below 1 in the mean, raised to counts of a mean of 1."""
+    counting = weights > 0
+    if weights[counting].mean() >= 1:
+        return weights
+    weights = weights / weights.max()  # so that the smallest of numbers have a mean, too
+    return weights / weights[counting].mean()
 
 
 def check_label_counts(label_counts, n_labels=None, *, n_samples=None, name="label_counts"):

@@ -92,4 +92,5 @@ def _with_inner(estimator):
 
 def rows_with_weight(rows, weights):
     """Those of some rows whose documents count."""
+    rows = np.asarray(rows)
     return rows if weights is None else rows[np.asarray(weights)[rows] > 0]

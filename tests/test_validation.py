@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
@@ -16,6 +17,7 @@ from skmltc._validation import (
     check_label_counts,
     check_label_matrix,
     check_number,
+    check_sample_weight,
     known_labels,
     must_be,
 )
@@ -242,3 +244,12 @@ def test_other_labels_are_copied_and_put_in_order(fault):
     assert not np.shares_memory(found.data, labels.data)
     assert found.indices.tolist() == ([2] if fault == "stored zero" else [1, 2])
     assert labels.data.tolist() == data.tolist()
+
+
+def test_weights_that_are_shares_become_counts():
+    """Half a document, of which others count, is one where there are no more."""
+    weights = np.array([0.0, 0.2, 0.6, 0.1])
+    expected = np.array([0, 2, 6, 1]) / 3
+    for scale in (1.0, 1e-9, 1e-310):
+        assert_allclose(check_sample_weight(scale * weights, 4), expected, rtol=1e-6)
+    assert_array_equal(check_sample_weight([0, 0.5, 3, 1], 4), [0, 0.5, 3, 1])

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skmltc import BalancedLossClassifier
+from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc._weighting import fit_weighted
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
@@ -166,3 +166,31 @@ def test_a_search_routes_weights_through(around, data):
         search = GridSearchCV(model, grid, cv=2, scoring=lambda model, X, y: 0.0)
         search.fit(X, Y, sample_weight=weights)
     assert search.best_estimator_.n_samples_fit_ == weights.sum()
+
+
+@pytest.mark.parametrize(
+    "fitted_by",
+    [
+        lambda: MultilabelThresholdClassifierCV(clone(LINEAR), random_state=0),
+        lambda: LongTailClassifier([("linear", clone(LINEAR))], random_state=0),
+    ],
+)
+def test_a_class_without_weight_is_refused(fitted_by, data):
+    X, Y = data[0], data[1]
+    y = np.asarray(Y)[:, :3].argmax(axis=1)
+    with pytest.raises(ValueError, match="above 0 for a document of each class. Got 0 .* class"):
+        fitted_by().fit(X, y, sample_weight=(y != 1) * 1.0)
+
+
+def test_folds_whose_documents_have_no_weight_are_left_out(data):
+    X, Y = data[0], data[1]
+    n = X.shape[0]
+    weights = np.ones(n)
+    weights[: n // 4] = 0
+    parts = np.arange(n) * 4 // n
+    folds = [(list(np.flatnonzero(parts != k)), list(np.flatnonzero(parts == k))) for k in range(4)]
+    for model in (
+        MultilabelThresholdClassifierCV(clone(LINEAR), cv=folds),
+        LongTailClassifier([("linear", clone(LINEAR))], cv=folds, random_state=0),
+    ):
+        assert model.fit(X, Y, sample_weight=weights).predict(X).shape == Y.shape

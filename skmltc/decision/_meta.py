@@ -198,12 +198,15 @@ class Given(NamedTuple):
         Its label indicators.
     weights : array of shape (n_samples,), default=None
         How often each document counts; once by default.
+    left_out : array of int, default=()
+        Rows of the documents of weight 0 that are not among them, in what was given to `fit`.
     """
 
     X: object
     y: object
     Y: sparse.csr_array
     weights: np.ndarray | None = None
+    left_out: np.ndarray | tuple = ()
 
     @classmethod
     def of(cls, target, X, y, Y, sample_weight=None):
@@ -211,6 +214,7 @@ class Given(NamedTuple):
         X, y = check_rows(X, for_estimators(target, y, Y))
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, Y.shape[0])
+            _check_classes(target, count_labels(Y, sample_weight))
         return cls(X, y, Y, sample_weight)
 
     def take(self, rows):
@@ -223,13 +227,18 @@ class Given(NamedTuple):
         """All documents but those of weight 0."""
         if self.weights is None or self.weights.all():
             return self
-        return self.take(np.arange(self.Y.shape[0]))
+        left_out = np.flatnonzero(self.weights == 0)
+        return self.take(np.arange(self.Y.shape[0]))._replace(left_out=left_out)
 
     def place(self, rows):
         """Where documents are among those of `weighing`; those of weight 0 are left out."""
         if self.weights is None:
             return rows
         return (np.cumsum(self.weights > 0) - 1)[rows_with_weight(rows, self.weights)]
+
+    def tells(self, train, test):
+        """Whether there are labels to train on, and documents to test, of weight above 0."""
+        return bool(self.take(train).Y.nnz and len(self.place(test)))
 
     def fit(self, estimator, weights=None):
         """Fit a clone; with these weights, where it shall have any."""
@@ -249,6 +258,18 @@ class Given(NamedTuple):
     def statistics(self):
         """Both together."""
         return LabelStatistics(self.counts, self.n_samples)
+
+
+def _check_classes(target, counts):
+    """Refuse classes of a 1-D y that other classifiers would not see."""
+    if target.type == "binary":
+        counts = np.append(counts, 1)  # of the other class there is no column
+    if not target.is_multilabel and not np.all(counts):
+        got = (
+            f"0 for all of class {target.classes[-1 if len(counts) == 2 else np.argmin(counts)]!r}"
+        )
+        remedy = "Leave such documents out of X and y."
+        raise must_be("sample_weight", "above 0 for a document of each class", got, remedy)
 
 
 def for_estimators(target, y, Y):

@@ -236,7 +236,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
 
     def _score_out_of_fold(self, given, response, routed):
         folds = list_folds(self.cv, given.X, given.y, self.random_state, every=False)
-        folds = [(train, test) for train, test in folds if given.take(train).Y.nnz]
+        folds = [(train, test) for train, test in folds if given.tells(train, test)]
         with without_news_of_labels():
             warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
             task = Shared(partial(_pairs_of_fold, given, response, routed))

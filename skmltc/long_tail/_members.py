@@ -169,7 +169,8 @@ def _votes(name, neighbors, X):
     best = []
     for (cosines, indices), memory in zip(nearest, scorer.memories, strict=True):
         for k, found in shares.items():
-            times = times_counted(cosines, indices, k, memory.weights)
+            most = min(k, scorer.n_neighbors)
+            times = times_counted(cosines, indices, most, memory.weights)
             found.append(vote_shares(times * cosines, indices, memory.Y))
         best.append(best_cosines(cosines, indices, memory.Y))
     return Votes(

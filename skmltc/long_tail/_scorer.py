@@ -38,6 +38,8 @@ class StackScorer:
         Of the evidence and the context.
     trees : Trees, default=None
         Of the same columns; log-odds are the mean of both.
+    left_out : array of int, default=()
+        Rows of the documents of weight 0 in the X of `fit`, ascending: members were not given them.
     """
 
     members: tuple
@@ -45,6 +47,12 @@ class StackScorer:
     first: Calibration
     second: Calibration
     trees: Trees | None = None
+    left_out: np.ndarray | tuple = ()
+
+    def row_in_fit(self, number):
+        """Row in the X of `fit`, and of what came later, of a document by the number in members."""
+        before = np.asarray(self.left_out, dtype=int) - np.arange(len(self.left_out))
+        return number + np.searchsorted(before, number, side="right")
 
     @classmethod
     def of_one(cls, members, known, X):
@@ -251,7 +259,11 @@ def fit_members_again(members, given, views, folds, seed, routed, begin):
 def trainings(names, n_folds):
     """All trainings of members in order: the name, and what there is to say as it begins."""
     parts = ["", *(f" without part {k + 1} of {n_folds}" for k in range(n_folds))]
-    said = [(name, f"Training {name!r}{part}") for part in parts for name in names]
+    said = [  # what is chosen in the first training is known in the others, which take less time
+        (f"{name} {'again' if part else 'at first'}", f"Training {name!r}{part}")
+        for part in parts
+        for name in names
+    ]
     return [(name, f"{what}: {k} of {len(said)}") for k, (name, what) in enumerate(said, start=1)]
 
 

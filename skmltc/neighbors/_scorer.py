@@ -32,7 +32,8 @@ class Memory:
         What it was fitted on.
     Y : csr_array of shape (n_fitted, n_labels)
     numbers : array of int of shape (n_fitted,)
-        Rows of the documents in the X of `fit`; later ones follow in the order in which they came.
+        Rows of the documents in the X of `fit`, without those of weight 0; later ones follow in the
+        order in which they came.
     weights : array of float64 of shape (n_fitted,), default=None
         How often each document counts; once by default.
     """
