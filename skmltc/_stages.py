@@ -217,7 +217,7 @@ def raise_of_new(model, new_counts, n_samples):
     return typical_excess(model.label_counts_, new_counts) / slopes
 
 
-def grown(model, new_counts, n_samples):
+def grown(model, new_counts, n_samples, Y_new=None):
     """The fitted attributes of a model that has new labels too, its scorer apart.
 
     The labels that it knows keep their log(N/n - 1), and so their calibrated scores; the new ones
@@ -230,13 +230,15 @@ def grown(model, new_counts, n_samples):
         Documents of the new labels.
     n_samples : int
         Documents in which the new labels were looked for.
+    Y_new : array, sparse matrix or data frame of shape (n_added, n_new)
+        As the user gave it.
 
     Returns
     -------
     dict
     """
     n_samples = max(n_samples, model.n_samples_fit_)
-    target = model.target_.extended(len(new_counts))
+    target = model.target_.extended(len(new_counts), Y_new)
     against = log_odds_against(new_counts, n_samples)
     return {
         **counted(target, np.append(model.label_counts_, new_counts), n_samples),

@@ -14,9 +14,9 @@ from sklearn.utils.validation import column_or_1d
 
 from ._validation import (
     LabelWarning,
-    check_choice,
     check_label_matrix,
     check_n_rows,
+    did_you_mean,
     must_be,
     warn,
 )
@@ -97,8 +97,10 @@ class Target:
         A binary y has one column, that of its second class.
         """
         if self.names is not None and isinstance(label, str):
-            check_choice(name, label, self.names.tolist())
-            return self.names.tolist().index(label)
+            if label in (names := self.names.tolist()):
+                return names.index(label)
+            few = f"a name in label_names_, such as {', '.join(map(repr, names[:3]))}"
+            raise must_be(name, few, repr(label), did_you_mean(label, names))
         classes = self.classes[1:] if self.type == "binary" else self.classes
         is_number = isinstance(label, Integral) and not isinstance(label, bool | np.bool_)
         known = classes.tolist()
@@ -137,12 +139,29 @@ class Target:
             raise must_be("Y_new", expected, f"none in column {empty[0]}", remedy)
         return Y
 
-    def extended(self, n_new):
-        """The target with so many further labels, whose names are the numbers of their columns."""
+    def extended(self, n_new, Y_new=None):
+        """The target with so many further labels, where it has names with names.
+
+        They are those of the columns of a data frame `Y_new`, else the numbers of their columns.
+        """
         classes, names = np.arange(len(self.classes) + n_new), self.names
         if names is not None:
-            names = np.append(names, list(map(str, classes[len(names) :]))).astype(object)
+            of_new, known = _names_of(Y_new), set(names)
+            if of_new is None:
+                numbers = map(str, classes[len(names) :])
+                of_new = [f"new {one}" if one in known else one for one in numbers]
+            twice = sorted(known & set(of_new))
+            if twice:
+                expected = f"columns with other names than those of fit, which has {twice[0]!r}"
+                raise must_be("Y_new", expected, "one of that name")
+            names = np.append(names, np.array(of_new, dtype=object))
         return replace(self, classes=classes, names=names)
+
+    @property
+    def columns(self):
+        """What a user calls the columns of scores: names, or classes; of a binary y the second."""
+        classes = self.classes[1:] if self.type == "binary" else self.classes
+        return classes if self.names is None else self.names
 
     @property
     def attributes(self):
@@ -251,7 +270,7 @@ def count_labels(Y, weights=None):
 
 
 def _are_whole(weights):
-    return bool((weights == np.floor(weights)).all())
+    return bool((weights == np.floor(weights)).all() and weights.sum() < 2**53)
 
 
 def count_documents(Y, weights=None):

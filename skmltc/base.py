@@ -337,7 +337,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             if any(key.startswith(f"{name}__") for key in nested):
                 super().set_params(**{name: self._explicit_spec(name, known)})
         if any(key.startswith("training__") for key in nested) and self.training == "auto":
-            raise must_be("training", "a Training, to set its parameters", "'auto'")
+            raise must_be("training", "a Training, say clone(encoder.training)", "'auto'")
         if any(key.startswith("training__") for key in nested):
             super().set_params(training=clone(self.training))  # an encoder's own may stand there
         return super().set_params(**nested)

@@ -314,10 +314,18 @@ def test_names_of_labels_are_those_of_a_data_frame():
     target = Target.learn(pandas.DataFrame(Y, columns=["corn", "gold", "tea"]))
     assert target.attributes["label_names_"].tolist() == ["corn", "gold", "tea"]
     assert target.column("gold") == target.column(1) == 1
-    message = "label must be one of 'corn', 'gold', 'tea'. Got 'god' instead. Did you mean 'gold'?"
+    message = (
+        "a name in label_names_, such as 'corn', 'gold', 'tea'. Got 'god' instead. Did you mean"
+    )
     with pytest.raises(ValueError, match=re.escape(message)):
         target.column("god")
     assert target.extended(2).names.tolist() == ["corn", "gold", "tea", "3", "4"]
+    new = pandas.DataFrame(np.eye(3, 2), columns=["zinc", "rye"])
+    assert target.extended(2, new).names.tolist() == ["corn", "gold", "tea", "zinc", "rye"]
+    with pytest.raises(ValueError, match="Y_new must be columns with other names .* 'tea'. Got"):
+        target.extended(1, pandas.DataFrame({"tea": [1, 0, 0]}))
+    numbered = Target.learn(pandas.DataFrame(Y, columns=["3", "2", "4"]))
+    assert numbered.extended(2).names.tolist() == ["3", "2", "4", "new 3", "new 4"]
 
 
 @pytest.mark.parametrize("columns", [[0, 1, 2], ["a", "b", 3]])

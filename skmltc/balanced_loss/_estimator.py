@@ -581,7 +581,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         scorer, n_iter = fit_linear(documents.X, documents.Y, self._solver(loss, decay))
         counts = count_labels(added.Y)
         scorer = scorer.raised(raise_of_new(self, counts, n_samples))
-        fitted = grown(self, counts, n_samples)
+        fitted = grown(self, counts, n_samples, Y_new)
         fitted["n_iter_"] = max(self.n_iter_, n_iter)
         vars(self).update(fitted, scorer_=self.scorer_.joined(scorer))
         return self

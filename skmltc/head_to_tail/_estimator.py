@@ -482,7 +482,7 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         counts = count_labels(added.Y)
         of_new[:, -1] += raise_of_new(self, counts, n_samples).astype(np.float32)
         parts = [*heads.parts, LabelHeads(labels, torch.from_numpy(of_new))]
-        fitted = grown(self, counts, n_samples)
+        fitted = grown(self, counts, n_samples, Y_new)
         fitted["head_labels_"] = self.head_labels_
         fitted["tail_labels_"] = np.append(self.tail_labels_, labels)
         network = nn.Sequential(encoder, JoinedHeads(parts)).eval()

@@ -367,7 +367,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         scorer = self.scorer_.with_labels(X, Y, X_known)
         share = 1.0 if self.decision_.rule is None else _SHARE_OF_NEW
         decision = self.decision_.extend(self.label_counts_, count_labels(Y), share)
-        vars(self).update(self._grown(self.target_.extended(Y.shape[1]), scorer, decision))
+        vars(self).update(self._grown(self.target_.extended(Y.shape[1], Y_new), scorer, decision))
         return self
 
     def add_documents(self, X, y):
@@ -437,8 +437,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         return [one for one in self.estimators if not isinstance(one[1], str)]
 
     def _default_members(self, kind):
-        how = {"device": self.device, "n_jobs": self.n_jobs, "verbose": self.verbose}
-        return default_members(kind, **how)
+        return default_members(kind, device=self.device, n_jobs=self.n_jobs, verbose=self.verbose)
 
     @staticmethod
     def _tells(target, Y):
@@ -453,7 +452,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         if isinstance(self.cv, str) or isinstance(self.cv, Integral):
             return list_held_out(given.weighing().Y, seed, self.cv)
         folds = list_folds(self.cv, given.X, given.y, every=False)
-        return [tuple(given.place(rows) for rows in part) for part in folds]
+        placed = [tuple(given.place(rows) for rows in part) for part in folds]
+        return [(fit, held) for fit, held in placed if len(held)]
 
     def _weights_of(self, kept, weights):
         """For each member the weights of the documents; None where it has none."""
@@ -483,7 +483,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
                 "labels in all, of which trees would remember too much.",
                 UserWarning,
             )
-        scorer = StackScorer(members, known, first, second, trees)
+        scorer = StackScorer(members, known, first, second, trees, given.left_out)
         if not target.is_multilabel:
             return scorer, decision_of_classes(target, 0.0)
         if self._learns_rule() and not pairs.is_true.all():

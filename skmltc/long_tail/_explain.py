@@ -35,7 +35,8 @@ class Explanation:
     """What speaks for the labels of documents, as four tables.
 
     Each is a dict of arrays, one per column, which ``pandas.DataFrame`` takes as it is. All have
-    "document", the row of X, and "label", the column of y (for a 1-D y a class), in this order.
+    "document", the row of X, and "label", in this order: the name of the column of y where it has
+    one (`label_names_`), else its number; for a 1-D y a class.
     Made by :meth:`LongTailClassifier.explain <skmltc.LongTailClassifier.explain>`.
 
     Parameters
@@ -212,8 +213,7 @@ class Chosen(NamedTuple):
     def of(cls, keys, n_labels, first, target):
         """Take apart keys of a block whose first document is row `first` of X."""
         rows, labels = keys // n_labels, keys % n_labels
-        classes = target.classes[1:] if target.type == "binary" else target.classes
-        return cls(rows, labels, first + rows, classes[labels])
+        return cls(rows, labels, first + rows, target.columns[labels])
 
     def table(self, names, at, *columns):
         """A table of further columns, with the documents and labels of the pairs `at`."""
@@ -245,7 +245,7 @@ def explain(scorer, request, X, first):
         _labels(chosen, keys, scores, request),
         _shares(chosen, keys, pairs, scorer),
         _words(chosen, scorer.members, X, request),
-        _neighbors(chosen, scorer.members, X, request.n_neighbors),
+        _neighbors(chosen, scorer, X, request.n_neighbors),
     )
 
 
@@ -349,14 +349,14 @@ def _row(features, row):
     return columns, features[row, columns]
 
 
-def _neighbors(chosen, members, X, n_neighbors):
+def _neighbors(chosen, scorer, X, n_neighbors):
     """The nearest documents that have the label."""
     found = []
-    for member in members:
+    for member in scorer.members:
         if isinstance(innermost(member.estimator), MultilabelKNeighborsClassifier):
             inner, documents = last_step(member.estimator, X)
             nearest = _neighbors_of(chosen, inner, documents, n_neighbors)
-            found += [(at, member.name, row, cosine) for at, row, cosine in nearest]
+            found += [(at, member.name, scorer.row_in_fit(k), c) for at, k, c in nearest]
     return _in_order(chosen, _NEIGHBORS, (object, np.int64, np.float64), found)
 
 
@@ -433,7 +433,7 @@ def _coefficients(inner, n_labels):
     if hasattr(inner, "dual_coef_"):  # of pairs of classes
         return None
     found = getattr(inner, "coef_", None)
-    return found if found is not None and len(found) == n_labels else None
+    return found if found is not None and np.shape(found)[0] == n_labels else None
 
 
 def top_features(scorer, target, label, feature_names, k, member):

@@ -200,6 +200,6 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         """
         documents = read_new_labels(self, X, Y_new)
         scorer = self.scorer_.with_labels(documents.X, documents.Y)
-        fitted = grown(self, count_labels(documents.Y), scorer.n_samples)
+        fitted = grown(self, count_labels(documents.Y), scorer.n_samples, Y_new)
         vars(self).update(fitted, scorer_=scorer)
         return self

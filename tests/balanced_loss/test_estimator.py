@@ -395,7 +395,7 @@ def test_the_settings_of_training_are_searched(documents):
 
 
 def test_settings_of_a_training_that_is_not_named_are_not_set():
-    with pytest.raises(ValueError, match="training must be a Training, to set its parameters. Got"):
+    with pytest.raises(ValueError, match="training must be a Training, say clone"):
         network().set_params(training__lr=0.5)
 
 

@@ -112,7 +112,7 @@ def test_trainings_are_counted_and_named_by_member(parts, capsys):
     whats = [f"Training {name!r}{fold}" for fold in folds for name in names]
     expected = [f"{what}: {k} of 8" for k, what in enumerate(whats, start=1)]
     assert [line.partition(", about ")[0] for line in lines] == expected
-    assert [line.endswith(" s left") for line in lines] == [False] * 2 + [True] * 6
+    assert [line.endswith(" s left") for line in lines] == [False] * 4 + [True] * 4
     LongTailClassifier(members, random_state=0).fit(X, Y)
     assert capsys.readouterr().out == ""
 

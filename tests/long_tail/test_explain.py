@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
+from skmltc._linear import models
 from skmltc._rows import stack_rows
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import Calibration
@@ -562,3 +564,38 @@ def test_labels_may_be_named(parts):
 
 def dense(Y):
     return Y.toarray() if hasattr(Y, "toarray") else Y
+
+
+def test_sparse_weights_of_a_member_are_explained_too(parts, monkeypatch):
+    X, Y, X_new = parts
+    dense = stack(("linear", linear()), ("neighbors", near())).fit(X, Y).top_features(3, k=4)
+    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    model = stack(("linear", linear()), ("neighbors", near())).fit(X, Y)
+    assert sparse.issparse(model.members_.linear.coef_)
+    assert_array_equal(model.top_features(3, k=4)["feature"], dense["feature"])
+    assert len(model.explain(X_new[:3], k=1).words["word"])
+
+
+def test_rows_of_neighbours_count_documents_of_weight_zero(parts):
+    X, Y, _ = parts
+    weights = np.ones(X.shape[0])
+    weights[:50] = weights[70] = 0
+    model = stack(("linear", linear()), ("neighbors", near())).fit(X, Y, sample_weight=weights)
+    rows = [60, 69, 71, 199]
+    found = model.explain(X[rows], k=1, n_neighbors=1).neighbors
+    same = found["cosine"] > 1 - 1e-6
+    assert same.any()
+    assert found["row"][same].tolist() == np.array(rows)[found["document"][same]].tolist()
+
+
+def test_tables_have_the_names_of_labels(parts):
+    pandas = pytest.importorskip("pandas")
+    X, Y, X_new = parts
+    frame = pandas.DataFrame(np.asarray(Y), columns=[f"label {j}" for j in range(Y.shape[1])])
+    found = (
+        stack(("linear", linear()), ("neighbors", near()))
+        .fit(X, frame)
+        .explain(X_new[:2], labels=["label 3"])
+    )
+    assert set(found.labels["label"]) == set(found.shares["label"]) == {"label 3"}
+    assert len(found.of(0, "label 3").labels["label"]) == 1
