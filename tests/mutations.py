@@ -1297,8 +1297,8 @@ MUTATIONS = [
     Mutation(
         name="stack: a label that was not trained on is a candidate",
         path="skmltc/long_tail/_columns.py",
-        text="keep_top(np.where(known.counts > 0, self.scores, -np.inf), n_candidates)",
-        fault="keep_top(self.scores, n_candidates)",
+        text="return [part & (self.counts > 0) for part in (is_fitted, ~is_fitted)]",
+        fault="return [is_fitted, ~is_fitted]",
         tests="tests/long_tail/test_columns.py -k candidates",
     ),
     Mutation(
@@ -1466,8 +1466,8 @@ MUTATIONS = [
     Mutation(
         name="benchmarks: the rival takes any C",
         path="examples/benchmarks/bench/models.py",
-        text="C, pairs = max(tried, key=",
-        fault="C, pairs = min(tried, key=",
+        text="return max(tried, key=lambda one: _joined(one[1])",
+        fault="return min(tried, key=lambda one: _joined(one[1])",
         tests="tests/test_benchmarks.py -k best_out_of_fold",
     ),
     Mutation(
@@ -1529,9 +1529,30 @@ MUTATIONS = [
     Mutation(
         name="added labels: their context counts in full",
         path="skmltc/long_tail/_scorer.py",
-        text="(log_odds[added] + of_evidence) / 2 + excess",
-        fault="log_odds[added] + excess",
+        text="_of_mean((log_odds[added] + of_evidence)[:, None] / 2 + excess)",
+        fault="_of_mean(log_odds[added][:, None] + excess)",
         tests="tests/long_tail/test_scorer.py",
+    ),
+    Mutation(
+        name="added labels: their log-odds are a mean of log-odds",
+        path="skmltc/long_tail/_scorer.py",
+        text="return logsumexp(log_expit(log_odds), axis=1) - ",
+        fault="return log_odds.mean(axis=1) - 0 * ",
+        tests="tests/long_tail/test_scorer.py",
+    ),
+    Mutation(
+        name="explanation: rows of neighbours forget documents of weight 0",
+        path="skmltc/long_tail/_scorer.py",
+        text='return number + np.searchsorted(before, number, side="right")',
+        fault="return number",
+        tests="tests/long_tail/test_explain.py -k rows_of_neighbours",
+    ),
+    Mutation(
+        name="neighbours: rows without a common word come last to first",
+        path="skmltc/_cosine.py",
+        text="np.flatnonzero(may_be & ~meets)[:k]",
+        fault="np.flatnonzero(may_be & ~meets)[-k:]",
+        tests="tests/test_cosine.py",
     ),
     Mutation(
         name="added labels: a member's pipeline is changed in place",

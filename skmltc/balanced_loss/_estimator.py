@@ -349,7 +349,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
             How often each document counts, once by default, where L-BFGS solves linear models: in
             the loss, in how frequent labels are, in the choice of the weight decay, in calibration
             and in thresholds. A weight of 2 is the document twice in one fold, and a document of
-            weight 0 is left out.
+            weight 0 is left out. Weights below 1 in the mean are taken for shares, and raised to a
+            mean of 1.
 
         Returns
         -------

@@ -162,8 +162,9 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             Label indicators; or one class per document.
         sample_weight : array of shape (n_samples,), default=None
             How often each document counts, in the estimator's `fit` and in the cut-offs: once by
-            default. A document of weight 0 is left out. With scikit-learn's metadata routing
-            enabled, the estimator has them if it requests them.
+            default. A document of weight 0 is left out. Weights below 1 in the mean are taken for
+            shares, and raised to a mean of 1. With scikit-learn's metadata routing enabled, the
+            estimator has them if it requests them.
 
         Returns
         -------

@@ -102,8 +102,9 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
             Label indicators; or one class per document.
         sample_weight : array of shape (n_samples,), default=None
             How often each document counts in every member, once by default. A document of weight 0
-            is left out. With scikit-learn's metadata routing enabled, the members that request
-            them have them.
+            is left out. Weights below 1 in the mean are taken for shares, and raised to a mean
+            of 1. With scikit-learn's metadata routing enabled, the members that request them have
+            them.
 
         Returns
         -------

@@ -269,7 +269,8 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         sample_weight : array of shape (n_samples,), default=None
             How often each document counts, once by default: in the members, in what is learned of
             them, in how frequent labels are, and in thresholds. A document of weight 0 is left out.
-            With scikit-learn's metadata routing enabled, the members that request them have them.
+            Weights below 1 in the mean are taken for shares, and raised to a mean of 1. With
+            scikit-learn's metadata routing enabled, the members that request them have them.
 
         Returns
         -------

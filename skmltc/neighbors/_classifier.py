@@ -113,7 +113,8 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
             Label indicators, dense or of any scipy sparse format; or one class per document.
         sample_weight : array of shape (n_samples,), default=None
             How often each document counts, once by default: as a neighbour, and in how frequent a
-            label is. One of weight 2 is two neighbours; one of weight 0 is left out.
+            label is. One of weight 2 is two neighbours; one of weight 0 is left out. Weights below
+            1 in the mean are taken for shares, and raised to a mean of 1.
 
         Returns
         -------
