@@ -85,7 +85,7 @@ class Part(tuple):
 
     @classmethod
     def of(cls, dataset, rows, processes):
-        """Take every so-manieth row; where none is left, one that does not count."""
+        """Take this process's rows of a batch; where none is left, one that does not count."""
         own = rows[processes.rank :: processes.size]
         part = cls(dataset.batch(own if len(own) else rows[:1]))
         part.share, part.n_documents = len(own) / len(rows), len(rows)
