@@ -346,9 +346,11 @@ def _search_all(rows, query, left_out, lowest, k):
     vector = (query.toarray() if sparse.issparse(query) else query)[0]
     coarse = rows.unit_rows @ vector
     coarse[left_out] = _EXCLUDED
-    may_be, meets = coarse >= lowest - rows.rounding, rows.meet(vector)
-    near, apart = np.flatnonzero(may_be & meets), np.flatnonzero(may_be & ~meets)[:k]
-    columns = np.concatenate([near, apart])[None]
+    near, apart = np.flatnonzero(coarse >= lowest - rows.rounding), []
+    if lowest <= rows.rounding:
+        meets = rows.meet(vector)[near]
+        near, apart = near[meets], near[~meets][:k]
+    columns = np.append(near, apart).astype(int)[None]
     cosines = np.zeros(columns.shape)
     if len(near):
         cosines[:, : len(near)] = rows.cosines(query, near[None])
@@ -451,16 +453,17 @@ class _SparseRows:
         cosines, query = np.empty(columns.shape), np.zeros(queries.shape[1])
         for block in _blocks(len(columns), _QUERIES_COMPARED):
             rows = self.unit_rows[columns[block].ravel()]
-            products, first = np.empty(rows.nnz), block.start
+            products, first = np.zeros(rows.nnz + 1), block.start
             ends = rows.indptr[:: columns.shape[1]]
             for i in range(first, block.stop):
                 entries = slice(*queries.indptr[i : i + 2])
                 own = slice(*ends[i - first : i - first + 2])
                 query[queries.indices[entries]] = queries.data[entries]
-                np.multiply(query.take(rows.indices[own]), rows.data[own], out=products[own])
+                query.take(rows.indices[own], out=products[own], mode="clip")  # "raise" copies
                 query[queries.indices[entries]] = 0
-            pairs = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-            sums = np.bincount(pairs, products, minlength=rows.shape[0])
+            products[:-1] *= rows.data
+            sums = np.add.reduceat(products, rows.indptr[:-1])
+            sums[np.diff(rows.indptr) == 0] = 0  # where it takes the first number of the next row
             cosines[block] = sums.reshape(-1, columns.shape[1])
         return cosines
 

@@ -34,6 +34,7 @@ _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cac
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 _MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
+_LEAST_MOVE = 0.01  # of a score, by a weight that is kept
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
@@ -133,6 +134,19 @@ class LinearScorer:
     def raised(self, by_label):
         """Add a number to the logits of each label."""
         return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
+
+    def without_small_weights(self, X):
+        """Keep the weights that can move a score of the documents X by 0.01, if that saves memory.
+
+        The others are most of them, where X is sparse, and then worth the memory of none.
+        """
+        if not sparse.issparse(X) or sparse.issparse(self.weights):
+            return self
+        largest = abs(X).max(axis=0).toarray().astype(np.float32).reshape(-1, 1)
+        kept = np.where(np.abs(self.weights) * largest >= _LEAST_MOVE, self.weights, 0)
+        weights = sparse.csr_array(kept)
+        saves = 2 * weights.nnz < self.weights.size  # an index takes as much as a weight
+        return replace(self, weights=weights) if saves else self
 
     def joined(self, other):
         """The models of these labels, and those of another scorer after them."""

@@ -439,6 +439,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         if self.weight_decay == "auto":
             solver, pairs = self._select_weight_decay(solver, train, given, seed)
         scorer, n_iter = fit_linear(train.X, train.Y, solver, train.weights)
+        if self._undecided:  # one of many members in a file, and calibrated as it is
+            scorer = scorer.without_small_weights(train.X)
         attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
         return Trained(scorer, solver, train.fitted_Y, given, pairs, attributes)
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
+from .._products import sparse_dot
 from .._ranking import keep_top
 from .._targets import count_documents, count_labels
 from .._votes import vote_evidence
@@ -360,7 +361,6 @@ def _expected_by_others(pairs, p, known):
     speaks = np.flatnonzero(heard)
     at = pairs.rows[speaks], pairs.labels[speaks]
     weights = sparse.csr_array((heard[speaks], at), shape=pairs.shape)
-    said = sparse.csr_array(weights @ known.together)
-    said.sort_indices()
+    said = sparse_dot(weights, known.together).ravel()[pairs.keys]
     others = np.bincount(pairs.rows, heard, minlength=pairs.shape[0])[pairs.rows] - heard
-    return pairs.look_up(said) + _PRIOR_DOCUMENTS * known.shares[pairs.labels] * others
+    return said + _PRIOR_DOCUMENTS * known.shares[pairs.labels] * others

@@ -252,7 +252,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             remedy = (
                 "Name the members to set their parameters: "
                 'estimators=[("linear", BalancedLossClassifier(loss="squared_hinge")), '
-                '("neighbors", MultilabelKNeighborsClassifier(n_neighbors=100))].'
+                '("neighbors", MultilabelKNeighborsClassifier())].'
             )
             raise must_be("estimators", "a list of (name, classifier) pairs", "'auto'", remedy)
         return self._set_params("estimators", **params)

@@ -16,7 +16,7 @@ from ..neighbors import MultilabelKNeighborsClassifier
 def default_members(kind, *, device, n_jobs, verbose):
     """On features a linear model, on tokens a BiLSTM; and the neighbours of a document."""
     how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
-    neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=n_jobs)
+    neighbors = MultilabelKNeighborsClassifier(n_jobs=n_jobs)
     if kind == "features":
         linear = BalancedLossClassifier(encoder="bag", loss="squared_hinge", **how)
         return [("linear", linear), ("neighbors", neighbors)]
@@ -53,7 +53,7 @@ def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
     linear = BalancedLossClassifier(
         loss="squared_hinge", device=device, n_jobs=n_jobs, verbose=verbose
     )
-    neighbors = MultilabelKNeighborsClassifier(n_neighbors=100, n_jobs=n_jobs)
+    neighbors = MultilabelKNeighborsClassifier(n_jobs=n_jobs)
     kinds = [("words", words, linear), ("neighbors", words, neighbors)]
     if embedder is not None:
         _check_transformer("embedder", embedder)

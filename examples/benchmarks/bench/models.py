@@ -319,7 +319,7 @@ def _linear():
 
 
 def _near():
-    return MultilabelKNeighborsClassifier(n_neighbors=100)
+    return MultilabelKNeighborsClassifier()
 
 
 MEMBERS = {
