@@ -265,9 +265,8 @@ def _check_classes(target, counts):
     if target.type == "binary":
         counts = np.append(counts, 1)  # of the other class there is no column
     if not target.is_multilabel and not np.all(counts):
-        got = (
-            f"0 for all of class {target.classes[-1 if len(counts) == 2 else np.argmin(counts)]!r}"
-        )
+        empty = -1 if len(counts) == 2 else np.argmin(counts)
+        got = f"0 for all of class {target.classes.tolist()[empty]!r}"
         remedy = "Leave such documents out of X and y."
         raise must_be("sample_weight", "above 0 for a document of each class", got, remedy)
 

@@ -85,6 +85,26 @@ def test_scores_of_some_labels_are_those_among_all(problem, scorer, form, labels
     assert_array_equal(scorer.scores(encoded, labels), scorer.scores(encoded)[:, labels])
 
 
+@pytest.mark.parametrize("units", [1.0, 1e-3, 1e4])
+def test_weights_that_move_a_score_by_a_hundredth_are_kept_in_any_units(units):
+    X = sparse.csr_array([[0.5, 0.0, 2.0], [0.25, -1.0, 0.0]])
+    weights = np.float32([[0.03, 0.01, 0.0], [0.02, 0.005, 0.0], [0.004, 0.006, -0.1]])
+    scorer = LinearScorer(weights / np.float32(units), np.zeros(3, dtype=np.float32))
+    kept = scorer.without_small_weights(X * units).weights
+    assert sparse.issparse(kept)
+    expected = [[0.03, 0, 0], [0.02, 0, 0], [0, 0.006, -0.1]]
+    assert_allclose(kept.toarray() * units, expected, rtol=1e-6)
+
+
+def test_weights_of_dense_documents_and_large_ones_stay_as_they_are(problem, scorer):
+    assert scorer.without_small_weights(problem[0]) is scorer
+    assert scorer.without_small_weights(sparse.csr_array(problem[0])) is scorer
+    X = sparse.csr_array(([1.0], ([0], [0])), shape=(1, 30))
+    first = scorer.without_small_weights(X)
+    assert first.weights.nnz == np.count_nonzero(np.abs(scorer.weights[0]) >= 0.01)
+    assert first.without_small_weights(X) is first
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
 def test_models_solved_when_asked_for_are_those_of_a_fit(form, spec):
