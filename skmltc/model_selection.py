@@ -1,6 +1,7 @@
 """Splits and out-of-fold scores for label indicator matrices with rare labels."""
 
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -413,12 +414,46 @@ def list_folds(cv, X, y, random_state=None, *, every=True):
     if isinstance(cv, Integral):
         _check_n_folds(cv, n_samples)
         cv = MultilabelStratifiedKFold(cv, keep_only_documents=False, random_state=random_state)
-    folds = list(check_cv(cv).split(X, y))
+    folds = [_checked_fold(fold, n_samples) for fold in _splits(cv, X, y)]
     tests = [test for _, test in folds]
     if not tests:
         raise must_be("cv", "a splitter with at least one fold", "none")
     _check_tested(np.bincount(np.concatenate(tests), minlength=n_samples), every)
     return folds
+
+
+def _splits(cv, X, y):
+    """What a splitter yields, or what is in an iterable of (train, test)."""
+    is_iterable = isinstance(cv, Iterable) and not hasattr(cv, "split")
+    return list(cv) if is_iterable else check_cv(cv).split(X, y)
+
+
+def _checked_fold(fold, n_samples):
+    """The rows to train on and those to test, as arrays of int."""
+    if not isinstance(fold, tuple | list) or len(fold) != 2:
+        raise _no_fold(repr(fold), n_samples)
+    train, test = (_checked_rows(np.asarray(rows), n_samples) for rows in fold)
+    n_both = np.count_nonzero(np.isin(test, train))
+    if n_both:
+        expected = "a splitter with no document in both parts of a fold"
+        raise must_be("cv", expected, f"{n_both} that are trained on and tested")
+    return train, test
+
+
+def _checked_rows(rows, n_samples):
+    """Row numbers as they are, or those of a mask."""
+    if rows.dtype == bool and rows.shape == (n_samples,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise _no_fold(repr(rows), n_samples)
+    if rows.size and not (rows.min() >= 0 and rows.max() < n_samples):
+        raise _no_fold(f"rows from {rows.min()} to {rows.max()}", n_samples)
+    return rows.astype(int)
+
+
+def _no_fold(got, n_samples):
+    expected = f"pairs (train, test) of row numbers from 0 to {n_samples - 1}, or of masks of rows"
+    return must_be("cv", expected, got)
 
 
 def _check_n_folds(cv, n_samples):

@@ -26,6 +26,7 @@ from skmltc.metrics import RankingScorer, precision_at_k
 from skmltc.model_selection import (
     MultilabelStratifiedKFold,
     assign_folds,
+    list_folds,
     list_held_out,
     multilabel_cross_val_predict,
     multilabel_train_test_split,
@@ -617,3 +618,37 @@ def test_fewer_than_ten_documents_are_too_few_to_hold_any_out(n_labels):
     assert list_held_out(columns(9, n_labels), 0) == []
     assert list_held_out(columns(0, n_labels), 0) == []
     assert len(list_held_out(columns(10, n_labels), 0)) == (3 if n_labels == 3 else 1)
+
+
+# ------------------------------------------------------------------------------ given folds
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([1, 2], "cv must be pairs .train, test. of row numbers from 0 to 9"),
+        ([(1, 2)], "Got array.1. instead"),
+        ([([0, 1], [2, 3]), ([0],)], "Got ..0.,. instead"),
+        ([([0.5, 1.5], [3])], "or of masks of rows. Got array"),
+        ([([0, 1], [3, 10])], "Got rows from 3 to 10 instead"),
+        ([([0, 1], [-1, 3])], "Got rows from -1 to 3 instead"),
+        ([([0, 1, 2], [2, 3, 1])], "no document in both parts of a fold. Got 2 that are trained"),
+        ([([True] * 9, [3])], "masks of rows"),
+        ([([], [])], "at least one document that is tested|one test part"),
+        ([], "at least one fold"),
+    ],
+)
+def test_folds_that_are_none_are_refused(folds, message):
+    y = np.ones((10, 2))
+    for every in (True, False):
+        with pytest.raises(ValueError, match=message):
+            list_folds(folds, y, y, every=every)
+
+
+def test_folds_may_be_masks_or_come_one_by_one():
+    y, mask = np.ones((10, 2)), np.arange(10) < 4
+    pairs = [(mask, ~mask), (np.flatnonzero(~mask).tolist(), np.flatnonzero(mask).tolist())]
+    found = list_folds((pair for pair in pairs), y, y)
+    rows = [[part.tolist() for part in fold] for fold in found]
+    first, last = list(range(4)), list(range(4, 10))
+    assert rows == [[first, last], [last, first]]

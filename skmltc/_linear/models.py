@@ -34,7 +34,8 @@ _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cac
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 _MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
-_LEAST_MOVE = 0.01  # of a score, by a weight that is kept
+_FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
+_LEAST_MOVE = 0.005  # of a score, by a weight that is kept
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
@@ -57,6 +58,8 @@ class Solver(NamedTuple):
     n_jobs : int, default=None
         Blocks of labels at a time; None is what joblib's context says, on a GPU one.
     verbose : int, default=0
+    is_pruned : bool, default=False
+        Whether weights are dropped that hardly move a score.
     """
 
     loss: object
@@ -67,6 +70,7 @@ class Solver(NamedTuple):
     tol: float = 1e-4
     n_jobs: int | None = None
     verbose: int = 0
+    is_pruned: bool = False
 
     def run(self, task, blocks, what):
         """Yield what the task makes of every block of labels, several at a time.
@@ -136,11 +140,12 @@ class LinearScorer:
         return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
 
     def without_small_weights(self, X):
-        """Keep the weights that can move a score of the documents X by 0.01, if that saves memory.
+        """Keep the weights that can move a score of the documents X by 0.005, if that saves memory.
 
-        The others are most of them, where X is sparse, and then worth the memory of none.
+        The others are most of them where X is sparse and labels are rare, and worth nothing.
         """
-        if not sparse.issparse(X) or sparse.issparse(self.weights):
+        few = self.weights.shape[0] * self.weights.shape[1] <= _FEW_WEIGHTS
+        if few or not sparse.issparse(X) or sparse.issparse(self.weights):
             return self
         largest = abs(X).max(axis=0).toarray().astype(np.float32).reshape(-1, 1)
         kept = np.where(np.abs(self.weights) * largest >= _LEAST_MOVE, self.weights, 0)
@@ -149,12 +154,13 @@ class LinearScorer:
         return replace(self, weights=weights) if saves else self
 
     def joined(self, other):
-        """The models of these labels, and those of another scorer after them."""
-        both = [self.weights, other.weights]
-        if any(map(sparse.issparse, both)):
-            weights = sparse.csr_array(sparse.hstack(list(map(sparse.csr_array, both))))
+        """The models of these labels, and those of another scorer after them, stored as these."""
+        if sparse.issparse(self.weights):
+            both = [self.weights, sparse.csr_array(other.weights)]
+            weights = sparse.csr_array(sparse.hstack(both))
         else:
-            weights = np.hstack(both)
+            weights = other.weights.toarray() if sparse.issparse(other.weights) else other.weights
+            weights = np.hstack([self.weights, weights])
         return LinearScorer(weights, np.append(self.intercepts, other.intercepts))
 
     def encode(self, X, device):
@@ -317,7 +323,8 @@ def fit_linear(X, Y, solver, weights=None):
     W, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
     if n_unconverged:
         _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
-    return _scorer(W, problem, solver), n_iter
+    scorer = _scorer(W, problem, solver)
+    return scorer.without_small_weights(X) if solver.is_pruned else scorer, n_iter
 
 
 def _solve_first(problem, decays, solver, labels):

@@ -439,15 +439,14 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         if self.weight_decay == "auto":
             solver, pairs = self._select_weight_decay(solver, train, given, seed)
         scorer, n_iter = fit_linear(train.X, train.Y, solver, train.weights)
-        if self._undecided:  # one of many members in a file, and calibrated as it is
-            scorer = scorer.without_small_weights(train.X)
         attributes = {"weight_decay_": solver.weight_decay, "n_iter_": n_iter}
         return Trained(scorer, solver, train.fitted_Y, given, pairs, attributes)
 
     def _solver(self, loss, decay):
         solver = Solver(loss, decay, self._adjustment(), self._device())
         solver = solver._replace(max_iter=self.max_iter, tol=float(self.tol))
-        return solver._replace(n_jobs=self.n_jobs, verbose=self.verbose)
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
+        return solver._replace(**how, is_pruned=self._undecided)  # members share a file
 
     def _select_weight_decay(self, solver, train, given, seed):
         """The solver with a weight decay, and the pairs that a decision can be learned from."""

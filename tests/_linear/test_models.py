@@ -85,24 +85,46 @@ def test_scores_of_some_labels_are_those_among_all(problem, scorer, form, labels
     assert_array_equal(scorer.scores(encoded, labels), scorer.scores(encoded)[:, labels])
 
 
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    monkeypatch.setattr("skmltc._linear.models._FEW_WEIGHTS", 0)
+
+
 @pytest.mark.parametrize("units", [1.0, 1e-3, 1e4])
-def test_weights_that_move_a_score_by_a_hundredth_are_kept_in_any_units(units):
+def test_weights_that_move_a_score_by_little_are_dropped_in_any_units(units, few_are_enough):
     X = sparse.csr_array([[0.5, 0.0, 2.0], [0.25, -1.0, 0.0]])
-    weights = np.float32([[0.03, 0.01, 0.0], [0.02, 0.005, 0.0], [0.004, 0.006, -0.1]])
+    weights = np.float32([[0.02, 0.009, 0.0], [0.01, 0.004, 0.0], [0.002, 0.003, -0.1]])
     scorer = LinearScorer(weights / np.float32(units), np.zeros(3, dtype=np.float32))
     kept = scorer.without_small_weights(X * units).weights
     assert sparse.issparse(kept)
-    expected = [[0.03, 0, 0], [0.02, 0, 0], [0, 0.006, -0.1]]
+    expected = [[0.02, 0, 0], [0.01, 0, 0], [0, 0.003, -0.1]]
     assert_allclose(kept.toarray() * units, expected, rtol=1e-6)
 
 
-def test_weights_of_dense_documents_and_large_ones_stay_as_they_are(problem, scorer):
-    assert scorer.without_small_weights(problem[0]) is scorer
-    assert scorer.without_small_weights(sparse.csr_array(problem[0])) is scorer
+def test_weights_that_are_few_dense_or_large_stay_as_they_are(problem, scorer, few_are_enough):
     X = sparse.csr_array(([1.0], ([0], [0])), shape=(1, 30))
     first = scorer.without_small_weights(X)
-    assert first.weights.nnz == np.count_nonzero(np.abs(scorer.weights[0]) >= 0.01)
+    assert first.weights.nnz == np.count_nonzero(np.abs(scorer.weights[0]) >= 0.005)
     assert first.without_small_weights(X) is first
+    assert scorer.without_small_weights(problem[0]) is scorer
+    assert scorer.without_small_weights(sparse.csr_array(problem[0])) is scorer
+
+
+def test_small_weights_of_small_models_are_kept(scorer):
+    X = sparse.csr_array(([1.0], ([0], [0])), shape=(1, 30))
+    assert scorer.without_small_weights(X) is scorer
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("of_others", [np.asarray, sparse.csr_array])
+def test_scores_stay_to_the_last_bit_where_labels_are_joined(problem, scorer, form, of_others):
+    one = LinearScorer(form(scorer.weights[:, :70]), scorer.intercepts[:70])
+    other = LinearScorer(of_others(scorer.weights[:, 70:]), scorer.intercepts[70:])
+    encoded = one.encode(sparse.csr_array(problem[0]), "cpu")
+    joined = one.joined(other)
+    assert sparse.issparse(joined.weights) == sparse.issparse(one.weights)
+    assert_array_equal(joined.scores(encoded)[:, :70], one.scores(encoded))
+    assert_allclose(joined.scores(encoded)[:, 70:], other.scores(encoded), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -124,14 +124,25 @@ def test_members_are_fitted_on_all_documents_and_learn_no_decision(parts, fitted
         warnings.simplefilter("ignore")  # of a number that cuts margins
         alone.fit(X, Y)
     member = fitted.members_.linear
-    scorer = alone.scorer_.without_small_weights(X)
-    assert scorer is not alone.scorer_
-    expected = scorer.scores(X_new)
-    assert_array_equal(member.decision_function(X_new), expected)
-    assert np.abs(expected - alone.decision_function(X_new)).mean() < 0.02
+    assert_array_equal(member.decision_function(X_new), alone.decision_function(X_new))
     assert list(fitted.members_) == ["linear", "neighbors"]
     assert fitted.estimators[0][1] is not member
     assert not hasattr(fitted.estimators[0][1], "scorer_")
+
+
+def test_linear_members_are_kept_without_small_weights(parts, fitted, monkeypatch):
+    X, Y, X_new, _ = parts
+    monkeypatch.setattr("skmltc._linear.models._FEW_WEIGHTS", 0)
+    small = two().fit(X, Y)
+    full, kept = fitted.members_.linear.scorer_, small.members_.linear.scorer_
+    assert_array_equal(kept.weights.toarray(), full.without_small_weights(X).weights.toarray())
+    assert 2 * kept.weights.nnz < full.weights.size
+    p = small.predict_proba(X_new)
+    assert np.abs(p - fitted.predict_proba(X_new)).mean() < 0.01
+    assert linear().fit(X, Y).scorer_.weights.shape == full.weights.shape  # alone they are whole
+    assert isinstance(linear().fit(X, Y).scorer_.weights, np.ndarray)
+    explained = small.explain(X_new[:3], k=2)
+    assert_array_equal(explained.words["word"], fitted.explain(X_new[:3], k=2).words["word"])
 
 
 def test_a_weight_decay_is_searched_once(parts, monkeypatch):
@@ -567,7 +578,7 @@ def test_auto_is_a_linear_model_and_neighbours_on_features(parts):
     model = LongTailClassifier(random_state=0).fit(X, Y)
     members = [
         ("linear", BalancedLossClassifier(encoder="bag", loss="squared_hinge")),
-        ("neighbors", MultilabelKNeighborsClassifier(100)),
+        ("neighbors", MultilabelKNeighborsClassifier()),
     ]
     named = LongTailClassifier(members, random_state=0).fit(X, Y)
     assert list(model.members_) == ["linear", "neighbors"]

@@ -116,7 +116,7 @@ def test_each_text_is_encoded_once_where_labels_or_documents_are_added(corpus, f
 def test_it_is_the_list_of_pipelines(corpus, fitted):
     texts, Y, new, _ = corpus
     linear = BalancedLossClassifier(loss="squared_hinge", weight_decay=1)
-    near = MultilabelKNeighborsClassifier(100)
+    near = MultilabelKNeighborsClassifier()
     members = [
         ("words", make_pipeline(words(), linear)),
         ("meaning", make_pipeline(Letters(), Normalizer(), linear)),
