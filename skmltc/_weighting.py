@@ -80,8 +80,10 @@ def _request(estimator):
         expected = "one whose fit takes sample_weight, where weights are given"
         raise must_be("estimator", expected, repr(estimator), remedy)
     for taker in takers:
-        if hasattr(taker, "set_fit_request"):
-            taker.set_fit_request(sample_weight=any(one is taker for one in asking))
+        wanted = any(one is taker for one in asking)
+        for ask in ("set_fit_request", "set_score_request"):  # a search scores what it fits
+            if hasattr(taker, ask):
+                getattr(taker, ask)(sample_weight=wanted)
 
 
 def _with_inner(estimator):
