@@ -201,9 +201,9 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     ):
         """Make an estimator of raw texts: words, and with an encoder what they mean.
 
-        Its members are pipelines: "words", a linear model of weighted words; with an encoder
-        "meaning", a linear model of its vectors; and "neighbors", the nearest documents by the
-        cosine of the vectors, without an encoder of the words.
+        Its members are pipelines: "words", a linear model of weighted words, and "neighbors", the
+        nearest documents by the cosine of these weights. With an encoder "meaning" is a linear
+        model of its vectors, and "neighbors_of_meaning" are the nearest documents by their cosine.
 
         Parameters
         ----------

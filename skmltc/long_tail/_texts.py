@@ -58,7 +58,8 @@ def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
     if embedder is not None:
         _check_transformer("embedder", embedder)
         meaning = [("embedder", embedder), ("normalizer", Normalizer())]
-        kinds[1:] = [("meaning", meaning, linear), ("neighbors", meaning, neighbors)]
+        kinds.insert(1, ("meaning", meaning, linear))
+        kinds.append(("neighbors_of_meaning", meaning, neighbors))
     return [
         (name, clone(Pipeline([*steps, ("classifier", classifier)], memory=memory)))
         for name, steps, classifier in kinds

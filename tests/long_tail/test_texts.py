@@ -87,7 +87,7 @@ def test_without_an_encoder_it_is_auto_on_weighted_words(corpus):
 def test_each_text_is_encoded_once_in_fit(corpus, fitted):
     model, read = fitted
     assert read == list(corpus[0])
-    assert list(model.members_) == ["words", "meaning", "neighbors"]
+    assert list(model.members_) == ["words", "meaning", "neighbors", "neighbors_of_meaning"]
 
 
 def test_each_text_is_encoded_once_in_prediction(corpus, fitted, monkeypatch):
@@ -120,7 +120,8 @@ def test_it_is_the_list_of_pipelines(corpus, fitted):
     members = [
         ("words", make_pipeline(words(), linear)),
         ("meaning", make_pipeline(Letters(), Normalizer(), linear)),
-        ("neighbors", make_pipeline(Letters(), Normalizer(), near)),
+        ("neighbors", make_pipeline(words(), near)),
+        ("neighbors_of_meaning", make_pipeline(Letters(), Normalizer(), near)),
     ]
     listed = LongTailClassifier(members, random_state=0).fit(texts, Y)
     assert_array_equal(listed.decision_function(new), fitted[0].decision_function(new))
@@ -129,7 +130,7 @@ def test_it_is_the_list_of_pipelines(corpus, fitted):
 def test_members_have_all_that_they_learned(corpus, fitted):
     new = corpus[2]
     members = fitted[0].members_
-    assert members.meaning[0] is members.neighbors[0]
+    assert members.meaning[0] is members.neighbors_of_meaning[0]
     for member in members.values():
         assert member.decision_function(new).shape == (100, 8)
     assert fitted[0].members_.words.named_steps["vectorizer"].vocabulary_
@@ -170,7 +171,7 @@ def test_parameters_reach_the_members():
     assert isinstance(parameters["words__vectorizer"], CountVectorizer)
     model.set_params(meaning__embedder__scale=3, words__vectorizer__min_df=2)
     assert clone(model).get_params()["meaning__embedder__scale"] == 3
-    assert model.get_params()["neighbors__embedder__scale"] == 2
+    assert model.get_params()["neighbors_of_meaning__embedder__scale"] == 2
 
 
 def test_a_text_is_known_again_though_its_vector_differs_by_rounding(corpus):
@@ -182,7 +183,7 @@ def test_a_text_is_known_again_though_its_vector_differs_by_rounding(corpus):
     model = LongTailClassifier.from_texts(FunctionTransformer(encode), random_state=0)
     model.fit(texts, Y).add_labels(texts[:5], np.ones((5, 1)), texts)
     assert encode(texts[:5])[0].tobytes() != encode(texts)[0].tobytes()
-    assert [member.n_samples for member in model.scorer_.members] == [100] * 3
+    assert [member.n_samples for member in model.scorer_.members] == [100] * 4
 
 
 def test_a_search_over_a_member_reads_texts_again_unless_memory_keeps_them(corpus, tmp_path):

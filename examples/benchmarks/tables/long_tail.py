@@ -28,10 +28,10 @@ STACKS = {  # by what they read
     },
     ENCODED: {
         "without words": ("meaning", "neighbors by meaning"),
-        "without meaning": ("words", "neighbors by meaning"),
+        "without meaning": ("words", "neighbors by words", "neighbors by meaning"),
         "without neighbors": ("words", "meaning"),
         "neighbors by words": ("words", "meaning", "neighbors by words"),
-        "neighbors by both": ("words", "meaning", "neighbors by words", "neighbors by meaning"),
+        "neighbors by meaning": ("words", "meaning", "neighbors by meaning"),
     },
 }
 
