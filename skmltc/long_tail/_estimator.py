@@ -8,16 +8,15 @@ from numbers import Integral
 import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch, get_tags
-from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._idle import changed_parameters, warn_of_idle
-from .._inputs import as_rows, count_rows, input_kind
+from .._inputs import as_rows, count_rows
 from .._progress import announced
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
 from .._validation import LabelWarning, must_be, warn
-from .._weighting import router_of, weights_of
 from ..decision import (
     Decision,
     Given,
@@ -35,6 +34,7 @@ from ..decision import (
 from ..model_selection import list_folds, list_held_out
 from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
+from ._named import NamedMembers
 from ._scorer import (
     SCORES_AT_A_TIME,
     StackScorer,
@@ -43,13 +43,13 @@ from ._scorer import (
     fit_members_again,
     trainings,
 )
-from ._texts import default_members, members_of_texts
+from ._texts import members_of_texts
 from ._views import Views
 
 _SHARE_OF_NEW = 0.7  # of the probability at which labels are cut
 
 
-class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
+class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
     """Weigh what several classifiers say of a label, and what else the document is given.
 
     Members are trained together, and score documents held out in turn. What they say of a pair of
@@ -241,22 +241,6 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         decided |= {"min_labels": min_labels, "max_labels": max_labels, "cv": cv}
         return cls(members, **decided, random_state=random_state, verbose=verbose)
 
-    def get_params(self, deep=True):
-        """Parameters, with those of the members by name."""
-        return self._get_params("estimators", deep=deep)
-
-    def set_params(self, **params):
-        """Set parameters, a member's by ``name__parameter``."""
-        estimators = params.get("estimators", self.estimators)
-        if isinstance(estimators, str) and any("__" in name for name in params):
-            remedy = (
-                "Name the members to set their parameters: "
-                'estimators=[("linear", BalancedLossClassifier(loss="squared_hinge")), '
-                '("neighbors", MultilabelKNeighborsClassifier())].'
-            )
-            raise must_be("estimators", "a list of (name, classifier) pairs", "'auto'", remedy)
-        return self._set_params("estimators", **params)
-
     def fit(self, X, y, sample_weight=None):
         """Train the members, and learn what they say from documents held out in turn.
 
@@ -416,29 +400,7 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
         if self.refine not in (None, "trees"):
             raise must_be("refine", "None or 'trees'", repr(self.refine))
-        if self._is_auto():
-            return
-        if not _are_named(self.estimators) or not self._kept(None):
-            expected = "'auto' or a list of (name, classifier) pairs, not all dropped"
-            raise must_be("estimators", expected, repr(self.estimators))
-        self._validate_names([name for name, _ in self.estimators])
-        for name, estimator in self.estimators:
-            if isinstance(estimator, str) and estimator == "drop":
-                continue
-            if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-                raise must_be(f"estimator {name!r}", "a classifier or 'drop'", repr(estimator))
-
-    def _is_auto(self):
-        return isinstance(self.estimators, str) and self.estimators == "auto"
-
-    def _kept(self, X):
-        """Members that are not dropped, with their names."""
-        if self._is_auto():
-            return self._default_members(input_kind(X))
-        return [one for one in self.estimators if not isinstance(one[1], str)]
-
-    def _default_members(self, kind):
-        return default_members(kind, device=self.device, n_jobs=self.n_jobs, verbose=self.verbose)
+        self._check_members()
 
     @staticmethod
     def _tells(target, Y):
@@ -455,22 +417,6 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
         folds = list_folds(self.cv, given.X, given.y, every=False)
         placed = [tuple(given.place(rows) for rows in part) for part in folds]
         return [(fit, held) for fit, held in placed if len(held)]
-
-    def _weights_of(self, kept, weights):
-        """For each member the weights of the documents; None where it has none."""
-        if self._is_auto():
-            return [weights] * len(kept)
-        names = [name for name, _ in kept]
-        return list(weights_of(self, names, weights).values())
-
-    def get_metadata_routing(self):
-        """Say who gets `sample_weight`: this, and the members.
-
-        Returns
-        -------
-        sklearn.utils.metadata_routing.MetadataRouter
-        """
-        return router_of(self, {} if self._is_auto() else dict(self._kept(None)))
 
     def _combine(self, target, members, parts, given, seed):
         """The scorer of labels, and the decision."""
@@ -541,20 +487,6 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
             remedy = "A rule is learned in fit: fit again."
             raise must_be("threshold", known, self.threshold, remedy)
         return replace(decision, min_labels=self.min_labels, max_labels=self.max_labels)
-
-    @property
-    def estimators_(self):
-        """The fitted members, without dropped ones."""
-        check_is_fitted(self, "members_")
-        return list(self.members_.values())
-
-    @property
-    def named_estimators_(self):
-        """The fitted members by name; "drop" for dropped ones."""
-        check_is_fitted(self, "members_")
-        named = {} if self._is_auto() else dict(self.estimators)
-        dropped = {name: one for name, one in named.items() if isinstance(one, str)}
-        return Bunch(**dropped | self.members_)
 
     @property
     def weights_(self):
@@ -689,12 +621,3 @@ class LongTailClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _inner_tags(self):
         members = self._default_members("features") if self._is_auto() else self._kept(None)
         return [get_tags(member) for _, member in members]
-
-
-def _are_named(estimators):
-    """Whether they are a list of pairs of a name and something."""
-    is_list = isinstance(estimators, list | tuple)
-    return is_list and all(
-        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str)
-        for one in estimators
-    )
