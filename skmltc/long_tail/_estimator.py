@@ -188,6 +188,7 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
         embedder=None,
         *,
         vectorizer=None,
+        characters=False,
         memory=None,
         threshold="micro_macro",
         slack=0.003,
@@ -212,6 +213,10 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
         vectorizer : transformer, default=None
             From texts to the weights of their words. None is
             ``TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2)``.
+        characters : bool, default=False
+            Whether "characters" is a further member, a linear model of parts of words, three to
+            five characters of them. In titles and questions of a few words they tell more than in
+            long documents; they take some four times as long.
         memory : str or joblib.Memory, default=None
             Where to keep the vectors, as of :class:`sklearn.pipeline.Pipeline`: for searches and
             further fits on the same texts. Within one fit each text is encoded once without it.
@@ -236,7 +241,7 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
         (2, 10)
         """
         how = {"device": device, "n_jobs": n_jobs, "verbose": verbose}
-        members = members_of_texts(embedder, vectorizer, memory, **how)
+        members = members_of_texts(embedder, vectorizer, characters, memory, **how)
         decided = {"threshold": threshold, "slack": slack}
         decided |= {"min_labels": min_labels, "max_labels": max_labels, "cv": cv}
         return cls(members, **decided, random_state=random_state, verbose=verbose)

@@ -29,7 +29,14 @@ def weighted_words():
     return TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2, dtype=np.float32)
 
 
-def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
+def _weighted_characters():
+    """The weights of the parts of words of three to five characters."""
+    return TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True, dtype=np.float32
+    )
+
+
+def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs, verbose):
     """Linear models and neighbours as pipelines from texts.
 
     Parameters
@@ -38,6 +45,8 @@ def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
         From texts to vectors.
     vectorizer : transformer or None
         From texts to the weights of words; None is a `TfidfVectorizer`.
+    characters : bool
+        Whether a linear model reads parts of words, too.
     memory : str, joblib.Memory or None
         Of all pipelines.
     device, n_jobs, verbose
@@ -60,6 +69,8 @@ def members_of_texts(embedder, vectorizer, memory, *, device, n_jobs, verbose):
         meaning = [("embedder", embedder), ("normalizer", Normalizer())]
         kinds.insert(1, ("meaning", meaning, linear))
         kinds.append(("neighbors_of_meaning", meaning, neighbors))
+    if characters:
+        kinds.insert(1, ("characters", [("vectorizer", _weighted_characters())], linear))
     return [
         (name, clone(Pipeline([*steps, ("classifier", classifier)], memory=memory)))
         for name, steps, classifier in kinds

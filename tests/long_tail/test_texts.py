@@ -127,6 +127,19 @@ def test_it_is_the_list_of_pipelines(corpus, fitted):
     assert_array_equal(listed.decision_function(new), fitted[0].decision_function(new))
 
 
+def test_characters_are_a_further_member(corpus):
+    texts, Y, new, _ = corpus
+    model = quick(LongTailClassifier.from_texts(characters=True, random_state=0))
+    assert [name for name, _ in model.estimators] == ["words", "characters", "neighbors"]
+    model.fit(texts, Y)
+    parts = model.members_.characters[0].get_feature_names_out()
+    assert {len(part) for part in parts} == {3, 4, 5} and " " in "".join(parts)
+    assert "characters: score" in model.weights_["column"]
+    assert model.predict(new).shape == (100, 8)
+    with_encoder = LongTailClassifier.from_texts(Letters(), characters=True)
+    assert len(with_encoder.estimators) == 5
+
+
 def test_members_have_all_that_they_learned(corpus, fitted):
     new = corpus[2]
     members = fitted[0].members_
