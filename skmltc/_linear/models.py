@@ -21,9 +21,10 @@ from .._validation import known_labels, must_be, warn
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..distributed import shown
 from ..labels import NEVER_LOGIT, LabelStatistics, log_odds_against
-from ..losses import SquaredHingeLoss
+from ..losses import LOSSES, SquaredHingeLoss
 from .products import DesignMatrix, is_plain
 from .shortlists import Shortlists, solve_shortlisted
+from .smooth_shortlists import SmoothShortlists
 from .solver import BlockLBFGS, BlockObjective, SolvedBlock
 
 _DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)
@@ -33,9 +34,11 @@ _DECISION_LABELS = 1000  # enough to place a cut-off that all labels share
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 _MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
+_MOST_GIGABYTES = 2  # of dense weights that a fit makes without a word
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
 _FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
 _LEAST_MOVE = 0.005  # of a score, by a weight that is kept
+_SHORT = Shortlists, SmoothShortlists
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
 
 
@@ -228,30 +231,50 @@ def block_size(shape):
 
 def labels_at_a_time(problem):
     """Labels that are solved together; of shortlists as many as are scored together."""
-    if isinstance(problem, Shortlists):
+    if isinstance(problem, _SHORT):
         return 64
     return block_size((problem.features.n_samples, problem.features.n_weights - 1))
 
 
 def problem_of(X, Y, solver, weights=None):
-    """Shortlists where a squared hinge has very many weights of sparse features; else all rows.
+    """Shortlists where there are very many weights of sparse features; else all rows.
 
     Shortlists are solved on the CPU, so that a model is the same on every machine.
     """
-    if (
-        isinstance(solver.loss, SquaredHingeLoss)
-        and sparse.issparse(X)
-        and X.shape[1] * Y.shape[1] > _MOST_DENSE
-        and is_plain(X)
-    ):
-        return Shortlists.of(X, Y, weights)
-    return LinearProblem.of(X, Y, solver, weights)
+    if not _are_shortlisted(X, Y, solver.loss):
+        return LinearProblem.of(X, Y, solver, weights)
+    documents = Shortlists.of(X, Y, weights)
+    if isinstance(solver.loss, SquaredHingeLoss):
+        return documents
+    loss, starts = _built(solver.loss, Y, weights, torch.float32)
+    return SmoothShortlists.of(documents, loss, starts.numpy())
+
+
+def _are_shortlisted(X, Y, loss):
+    """Whether labels are solved on the documents that matter for them.
+
+    Weights below 0 are for the minimum on all documents, where there is none.
+    """
+    is_known = type(loss) in LOSSES.values() and getattr(loss, "clip", True)
+    are_many = sparse.issparse(X) and X.shape[1] * Y.shape[1] > _MOST_DENSE
+    return is_known and are_many and is_plain(X)
 
 
 def solve(problem, decays, solver, labels):
     """Solve a block of labels for each weight decay in turn, as `solve_block` says."""
-    one = solve_shortlisted if isinstance(problem, Shortlists) else solve_block
-    return one(problem, decays, solver, labels)
+    if not isinstance(problem, SmoothShortlists):
+        one = solve_shortlisted if isinstance(problem, Shortlists) else solve_block
+        return one(problem, decays, solver, labels)
+    with one_torch_thread():
+        return solve_shortlisted(problem, decays, solver, labels)
+
+
+def _built(loss, Y, weights, dtype):
+    """The loss of these documents, and the intercepts of least loss where all weights are 0."""
+    known = Y if weights is None else LabelStatistics.from_matrix(Y, weights)
+    loss = loss.build(known).to(dtype)
+    start = loss.prior_logits(Y, weights, dtype)
+    return loss, torch.where(start.abs() < _NO_PRIOR, start, 0.0)
 
 
 class LinearProblem(NamedTuple):
@@ -281,10 +304,7 @@ class LinearProblem(NamedTuple):
         is_small = X.shape[0] * X.shape[1] <= _FEW and solver.device == "cpu"
         dtype = torch.float64 if is_small else torch.float32
         features = DesignMatrix(X, solver.device, weights, dtype)
-        known = Y if weights is None else LabelStatistics.from_matrix(Y, weights)
-        loss = solver.loss.build(known).to(features.dtype)
-        start = loss.prior_logits(Y, weights, features.dtype)
-        start = torch.where(start.abs() < _NO_PRIOR, start, 0.0)
+        loss, start = _built(solver.loss, Y, weights, features.dtype)
         return cls(features, Y, loss.to(solver.device), start, weights)
 
 
@@ -315,11 +335,15 @@ def fit_linear(X, Y, solver, weights=None):
     -----
     ConvergenceWarning
         If labels need more iterations, or more digits than float32 has.
+    UserWarning
+        If dense weights take gigabytes.
     """
     problem = problem_of(X, Y, solver, weights)
+    if not isinstance(problem, _SHORT):
+        _warn_of_size(X.shape[1], Y.shape[1])
     task = partial(_solve_first, problem, [solver.weight_decay], solver)
     blocks = label_blocks(count_labels(Y), labels_at_a_time(problem))
-    join = _join_sparse if isinstance(problem, Shortlists) else _join_dense
+    join = _join_sparse if isinstance(problem, _SHORT) else _join_dense
     W, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
     if n_unconverged:
         _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
@@ -349,6 +373,17 @@ def _join_sparse(found, X, Y):
     weights = sparse.hstack([one.weights for one in solved], format="csc")[:, place]
     n_iter, n_unconverged = max(s.n_iter for s in solved), sum(s.n_unconverged for s in solved)
     return sparse.csr_array(weights), n_iter, n_unconverged
+
+
+def _warn_of_size(n_features, n_labels):
+    gigabytes = 4e-9 * n_features * n_labels
+    if gigabytes > _MOST_GIGABYTES:
+        warn(
+            f"The weights of {n_labels} labels by {n_features} features take {gigabytes:.1f} GB of "
+            "memory, and every label is solved on all documents. Sparse X whose columns are of "
+            "moderate size (TfidfVectorizer, MaxAbsScaler) takes megabytes and a fraction of the "
+            "time with any loss of skmltc.losses, weighted_bce with clip=False excepted."
+        )
 
 
 def _warn_of_unconverged(n_unconverged, n_labels, solver):

@@ -1,7 +1,8 @@
-"""Newton's method for the squared hinge of one label on some documents, in float32.
+"""Newton's method for the loss of one label on some documents, in float32.
 
-A step is that of the documents inside the hinge, found by conjugate gradients and taken as far as
-the objective falls along it. It converges in a handful of steps, from a near solution in two.
+A step is that of the loss' curvature, of a squared hinge that of the documents inside it, found by
+conjugate gradients and taken as far as the objective falls along it. It converges in a handful of
+steps, from a near solution in two.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import sparse
 
 _NO_LOSS = 1e-6  # per document of the label: where classes can be separated the loss falls for ever
@@ -45,8 +47,11 @@ class LabelHinge(NamedTuple):
     decay: float
     weights: np.ndarray | None = None
 
-    def inside(self, z, b):
-        """The weights of the rows inside the hinge, 0 outside, and that of far documents inside."""
+    def curvatures(self, z, b):
+        """Second derivatives of half the loss in z, and in the score of the far documents.
+
+        The weights of the rows inside the hinge, and 0 outside.
+        """
         is_far_inside = 1 + b + self.level > 0
         inside = (self.signs * z < 1).astype(np.float32)
         if self.weights is not None:
@@ -65,6 +70,55 @@ class LabelHinge(NamedTuple):
         return (self.decay * _dot(w, w) / 2 + loss + far * (1 + b + self.level)) / 2
 
 
+class LabelLoss(NamedTuple):
+    """Half the objective of a label: of a smooth loss of its scores z = X w + b, and decay.
+
+    Parameters
+    ----------
+    X : csr_array of float32 of shape (n_rows, n_columns)
+        The documents that matter.
+    X_T : csc_array of float32 of shape (n_columns, n_rows)
+        The same.
+    signs : array of float32 of shape (n_rows,)
+        1 where a document has the label, else -1.
+    loss : BalancedLoss
+        Of this label alone.
+    weights : tensor of shape (n_rows, 1)
+        Of the rows in the loss.
+    decay : float
+    """
+
+    X: sparse.csr_array
+    X_T: sparse.csc_array
+    signs: np.ndarray
+    loss: torch.nn.Module
+    weights: torch.Tensor
+    decay: float
+
+    def curvatures(self, z, b):
+        """Second derivatives of half the loss in z; there are no far documents besides the rows.
+
+        A focused cell far on the wrong side bends down, and counts as straight: steps then lead
+        down in any case.
+        """
+        curvatures = self.loss.curvatures(*self._cells(z), self.weights)
+        return curvatures.clamp_min_(0).mul_(0.5).numpy()[:, 0], 0.0
+
+    def slopes(self, z, b, curvatures, far_curvature):
+        """Derivatives of half the loss in z, and 0."""
+        _, slopes = self.loss.cells(*self._cells(z), self.weights)
+        return slopes.mul_(0.5).numpy()[:, 0], 0.0
+
+    def value(self, w, z, b, e, far):
+        """Half the objective at z."""
+        values, _ = self.loss.cells(*self._cells(z), self.weights, with_slopes=False)
+        return (self.decay * _dot(w, w) / 2 + float(values.sum())) / 2
+
+    def _cells(self, z):
+        """Logits and targets, (n_rows, 1)."""
+        return torch.from_numpy(z)[:, None], torch.from_numpy(self.signs).clamp_min(0)[:, None]
+
+
 class Solution(NamedTuple):
     """Weights, the intercept, the steps taken, and whether they were enough."""
 
@@ -74,7 +128,7 @@ class Solution(NamedTuple):
     converged: bool
 
 
-def minimise(hinge, weights, intercept, tol, max_iter):
+def minimise(objective, weights, intercept, tol, max_iter):
     """Take steps until the last one promised less than 10 `tol` of the objective.
 
     What is left is then about a hundredth of it: conjugate gradients stop at a tenth of the
@@ -82,7 +136,7 @@ def minimise(hinge, weights, intercept, tol, max_iter):
 
     Parameters
     ----------
-    hinge : LabelHinge
+    objective : LabelHinge or LabelLoss
     weights : array of float32 of shape (n_columns,)
         Where to start.
     intercept : float
@@ -94,22 +148,22 @@ def minimise(hinge, weights, intercept, tol, max_iter):
     Solution
     """
     w, b = weights.copy(), float(intercept)
-    z = hinge.X @ w + np.float32(b)
-    little = _NO_LOSS * max(np.count_nonzero(hinge.signs > 0), 1) / 2
+    z = objective.X @ w + np.float32(b)
+    little = _NO_LOSS * max(np.count_nonzero(objective.signs > 0), 1) / 2
     for n_iter in range(1, max_iter + 1):
-        inside, n_far = hinge.inside(z, b)
-        e, far = hinge.slopes(z, b, inside, n_far)
-        value = hinge.value(w, z, b, e, far)
-        gradient = hinge.X_T @ e
-        gradient += hinge.decay / 2 * w
+        curvatures, n_far = objective.curvatures(z, b)
+        e, far = objective.slopes(z, b, curvatures, n_far)
+        value = objective.value(w, z, b, e, far)
+        gradient = objective.X_T @ e
+        gradient += objective.decay / 2 * w
         slope_b = float(e.sum()) + far
-        d, d_b = _newton_direction(hinge, inside, n_far, gradient, slope_b)
+        d, d_b = _newton_direction(objective, curvatures, n_far, gradient, slope_b)
         promised = -(_dot(gradient, d) + slope_b * d_b) / 2
         if not promised > 0:  # the gradient is 0, or overflows
             return Solution(w, b, n_iter, slope_b == 0 and not gradient.any())
-        d_z = hinge.X @ d
+        d_z = objective.X @ d
         d_z += np.float32(d_b)
-        t = _length(hinge, (w, b, z), (d, d_b, d_z), -2 * promised)
+        t = _length(objective, (w, b, z), (d, d_b, d_z), -2 * promised)
         w += np.float32(t) * d
         z += np.float32(t) * d_z
         b += t * d_b
@@ -122,10 +176,10 @@ def _dot(a, b):
     return float(a @ b)
 
 
-def _newton_direction(hinge, inside, n_far, gradient, slope_b):
+def _newton_direction(objective, curvatures, n_far, gradient, slope_b):
     """Conjugate gradients on H d = -gradient; the intercept in units of like curvature."""
-    half = hinge.decay / 2
-    scale = (half + 1) / max(float(inside.sum()) + n_far, 1.0)  # square of that unit
+    half = objective.decay / 2
+    scale = (half + 1) / max(float(curvatures.sum()) + n_far, 1.0)  # square of that unit
     d, d_b = np.zeros_like(gradient), 0.0
     r, r_b = -gradient, -slope_b
     p, p_b = r.copy(), scale * r_b
@@ -133,10 +187,10 @@ def _newton_direction(hinge, inside, n_far, gradient, slope_b):
     for _ in range(_MOST_GRADIENTS):
         if not rest > _RESIDUAL**2 * first * (1 - 1e-6) or not rest > 0:
             break
-        q = hinge.X @ p
+        q = objective.X @ p
         q += np.float32(p_b)
-        q *= inside
-        h = hinge.X_T @ q
+        q *= curvatures
+        h = objective.X_T @ q
         h += half * p
         h_b = float(q.sum()) + n_far * p_b
         curvature = _dot(p, h) + p_b * h_b
@@ -154,23 +208,23 @@ def _newton_direction(hinge, inside, n_far, gradient, slope_b):
     return d, d_b
 
 
-def _length(hinge, point, direction, slope):
+def _length(objective, point, direction, slope):
     """The step at which the objective stops to fall: a root of its slope, which rises."""
     (w, b, z), (d, d_b, d_z) = point, direction
-    linear, quadratic = hinge.decay / 2 * _dot(w, d), hinge.decay / 2 * _dot(d, d)
+    linear, quadratic = objective.decay / 2 * _dot(w, d), objective.decay / 2 * _dot(d, d)
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(_MOST_TRIALS):
         at = np.float32(t) * d_z
         at += z
-        inside, n_far = hinge.inside(at, b + t * d_b)
-        e, far = hinge.slopes(at, b + t * d_b, inside, n_far)
+        curvatures, n_far = objective.curvatures(at, b + t * d_b)
+        e, far = objective.slopes(at, b + t * d_b, curvatures, n_far)
         here = linear + t * quadratic + _dot(e, d_z) + far * d_b
         if abs(here) <= _SLOPE * abs(slope):
             break
         low, high = (low, t) if here > 0 else (t, high)
-        inside *= d_z
-        curvature = quadratic + _dot(inside, d_z) + n_far * d_b * d_b
-        t -= here / curvature
+        curvatures *= d_z
+        curvature = quadratic + _dot(curvatures, d_z) + n_far * d_b * d_b
+        t = t - here / curvature if curvature > 0 else np.inf  # where all is straight
         if not low < t < high:
             t = (low + high) / 2 if high < np.inf else 2 * low
     return t

@@ -81,6 +81,35 @@ class Shortlists(NamedTuple):
             n = min(_NEAR + _NEAR_PER_DOCUMENT * len(own), self.X.shape[0] - len(own))
             yield _largest(of_label, n)
 
+    def block(self, labels):
+        """Labels with their documents and those near to these."""
+        owned = [self.documents_of(label) for label in labels]
+        return Block(labels, owned, list(self.nearest(owned)))
+
+    def start(self, labels):
+        """Weights (n_features + 1, n_block) to begin with: no document is a violator."""
+        W = np.zeros((self.X.shape[1] + 1, len(labels)), dtype=np.float32)
+        W[-1] = -1.0
+        return W
+
+    def first(self, block, W, decay, solver):
+        """Solve labels on their documents and those near."""
+        both = zip(block.owned, block.near, strict=True)
+        lists = [Shortlist(own, near, 0.0) for own, near in both]
+        return _solve(self, lists, W, decay, solver)
+
+    def again(self, block, W, decay, solver):
+        """Solve labels on the documents that score above -1, too."""
+        scored = zip(block.owned, block.near, self.products(W[:-1]), W[-1], strict=True)
+        lists = [_with_violators(*one, self.weights) for one in scored]
+        return _solve(self, lists, W, decay, solver)
+
+    def pruned(self, solved):
+        """The columns and weights of each label without those near 0, and its solution."""
+        for columns, found in solved:
+            kept = np.abs(found.weights) >= LEAST_WEIGHT
+            yield columns[kept], found._replace(weights=found.weights[kept])
+
     def scratch(self):
         """What `rows` works with: no column is marked, and none has a place."""
         n_features = self.X.shape[1]
@@ -98,12 +127,20 @@ class Shortlists(NamedTuple):
         return sparse.csr_array(arrays, shape=(len(chosen), len(columns))), columns
 
 
+class Block(NamedTuple):
+    """Labels that are solved together, their documents, and those near to these."""
+
+    labels: np.ndarray
+    owned: list
+    near: list
+
+
 def solve_shortlisted(problem, decays, solver, labels):
     """Solve labels for each weight decay in turn, each from the solution before it.
 
     Parameters
     ----------
-    problem : Shortlists
+    problem : Shortlists or SmoothShortlists
     decays : list of float
         Strong to weak.
     solver : Solver
@@ -112,20 +149,15 @@ def solve_shortlisted(problem, decays, solver, labels):
     Returns
     -------
     list of SolvedBlock
-        Sparse weights: those below `LEAST_WEIGHT` are dropped.
+        Sparse weights: small ones are dropped.
     """
-    owned = [problem.documents_of(label) for label in labels]
-    near = list(problem.nearest(owned))
-    W = np.zeros((problem.X.shape[1] + 1, len(labels)), dtype=np.float32)
-    W[-1] = -1.0
-    lists = [Shortlist(own, others, 0.0) for own, others in zip(owned, near, strict=True)]
+    block = problem.block(labels)
     rough = solver._replace(tol=_ROUGH * solver.tol)
-    W, blocks = _dense(_solve(problem, lists, W, decays[0], rough), W.shape), []
+    W, blocks = problem.start(labels), []
+    W = _dense(problem.first(block, W, decays[0], rough), W.shape)
     for decay in decays:
-        scored = zip(owned, near, problem.products(W[:-1]), W[-1], strict=True)
-        lists = [_with_violators(*one, problem.weights) for one in scored]
-        solved = _solve(problem, lists, W, decay, solver)
-        blocks.append(_pruned(solved, W.shape))
+        solved = problem.again(block, W, decay, solver)
+        blocks.append(_as_block(problem.pruned(solved), W.shape))
         W = _dense(solved, W.shape) if len(blocks) < len(decays) else None
     return blocks
 
@@ -138,13 +170,18 @@ class Shortlist(NamedTuple):
     level: float
 
 
+def most_violators(n_own):
+    """Documents without a label of n documents that are solved with it, besides those near."""
+    return _VIOLATORS + _VIOLATORS_PER_DOCUMENT * n_own
+
+
 def _with_violators(own, near, scores, intercept, weights=None):
     """The documents near, and the best-scored of those that the label's solution depends on."""
     left = np.ones(len(scores), dtype=bool)
     left[own] = left[near] = False
     found = np.flatnonzero(left & (scores > -1 - intercept))
-    n = _VIOLATORS + _VIOLATORS_PER_DOCUMENT * len(own)
-    others = np.concatenate([near, found[_largest(scores[found], min(n, len(found)))]])
+    n = min(most_violators(len(own)), len(found))
+    others = np.concatenate([near, found[_largest(scores[found], n)]])
     return Shortlist(own, others, _mean_of_rest(scores, own, others, weights))
 
 
@@ -196,13 +233,11 @@ def _dense(solved, shape):
     return W
 
 
-def _pruned(solved, shape):
-    """The same as a SolvedBlock without the small weights; intercepts are all kept."""
-    indices, values = [], []
-    for columns, found in solved:
-        kept = np.abs(found.weights) >= LEAST_WEIGHT
-        indices.append(np.append(columns[kept], shape[0] - 1))
-        values.append(np.append(found.weights[kept], np.float32(found.intercept)))
+def _as_block(solved, shape):
+    """The same as a SolvedBlock of sparse weights; intercepts are all kept."""
+    solved = list(solved)
+    indices = [np.append(columns, shape[0] - 1) for columns, _ in solved]
+    values = [np.append(found.weights, np.float32(found.intercept)) for _, found in solved]
     ends = np.cumsum([0, *map(len, indices)], dtype=np.int32)
     arrays = np.concatenate(values), np.concatenate(indices).astype(np.int32), ends
     n_iter = max(found.n_iter for _, found in solved)

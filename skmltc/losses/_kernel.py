@@ -49,6 +49,14 @@ def _focused(u, gamma, with_slopes):
     return entropy.mul_(focus), q
 
 
+def _focused_twice(u, gamma):
+    """The second derivative in u of what `_focused` returns."""
+    entropy, wrong = F.softplus(u), u.sigmoid()
+    right = 1 - wrong
+    bent = wrong * (1 + gamma * (2 - entropy)) + gamma**2 * right * entropy
+    return bent.mul_(right).mul_(wrong**gamma)
+
+
 def _where_target(targets, positive, negative):
     """Choose one of two numbers for each cell; masks take several times as long."""
     return torch.rsub(targets, negative, alpha=negative - positive)
@@ -212,6 +220,18 @@ class BalancedLoss(nn.Module):
             du_dz *= weight
         return values, slopes.mul_(du_dz) if with_slopes else None
 
+    def curvatures(self, logits, targets, weight=None):
+        """Compute each cell's second derivative in the logit, without autograd.
+
+        Below 0 where a focused cell is far on the wrong side.
+        """
+        du_dz = _where_target(targets, -1.0, self.neg_scale)
+        u = du_dz * (logits if self.shift is None else logits - self.shift)
+        curvatures = _focused_twice(u, self.gamma).mul_(du_dz.square())
+        if self.ntr_scale_negatives and self.neg_scale != 1:
+            curvatures *= _where_target(targets, 1.0, 1 / self.neg_scale)
+        return curvatures if weight is None else curvatures.mul_(weight)
+
     def soft_cells(self, logits, targets, weight=None, with_slopes=True):
         """Compute what `cells` does, of targets between 0 and 1: a mean of both sides."""
         absent, present = (
@@ -283,6 +303,10 @@ class SquaredHinge(BalancedLoss):
         du_dz = _where_target(targets, -1.0, 1.0)
         u = (du_dz * logits).add_(1).clamp_min_(0)
         return u.square(), du_dz.mul_(u).mul_(2) if with_slopes else None
+
+    def curvatures(self, logits, targets, weight=None):
+        """Compute each cell's second derivative in the logit: 2 inside of the hinge, 0 outside."""
+        return (_where_target(targets, -1.0, 1.0) * logits > -1).to(logits) * 2
 
 
 class LabelWeights(nn.Module):

@@ -1,8 +1,11 @@
-"""A small problem for linear models."""
+"""Small problems for linear models."""
 
 import numpy as np
 import pytest
 from scipy import sparse
+
+from skmltc._linear import models, shortlists
+from skmltc.decision import Documents
 
 
 @pytest.fixture(scope="package")
@@ -17,3 +20,37 @@ def problem():
     Y = (scores >= cut_offs).astype(np.float32)
     assert (Y.sum(axis=0) == counts).all() and (Y.sum(axis=1) > 2).any()
     return sparse.csr_array(X.astype(np.float32)), sparse.csr_array(Y)
+
+
+def corpus(n_samples=1500, n_features=300, n_labels=24):
+    """Unit rows of a few words each, and labels of 1 to some dozens of them; label 5 has none."""
+    rng = np.random.RandomState(0)
+    topics = rng.dirichlet(np.full(n_features, 0.02), size=n_labels + 10)
+    counts = np.maximum(1, (120 / (1 + np.arange(n_labels)) ** 0.9).astype(int))
+    counts[5] = 0
+    X, Y = np.zeros((n_samples, n_features)), np.zeros((n_samples, n_labels))
+    for label, n in enumerate(counts):
+        Y[rng.choice(n_samples, n, replace=False), label] = 1
+    for row in range(n_samples):
+        mixed = topics[np.append(np.flatnonzero(Y[row]), rng.randint(n_labels, n_labels + 10))]
+        X[row] = rng.multinomial(25, mixed.mean(axis=0))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return sparse.csr_array(X, dtype=np.float32), sparse.csr_array(Y, dtype=np.float32)
+
+
+@pytest.fixture(scope="package")
+def make_corpus():
+    return corpus
+
+
+@pytest.fixture(scope="package")
+def documents():
+    return Documents(*corpus())
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Take shortlists for few labels too, and short ones."""
+    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(shortlists, "_NEAR", 40)
+    monkeypatch.setattr(shortlists, "_VIOLATORS", 120)

@@ -1,13 +1,22 @@
-"""Newton's method for the squared hinge of one label."""
+"""Newton's method for the loss of one label."""
+
+import math
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.svm import LinearSVC
 
-from skmltc._linear.newton import LabelHinge, minimise
+from skmltc._linear.newton import LabelHinge, LabelLoss, minimise
+from skmltc.labels import LabelStatistics
+from skmltc.losses import (
+    BinaryCrossEntropyLoss,
+    ClassBalancedNegativeTolerantLoss,
+    NegativeTolerantFocalLoss,
+)
 
 
 def hinge_of(decay, n_far=0, level=0.0, n_rows=60, n_columns=12, n_own=15):
@@ -98,3 +107,88 @@ def test_a_document_of_weight_two_is_the_document_twice(n_far, level):
     weighted = solve(hinge._replace(weights=weights.astype(np.float32)))
     assert_allclose(weighted.weights, twice.weights, atol=1e-4)
     assert_allclose(weighted.intercept, twice.intercept, atol=1e-4)
+
+
+# -------------------------------------------------------------------------------- smooth losses
+
+SMOOTH = [
+    BinaryCrossEntropyLoss(),
+    ClassBalancedNegativeTolerantLoss(kappa=0.2, neg_scale=4),
+    NegativeTolerantFocalLoss(ntr_scale_negatives=False),
+]
+
+
+def smooth_of(spec, decay, n_far=0):
+    """The rows of `hinge_of`, weighted; the last is without the label and `n_far` times there."""
+    hinge = hinge_of(decay)
+    hinge.signs[-1] = -1
+    weights = np.random.RandomState(1).randint(1, 4, len(hinge.signs)).astype(np.float32)
+    weights[-1] += n_far
+    loss = spec.build(LabelStatistics([15], 60))
+    return LabelLoss(
+        hinge.X, hinge.X_T, hinge.signs, loss, torch.from_numpy(weights)[:, None], decay
+    )
+
+
+def smooth_objective(label, w, b):
+    """In loops: w q^gamma softplus(u), as the docstring of the loss says it."""
+    total, shift = label.decay / 2 * sum(float(weight) ** 2 for weight in w), 0.0
+    scale, divided = label.loss.neg_scale, label.loss.ntr_scale_negatives
+    if label.loss.shift is not None:
+        shift = label.loss.shift.item()
+    for row, sign, weight in zip(label.X.toarray(), label.signs, label.weights, strict=True):
+        z = float(row @ w) + b - shift
+        u = -z if sign > 0 else scale * z
+        q, entropy = 1 / (1 + math.exp(-u)), np.logaddexp(0, u)
+        weight = weight.item() / (scale if sign < 0 and divided else 1)
+        total += weight * q**label.loss.gamma * entropy
+    return total
+
+
+@pytest.mark.parametrize("spec", SMOOTH)
+@pytest.mark.parametrize("decay", [0.03, 1.0])
+@pytest.mark.parametrize("n_far", [0, 500])
+def test_it_finds_the_minimum_of_smooth_losses(spec, decay, n_far):
+    label = smooth_of(spec, decay, n_far)
+    found = solve(label)
+    best = minimize(lambda v: smooth_objective(label, v[:-1], v[-1]), np.zeros(13), tol=1e-10)
+    reached = smooth_objective(label, found.weights.astype(float), found.intercept)
+    assert found.converged and 1 < found.n_iter < 15
+    assert reached <= best.fun * (1 + 1e-4)
+    assert_allclose(np.append(found.weights, found.intercept), best.x, atol=0.02)
+
+
+def test_half_the_objective_and_its_derivatives_are_those_of_the_loops():
+    label = smooth_of(SMOOTH[1], 0.5, 9)
+    rng = np.random.RandomState(0)
+    w, b = rng.randn(12).astype(np.float32), -0.3
+    z = (label.X @ w + np.float32(b)).astype(np.float32)
+    bent, far_bent = label.curvatures(z, b)
+    e, far = label.slopes(z, b, bent, far_bent)
+    assert far == far_bent == 0
+    assert_allclose(label.value(w, z, b, e, far), smooth_objective(label, w, b) / 2, rtol=1e-5)
+    ends = [smooth_objective(label, w, b + d) for d in (-1e-4, 1e-4)]
+    assert_allclose(e.sum(), (ends[1] - ends[0]) / 4e-4, rtol=1e-3)
+    further = label.slopes(z + np.float32(1e-2), b, None, 0)[0]
+    nearer = label.slopes(z - np.float32(1e-2), b, None, 0)[0]
+    differences = (further - nearer) / 0.02
+    assert (bent >= 0).all()
+    assert_allclose(bent, np.maximum(differences, 0), atol=1e-3)
+
+
+def test_from_far_on_the_wrong_side_it_comes_back():
+    """Where all focused cells bend down, and the loss is nearly straight."""
+    label = smooth_of(NegativeTolerantFocalLoss(), 0.1)
+    start = np.full(12, 8.0, dtype=np.float32) * np.sign(np.arange(12) - 5)
+    far, near = minimise(label, start, 12.0, 1e-6, 100), solve(label)
+    assert far.converged
+    assert_allclose(far.weights, near.weights, atol=0.02)
+
+
+def test_without_decay_or_curvature_it_ends():
+    """Weights of 0 make an objective of 0."""
+    label = smooth_of(SMOOTH[0], 0.0)
+    nothing = solve(label._replace(weights=0 * label.weights))
+    assert nothing.converged and nothing.n_iter == 1
+    with np.errstate(all="ignore"):
+        assert np.isfinite(solve(label, max_iter=5).intercept)

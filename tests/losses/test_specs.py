@@ -266,6 +266,26 @@ class TestLoop:
         assert torch.autograd.gradcheck(lambda z: loss(z, TARGETS), (logits,))
 
 
+class TestCurvatures:
+    @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
+    def test_they_are_the_change_of_the_slope(self, spec):
+        loss, step = spec.build(STATISTICS).double(), 1e-6
+        weight = loss.weight(TARGETS)
+        ends = [loss.cells(3 * LOGITS + d, TARGETS, weight)[1] for d in (-step, step)]
+        expected = (ends[1] - ends[0]) / (2 * step)
+        actual = loss.curvatures(3 * LOGITS, TARGETS, weight)
+        torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-8)
+
+    def test_those_of_a_focused_cell_on_the_wrong_side_are_below_0(self):
+        logits, targets = torch.tensor([[4.0]]), torch.zeros(1, 1)
+        assert FocalLoss().build(LabelStatistics([1], 9)).curvatures(logits, targets) < 0
+
+    def test_those_of_the_hinge_are_2_inside_and_0_outside(self):
+        loss = SquaredHingeLoss().build(LabelStatistics([1, 1, 1, 1], 9))
+        logits, targets = torch.tensor([[0.9, 1.1, -0.9, -1.1]]), torch.tensor([[1.0, 1, 0, 0]])
+        assert loss.curvatures(logits, targets).tolist() == [[2, 0, 2, 0]]
+
+
 class TestSoftTargets:
     @pytest.mark.parametrize("spec", EVERY + OTHER_SETTINGS)
     @NOT_ALL_WEIGHED
