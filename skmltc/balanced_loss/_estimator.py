@@ -197,14 +197,20 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     Weights of documents (`sample_weight` of `fit`) are for L-BFGS. In mini-batches a weight of two
     is not the same as a document given twice, which scikit-learn would have it be.
 
-    With ``loss="squared_hinge"``, sparse features of moderate size (TF-IDF, say) and more than 10
-    million weights (n_features x n_labels), labels are solved on the documents that matter: those
-    of the label, some hundreds near to them, and those that score above -1 without it, while all
-    others count as one at their mean score. Time and memory then grow with the labels' documents.
-    On 120 labels of a library catalogue (20,000 documents) scores above -0.9 differ from those of
-    all documents by 0.002 in the mean, with a correlation above 0.9999. Afterwards weights below
-    0.05 are dropped. `max_iter` and `tol` are those of Newton's method there, and the CPU solves
-    whatever `device` is.
+    With sparse features of moderate size (TF-IDF, say) and more than 10 million weights
+    (n_features x n_labels), labels are solved on the documents that matter: those of the label,
+    some hundreds near to them, and some hundreds more, found by a first solution. Of
+    "squared_hinge" these are documents that score above -1 without the label, of the other losses
+    those whose loss is steepest. All others count as one, at their mean score or as their mean,
+    each by the slope of its loss. Time and memory then grow with the labels' documents. On 120
+    labels of a library catalogue (20,000 documents) scores above -0.9 of the hinge differ from
+    those of all documents by 0.002 in the mean, with a correlation above 0.9999, and with the
+    balancing losses those of a label's best documents by a hundredth of their spread (0.9998).
+    Afterwards weights below 0.05 are dropped, of the balancing losses those below a fiftieth of
+    the label's largest, for which its intercept makes up in the mean. `max_iter` and `tol` are
+    those of Newton's method there, and the CPU solves whatever `device` is. Losses of your own,
+    and ``WeightedBinaryCrossEntropyLoss(clip=False)``, are solved on all documents; a warning
+    says so where the weights take more than 2 GB.
 
     Examples
     --------
