@@ -124,6 +124,11 @@ TABLES = {
         for name, title in DATASETS.items()
     },
     "defaults_tokens": Table("defaults", {"input": "tokens 128"}, DATA | ROW, SUMMARY),
+    "balanced_scale": Table(
+        "defaults",
+        {"dataset": ("tib-bk", "tib-gnd"), "name": "BalancedLossClassifier", "cut": "default"},
+        *(DATA | METHOD, SUMMARY, "Library catalogues of 1,723 and 15,861 labels"),
+    ),
     "networks": Table(
         *("losses", {"name": "auto", "encoder": ("bilstm", "cnn", "vote")}),
         *({"Method": "estimator", "Encoder": "encoder"}, SUMMARY, "Reuters-21578, tokens"),

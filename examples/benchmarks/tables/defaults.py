@@ -18,8 +18,8 @@ def ours(estimator, dataset, kind):
     return Row(
         *(estimator, dataset, kind, estimator),
         variant={"cut": "default"},
-        groups=GROUPS[dataset],
-        seeds=1 if dataset == "tib-bk" else None,
+        groups=GROUPS.get(dataset, {}),
+        seeds=1 if dataset.startswith("tib") else None,
     )
 
 
@@ -33,7 +33,7 @@ def rival(name, dataset, rule):
     )
 
 
-ROWS = [ours(LINEAR, dataset, "tfidf") for dataset in GROUPS]
+ROWS = [ours(LINEAR, dataset, "tfidf") for dataset in (*GROUPS, "tib-gnd")]
 ROWS += [ours(name, "reuters", "tokens 128") for name in NETWORKS]
 ROWS += [ours(name, "reuters", "tfidf") for name in NETWORKS[1:]]
 ROWS += [rival(name, dataset, rule) for name in RIVALS for dataset in GROUPS for rule in RULES]
