@@ -50,10 +50,16 @@ def announced_parts(parts, verbose, seconds):
     seconds : float or None
         What the training on all documents has taken, where it is known.
     """
-    what = f"Training once more, without part {{}} of {len(parts)}"
-    trainings = [("", what.format(k + 1)) for k in range(len(parts))]
+    trainings = [("", f"Training once more, without {name}") for name in names_of(len(parts))]
     for k in announced(trainings, verbose, {"": seconds}):
         yield parts[k]
+
+
+def names_of(n_parts):
+    """What parts that are held out in turn are called; one alone is no part of several."""
+    if n_parts == 1:
+        return ["the part that is held out"]
+    return [f"part {k + 1} of {n_parts}" for k in range(n_parts)]
 
 
 def in_words(seconds):

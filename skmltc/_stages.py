@@ -16,11 +16,15 @@ from ._inputs import Inputs
 from ._rows import is_among, stack_rows
 from ._targets import Target
 from ._validation import check_consistent_rows, check_sample_weight, must_be
-from .decision import Calibration, Decision, Documents, ScoredPairs
+from .decision import CUT_EACH_LABEL, Calibration, Decision, Documents, ScoredPairs
 from .distributed import of_first
 from .labels import label_groups, log_odds_against
+from .model_selection import list_held_out
 
 ENOUGH_TO_DECIDE = 500  # labels on unseen documents; with fewer, decide on folds
+# On folds, in which documents of rare labels are spread evenly and no training has been stopped by
+# them. Networks train long for each, and more than so many labels do not decide better.
+_ENOUGH_OUT_OF_FOLD = 1000
 
 
 class Problem(NamedTuple):
@@ -57,6 +61,11 @@ class Trained(NamedTuple):
     pairs: ScoredPairs | None = None
     attributes: Mapping = MappingProxyType({})
     interrupted: str | None = None
+
+    @property
+    def is_network(self):
+        """Whether a network was trained in mini-batches, which takes long."""
+        return "net_" in self.attributes
 
 
 class Decided(NamedTuple):
@@ -250,3 +259,25 @@ def grown(model, new_counts, n_samples, Y_new=None):
 def decides(unseen):
     """Whether documents that training has not seen have labels enough to decide by."""
     return unseen is not None and unseen.Y.nnz >= ENOUGH_TO_DECIDE
+
+
+def parts_in_turn(Y, seed, threshold, is_network):
+    """Rows to train on once more and rows to hold out, in turn, to decide by.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (n_samples, n_labels)
+    seed : int
+    threshold : str or float
+        Of the estimator. A rule that cuts each label by its own documents takes all folds.
+    is_network : bool
+        Whether training takes so long that no more parts are held out than decide.
+
+    Returns
+    -------
+    list of (array of int, array of int)
+        Without those that leave no label to train on.
+    """
+    few = is_network and threshold not in CUT_EACH_LABEL
+    parts = list_held_out(Y, seed, enough=_ENOUGH_OUT_OF_FOLD if few else None)
+    return [part for part in parts if Y[part[0]].nnz]

@@ -29,6 +29,7 @@ from ._stages import (
     counted,
     decides,
     draw_seed,
+    parts_in_turn,
     read_documents,
 )
 from ._targets import Target, warn_of_empty_labels
@@ -47,7 +48,6 @@ from .decision import (
 )
 from .encoders import ENCODERS, BagEncoder, Encoder, TextCNN, Training
 from .losses import LOSSES, SquaredHingeLoss
-from .model_selection import list_held_out
 
 _SCORES_AT_A_TIME = 2**22  # documents are scored in blocks, so that memory does not grow with them
 
@@ -200,7 +200,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         if trained.interrupted or decides(trained.unseen):
             yield HeldOut(trained.scorer, trained.fitted_Y, trained.unseen)
         else:
-            parts = [part for part in list_held_out(train.Y, seed) if train.Y[part[0]].nnz]
+            parts = parts_in_turn(train.Y, seed, self.threshold, trained.is_network)
             for fit, held in announced_parts(parts, self.verbose, seconds):
                 part = train[fit]
                 with known_labels():

@@ -516,7 +516,7 @@ _FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cu
 _FOLDS, _MOST_LABELS_IN_FOLDS, _PARTS = 3, 5000, 6
 
 
-def list_held_out(Y, seed, n_folds="auto"):
+def list_held_out(Y, seed, n_folds="auto", enough=None):
     """Rows to fit on and rows to hold out, in turn, where a model decides on unseen documents.
 
     Parameters
@@ -525,6 +525,9 @@ def list_held_out(Y, seed, n_folds="auto"):
     seed : int
     n_folds : "auto" or int, default="auto"
         2 or more.
+    enough : int, default=None
+        If given, no more folds than hold out so many labels: of those that a model of the others
+        has seen, since the rest decides nothing.
 
     Returns
     -------
@@ -546,4 +549,14 @@ def list_held_out(Y, seed, n_folds="auto"):
         return []
     n_parts, n_used = (_FOLDS, _FOLDS) if n_labels <= _MOST_LABELS_IN_FOLDS else (_PARTS, 1)
     folds = assign_folds(Y, n_parts, seed)
+    if enough is not None:
+        n_used = min(n_used, _count_folds(Y, folds, n_parts, enough))
     return [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(n_used)]
+
+
+def _count_folds(Y, folds, n_folds, enough):
+    """How many folds hold out so many labels in all."""
+    by_fold = _count_by_part(Y, folds, n_folds)
+    is_known = by_fold < by_fold.sum(axis=1, keepdims=True)  # to the model of the others
+    held_out = np.cumsum((by_fold * is_known).sum(axis=0))
+    return 1 + int(np.searchsorted(held_out, enough))

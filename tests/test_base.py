@@ -66,6 +66,7 @@ SMALL = {
     "random_state": 0,
 }
 SIAMESE = HybridSiameseClassifier(n_phi=20, n_triplets=64, **SMALL)
+SIAMESE_OF_ALL = clone(SIAMESE).set_params(n_phi=2000)
 TRANSFERRED = HeadToTailClassifier(n_ensembles=2, **SMALL)
 READ = TReaderXMLClassifier(n_neighbors=3, n_heads=2, bottleneck_dim=8, **SMALL)
 ALL = {
@@ -683,6 +684,19 @@ def test_a_part_that_is_split_off_decides_if_it_is_large_enough(name, fraction, 
         model.set_params(n_phi=380)
     model.set_params(max_epochs=1).fit(X, y)
     assert len(folds) == n_folds
+
+
+@EACH
+@pytest.mark.parametrize("threshold", ["frequency", 0.5, "per_label"])
+def test_a_network_is_trained_once_more_where_a_part_has_labels_enough(model, threshold):
+    rng = np.random.RandomState(0)
+    X, y = rng.rand(1200, 6).astype(np.float32), (rng.rand(1200, 3) < 0.9).astype(int)
+    solved = model is LINEAR
+    model = SIAMESE_OF_ALL if model is SIAMESE else model
+    model, folds = counting_folds(model)
+    model.set_params(threshold=threshold, max_epochs=1).fit(X, y)
+    assert len(folds) == (3 if solved or threshold == "per_label" else 1)
+    assert np.isfinite(model.threshold_).all()
 
 
 # ---------------------------------------------------------------------------------- parameters

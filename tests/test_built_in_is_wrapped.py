@@ -19,8 +19,9 @@ from skmltc import (
     TReaderXMLClassifier,
 )
 from skmltc.datasets import make_long_tailed_corpus
-from skmltc.decision import RULES, MultilabelThresholdClassifierCV
+from skmltc.decision import CUT_EACH_LABEL, RULES, MultilabelThresholdClassifierCV
 from skmltc.encoders import BagEncoder, TextCNN
+from skmltc.model_selection import list_held_out
 from skmltc.text import TokenSequenceVectorizer, WordVectors
 
 SEED = 7
@@ -122,6 +123,19 @@ def test_a_network_of_tokens_with_a_table_of_a_given_size(rule, corpus):
     cnn = TextCNN(embeddings=vectors, filter_sizes=(2,), n_filters=6, hidden_dim=8)
     model = trained(BalancedLossClassifier, encoder=cnn)
     assert_alike(model, vectorizer.fit_transform(corpus.data), corpus.target, rule)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in CUT_EACH_LABEL])
+def test_a_network_of_many_documents_with_the_one_part_that_it_holds_out(rule):
+    """Labels of a third of the documents are enough there, so the network is trained once more."""
+    corpus = make_long_tailed_corpus(2200, 12, n_words=30, random_state=1)
+    X, y, model = features(corpus), corpus.target, NETWORKS["balanced"]
+    parts = list_held_out(sparse.csr_array(y), SEED)
+    assert y[parts[0][1]].sum() > 1000
+    built_in = clone(model).set_params(threshold=rule).fit(X, y)
+    plain = clone(model).set_params(threshold=0.5)
+    wrapped = MultilabelThresholdClassifierCV(plain, threshold=rule, cv=parts[:1]).fit(X, y)
+    assert_array_equal(wrapped.threshold_, built_in.threshold_)
 
 
 def test_other_folds_give_other_thresholds(X, corpus):

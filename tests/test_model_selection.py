@@ -620,6 +620,35 @@ def test_fewer_than_ten_documents_are_too_few_to_hold_any_out(n_labels):
     assert len(list_held_out(columns(10, n_labels), 0)) == (3 if n_labels == 3 else 1)
 
 
+def labels_that_decide(Y, fit, held):
+    """Labels of held-out documents in all, of those that others have too."""
+    Y = Y.toarray()
+    return sum(
+        Y[row, label] > 0 and Y[fit, label].any() for row in held for label in range(Y.shape[1])
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("n_labels", [4, 300])
+def test_folds_are_held_out_until_they_have_labels_enough(n_labels, seed):
+    Y = columns(60, n_labels)
+    folds = list_held_out(Y, seed)
+    decide = np.cumsum([labels_that_decide(Y, *fold) for fold in folds])
+    assert (decide[-1] < Y.nnz) == (n_labels == 300)  # labels of one document decide nothing
+    bounds = [(1, 1), (decide[0], 1), (decide[0] + 1, 2), (decide[1], 2), (decide[1] + 1, 3)]
+    for enough, n_folds in [*bounds, (decide[2] + 1, 3)]:
+        held_out = list_held_out(Y, seed, enough=enough)
+        assert len(held_out) == n_folds
+        for part, fold in zip(held_out, folds, strict=False):
+            assert_array_equal(part[0], fold[0])
+            assert_array_equal(part[1], fold[1])
+
+
+def test_the_sixth_of_more_than_5000_labels_stays_one(seed=0):
+    Y = columns(60, 5001)
+    assert len(list_held_out(Y, seed, enough=1)) == len(list_held_out(Y, seed, enough=1000)) == 1
+
+
 # ------------------------------------------------------------------------------ given folds
 
 

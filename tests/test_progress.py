@@ -3,7 +3,7 @@
 import pytest
 
 from skmltc import _progress
-from skmltc._progress import announced, in_words
+from skmltc._progress import announced, announced_parts, in_words, names_of
 
 
 def said_of(trainings, durations, capsys, monkeypatch, **further):
@@ -36,6 +36,13 @@ def test_what_is_known_before_counts_from_the_first_on(capsys, monkeypatch):
 
 def test_nothing_is_said_unless_it_is_wanted(capsys, monkeypatch):
     assert said_of([("", "one")], [1], capsys, monkeypatch, verbose=0) == []
+
+
+def test_a_part_alone_is_not_counted(capsys):
+    assert names_of(2) == ["part 1 of 2", "part 2 of 2"]
+    assert list(announced_parts(["held"], 1, 5)) == ["held"]
+    said = "Training once more, without the part that is held out, about 5 s left\n"
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from skmltc._stages import (
     decides,
     draw_seed,
     grown,
+    parts_in_turn,
     raise_of_new,
     read_documents,
     typical_excess,
@@ -38,6 +39,28 @@ def test_unseen_documents_decide_from_500_labels_on(n_assignments, enough):
 
 def test_without_unseen_documents_nothing_decides():
     assert not decides(None)
+
+
+@pytest.mark.parametrize("threshold", ["frequency", "tuned", "tuned_low", "per_group", 0.5])
+@pytest.mark.parametrize("n_documents, n_parts", [(501, 3), (999, 2), (1002, 2), (1500, 1)])
+def test_networks_hold_out_parts_until_these_have_1000_labels(threshold, n_documents, n_parts):
+    Y = sparse.csr_array(np.ones((n_documents, 2), dtype=np.float32))
+    parts = parts_in_turn(Y, 0, threshold, is_network=True)
+    folds = parts_in_turn(Y, 0, threshold, is_network=False)
+    assert len(parts) == n_parts and len(folds) == 3
+    for part, fold in zip(parts, folds, strict=False):
+        assert_array_equal(part[1], fold[1])
+
+
+@pytest.mark.parametrize("threshold", ["per_label", "micro_macro"])
+def test_a_rule_that_cuts_each_label_by_itself_has_all_folds(threshold):
+    Y = sparse.csr_array(np.ones((1500, 2), dtype=np.float32))
+    assert len(parts_in_turn(Y, 0, threshold, is_network=True)) == 3
+
+
+def test_nothing_is_trained_where_a_part_leaves_no_label():
+    Y = sparse.csr_array(np.eye(12, 1, dtype=np.float32))
+    assert len(parts_in_turn(Y, 0, "tuned", is_network=False)) == 2
 
 
 @pytest.mark.parametrize("seed", [0, 7, np.int64(12)])

@@ -44,7 +44,7 @@ from .._targets import count_labels
 from .._validation import must_be
 from .._words import names_of_features, row_of, top_weights
 from ..base import BaseLongTailClassifier
-from ..decision import Documents
+from ..decision import CUT_EACH_LABEL, Documents
 from ..labels import NEVER_LOGIT, log_odds_against
 from ..losses import ClassBalancedNegativeTolerantLoss, DistributionBalancedLoss
 from ..model_selection import list_held_out
@@ -326,7 +326,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         What differs from the paper all the same: the rate was searched there, and is 1e-4 here;
         the cut-off is any number, there one of 0.40, 0.41, ... 0.60; and the code also keeps a
         later epoch that is within half a per cent of the best. A validation part with fewer than
-        500 labels leaves the cut-off to three folds, which are trained for it.
+        500 labels leaves the cut-off to folds, which are trained for it.
 
         Examples
         --------
@@ -463,8 +463,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         if not parts:
             return solver._replace(weight_decay=decays[len(decays) // 2]), None
         counts = train.counts
-        every_label = self.threshold in ("per_label", "micro_macro")
-        how = {"every_label": every_label, "decides": not self._undecided}
+        how = {"every_label": self.threshold in CUT_EACH_LABEL, "decides": not self._undecided}
         decay, pairs = select_weight_decay(parts, counts, train.n_samples, solver, decays, **how)
         return solver._replace(weight_decay=decay), pairs
 

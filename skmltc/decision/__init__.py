@@ -12,7 +12,7 @@ from ._meta import (
     prior_cut_off,
 )
 from ._pairs import Documents, HeldOut, ScoredPairs, label_blocks
-from ._rules import RULES, Candidates, adjusted, check_threshold, select_for_tail
+from ._rules import CUT_EACH_LABEL, RULES, Candidates, adjusted, check_threshold, select_for_tail
 from ._threshold import MultilabelThresholdClassifierCV
 from ._voting import MultilabelVotingClassifier
 

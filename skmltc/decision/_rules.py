@@ -254,6 +254,7 @@ RULES = {
     "per_label": _per_label,
     "micro_macro": _micro_macro,
 }
+CUT_EACH_LABEL = ("per_label", "micro_macro")  # by its own documents, so none is to spare
 
 
 def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0, slack=_SLACK):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, logsumexp
 
+from .._progress import names_of
 from .._rows import stack_rows
 from .._targets import count_labels
 from ..decision import Calibration, ScoredPairs, document_blocks
@@ -258,7 +259,7 @@ def fit_members_again(members, given, views, folds, seed, routed, begin):
 
 def trainings(names, n_folds):
     """All trainings of members in order: the name, and what there is to say as it begins."""
-    parts = ["", *(f" without part {k + 1} of {n_folds}" for k in range(n_folds))]
+    parts = ["", *(f" without {name}" for name in names_of(n_folds))]
     said = [  # what is chosen in the first training is known in the others, which take less time
         (f"{name} {'again' if part else 'at first'}", f"Training {name!r}{part}")
         for part in parts
