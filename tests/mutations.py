@@ -172,6 +172,27 @@ MUTATIONS = [
         tests="tests/test_base.py -k decides",
     ),
     Mutation(
+        name="networks are trained on all folds",
+        path="skmltc/_stages.py",
+        text="enough=_ENOUGH_OUT_OF_FOLD if few else None",
+        fault="enough=None",
+        tests="tests/test_base.py -k trained_once_more",
+    ),
+    Mutation(
+        name="linear models are solved on no more folds than networks are trained on",
+        path="skmltc/_stages.py",
+        text="few = is_network and threshold",
+        fault="few = threshold",
+        tests="tests/test_base.py -k trained_once_more",
+    ),
+    Mutation(
+        name="labels of held-out documents count that no model of the others knows",
+        path="skmltc/model_selection.py",
+        text="is_known = by_fold < by_fold",
+        fault="is_known = by_fold <= by_fold",
+        tests="tests/test_model_selection.py -k labels_enough",
+    ),
+    Mutation(
         name="an interrupted fit returns",
         path="skmltc/base.py",
         text="raise KeyboardInterrupt(trained.interrupted)",

@@ -14,7 +14,7 @@ from skmltc.decision import Calibration, Given
 from skmltc.long_tail import _scorer
 from skmltc.long_tail._columns import Known, context
 from skmltc.long_tail._members import Member
-from skmltc.long_tail._scorer import StackScorer, calibrate, fit_members_again
+from skmltc.long_tail._scorer import StackScorer, calibrate, fit_members_again, trainings
 from skmltc.long_tail._views import Views
 from skmltc.model_selection import list_held_out
 from skmltc.neighbors import MultilabelKNeighborsClassifier
@@ -70,6 +70,13 @@ def test_what_is_known_in_a_fold_is_of_the_documents_trained_on(Y, parts):
         assert_array_equal(part.known.counts, Y[fit].sum(axis=0))
         assert part.known.n_samples == len(fit)
         assert_array_equal(part.truth.toarray(), Y[held].toarray())
+
+
+def test_trainings_without_the_only_part_that_is_held_out_say_so():
+    assert trainings(["one"], 1) == [
+        ("one at first", "Training 'one': 1 of 2"),
+        ("one again", "Training 'one' without the part that is held out: 2 of 2"),
+    ]
 
 
 def test_both_calibrations_are_fitted_on_all_pairs_of_all_folds(parts):
