@@ -690,7 +690,7 @@ def test_a_part_that_is_split_off_decides_if_it_is_large_enough(name, fraction, 
 @pytest.mark.parametrize("threshold", ["frequency", 0.5, "per_label"])
 def test_a_network_is_trained_once_more_where_a_part_has_labels_enough(model, threshold):
     rng = np.random.RandomState(0)
-    X, y = rng.rand(1200, 6).astype(np.float32), (rng.rand(1200, 3) < 0.9).astype(int)
+    X, y = rng.rand(1200, 6).astype(np.float32), (rng.rand(1200, 6) < 0.9).astype(int)
     solved = model is LINEAR
     model = SIAMESE_OF_ALL if model is SIAMESE else model
     model, folds = counting_folds(model)

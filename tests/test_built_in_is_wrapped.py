@@ -128,10 +128,11 @@ def test_a_network_of_tokens_with_a_table_of_a_given_size(rule, corpus):
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in CUT_EACH_LABEL])
 def test_a_network_of_many_documents_with_the_one_part_that_it_holds_out(rule):
     """Labels of a third of the documents are enough there, so the network is trained once more."""
-    corpus = make_long_tailed_corpus(2200, 12, n_words=30, random_state=1)
-    X, y, model = features(corpus), corpus.target, NETWORKS["balanced"]
-    parts = list_held_out(sparse.csr_array(y), SEED)
-    assert y[parts[0][1]].sum() > 1000
+    corpus = make_long_tailed_corpus(2400, 12, n_words=30, random_state=1)
+    X, model = features(corpus), NETWORKS["balanced"]
+    y = sparse.csr_array(sparse.hstack([corpus.target, corpus.target[::-1]]))
+    parts = list_held_out(y, SEED)
+    assert y[parts[0][1]].sum() > 2000
     built_in = clone(model).set_params(threshold=rule).fit(X, y)
     plain = clone(model).set_params(threshold=0.5)
     wrapped = MultilabelThresholdClassifierCV(plain, threshold=rule, cv=parts[:1]).fit(X, y)

@@ -42,9 +42,9 @@ def test_without_unseen_documents_nothing_decides():
 
 
 @pytest.mark.parametrize("threshold", ["frequency", "tuned", "tuned_low", "per_group", 0.5])
-@pytest.mark.parametrize("n_documents, n_parts", [(501, 3), (999, 2), (1002, 2), (1500, 1)])
-def test_networks_hold_out_parts_until_these_have_1000_labels(threshold, n_documents, n_parts):
-    Y = sparse.csr_array(np.ones((n_documents, 2), dtype=np.float32))
+@pytest.mark.parametrize("n_documents, n_parts", [(147, 3), (150, 2), (297, 2), (300, 1)])
+def test_networks_hold_out_parts_until_these_have_2000_labels(threshold, n_documents, n_parts):
+    Y = sparse.csr_array(np.ones((n_documents, 20), dtype=np.float32))
     parts = parts_in_turn(Y, 0, threshold, is_network=True)
     folds = parts_in_turn(Y, 0, threshold, is_network=False)
     assert len(parts) == n_parts and len(folds) == 3
@@ -54,7 +54,7 @@ def test_networks_hold_out_parts_until_these_have_1000_labels(threshold, n_docum
 
 @pytest.mark.parametrize("threshold", ["per_label", "micro_macro"])
 def test_a_rule_that_cuts_each_label_by_itself_has_all_folds(threshold):
-    Y = sparse.csr_array(np.ones((1500, 2), dtype=np.float32))
+    Y = sparse.csr_array(np.ones((300, 20), dtype=np.float32))
     assert len(parts_in_turn(Y, 0, threshold, is_network=True)) == 3
 
 
