@@ -225,6 +225,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     """
 
     _published = PUBLISHED
+    _is_member = False  # set by a stack: several models are in one file
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
         "logit_adjustment": [StrOptions({"auto"}), Interval(Real, None, None, closed="neither")],
@@ -451,8 +452,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def _solver(self, loss, decay):
         solver = Solver(loss, decay, self._adjustment(), self._device())
         solver = solver._replace(max_iter=self.max_iter, tol=float(self.tol))
-        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        return solver._replace(**how, is_pruned=self._undecided)  # members share a file
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose, "is_pruned": self._is_member}
+        return solver._replace(**how)
 
     def _select_weight_decay(self, solver, train, given, seed):
         """The solver with a weight decay, and the pairs that a decision can be learned from."""

@@ -190,7 +190,7 @@ def _prepared(estimator, seed):
     copied = clone(estimator)
     inner = end_of_pipeline(copied)
     if hasattr(type(inner), "_undecided"):
-        vars(inner)["_undecided"] = True
+        vars(inner).update(_undecided=True, _is_member=True)
         if inner.random_state is None:
             inner.set_params(random_state=seed)
     return copied
