@@ -1198,9 +1198,16 @@ MUTATIONS = [
     Mutation(
         name="treader: attentions learn as fast as the rest",
         path="skmltc/treader_xml/_estimator.py",
-        text="_HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3",
-        fault="_HIGHEST_LR, _ATTENTION_LR = 3e-3, 3e-3",
+        text="_ATTENTION_LR = 1e-3",
+        fault="_ATTENTION_LR = 3e-3",
         tests="tests/treader_xml/test_estimator.py",
+    ),
+    Mutation(
+        name="treader: what a document of features says goes through every tanh",
+        path="skmltc/treader_xml/_network.py",
+        text="return read + self.bottleneck(text[:, 0]) if self.reader.is_single else read",
+        fault="return read",
+        tests="tests/treader_xml/test_network.py",
     ),
     Mutation(
         name="treader: the maximum is that in front of the bottleneck",

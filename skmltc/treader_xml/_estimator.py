@@ -45,8 +45,7 @@ from ._network import (
 from ._published import PUBLISHED
 from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest
 
-# At the rate for features alone the tanh of the attentions would soon be flat.
-_HIGHEST_LR, _ATTENTION_LR = 3e-3, 1e-3
+_ATTENTION_LR = 1e-3  # at the rate for features their tanh would soon be flat
 _OF_NEIGHBORS, _OF_SEQUENCES = ("n_neighbors", "retrieval", "label_parents"), ("n_heads", "pooling")
 
 
@@ -116,7 +115,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     training : "auto" or Training, default="auto"
         How the network is trained: a :class:`~skmltc.encoders.Training`, whose "encoder" is all
         that reads, and whose "projection" the bottleneck. "auto" is what the encoder recommends,
-        but the rate is 0.003 at most, and for the attentions 0.001 at most.
+        but for the attentions the rate is 0.001 at most.
     lr : float or "auto", default="auto"
         Learning rate: one for all parameters, and constant unless a `training` that is given says
         else. "auto" is that of the training in force, with its schedule and its factors.
@@ -489,5 +488,4 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             return replace(trainer, lr_factors={"attention": factors.get("encoder", 1)} | factors)
         if self.lr != "auto":
             return trainer
-        lr = min(trainer.lr, _HIGHEST_LR)
-        return replace(trainer, lr=lr, lr_factors={"attention": min(1.0, _ATTENTION_LR / lr)})
+        return replace(trainer, lr_factors={"attention": min(1.0, _ATTENTION_LR / trainer.lr)})

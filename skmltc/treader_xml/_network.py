@@ -107,6 +107,8 @@ class Reading(nn.Module):
 class TokenReader(nn.Module):
     """An encoder of tokens, for the sequences of texts and of label descriptions."""
 
+    is_single = False
+
     def __init__(self, encoder):
         super().__init__()
         self.encoder, self.dim = encoder, encoder.token_dim
@@ -126,6 +128,8 @@ class FeatureReader(nn.Module):
 
     Words are numbers of features from 1 up.
     """
+
+    is_single = True
 
     def __init__(self, encoder, n_inputs):
         super().__init__()
@@ -219,6 +223,10 @@ POOLINGS = {"mean": mean, "max": maximum, "last": last}
 class ReadingEncoder(nn.Module):
     """Documents and their scope sets, read together, as one vector each.
 
+    Attention over a single vector has nothing to choose from: each of its layers is one more tanh,
+    and in the mean the teacher's words outnumber it. So the vector of a document of features is
+    added, as it is, to what was read.
+
     Parameters
     ----------
     reader : TokenReader or FeatureReader
@@ -254,7 +262,10 @@ class ReadingEncoder(nn.Module):
             taught, known = self.teacher(scopes)
             states = torch.cat([self.read_teacher(taught, known), states], dim=1)
             mask = torch.cat([known, mask], dim=1)
-        joint = self.interaction(states, mask)  # (batch, length, dim)
+        read = self._pooled(self.interaction(states, mask), mask)  # (batch, output_dim)
+        return read + self.bottleneck(text[:, 0]) if self.reader.is_single else read
+
+    def _pooled(self, joint, mask):
         if self.pools_last:  # as equation 17 has it; for the others, linear, it is the same
             return self.pool(self.bottleneck(joint), mask)
         return self.bottleneck(self.pool(joint, mask))

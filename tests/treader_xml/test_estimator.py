@@ -555,10 +555,10 @@ def test_all_parameters_learn_at_a_rate_that_is_given(kind, given, corpus):
 
 @EACH_KIND
 def test_attentions_learn_at_a_thousandth_at_most(kind, corpus):
-    """The rest at the encoder's own rate: 0.002 on tokens; 0.01 is too much, so 0.003."""
+    """The rest at the encoder's own rate: 0.002 on tokens, 0.01 on features."""
     for name, rate in rates(fit_briefly(kind, corpus, lr="auto")).items():
         attends = name.startswith(("body.read_", "body.interaction."))
-        assert_allclose(rate, 1e-3 if attends else {"features": 3e-3, "tokens": 2e-3}[kind])
+        assert_allclose(rate, 1e-3 if attends else {"features": 1e-2, "tokens": 2e-3}[kind])
 
 
 FACTORS = {"embedding": 2.0, "encoder": 0.5, "projection": 3.0, "head": 0.25}

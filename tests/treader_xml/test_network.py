@@ -329,6 +329,25 @@ def test_the_whole_of_it_by_hand(reading, pooling):
     assert_allclose(body((TEXTS, scope_tensor())), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("taught", [True, False])
+@pytest.mark.parametrize("reading", [None, READINGS[0]])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_on_features_the_vector_of_a_document_is_added_to_what_is_read(taught, reading, pooling):
+    """A sequence of one: its layers are tanh after tanh, and pooled it is one among the words."""
+    words = WORDS if taught else None
+    body = make_body(words, reading, pooling, of=make_feature_reader)
+    documents, scopes = torch.rand(4, 12), scope_tensor()
+    own, mask = body.reader(documents)  # (4, 1, 6)
+    states = body.read_text(own, mask)
+    if taught:
+        teacher, known = body.teacher(scopes)
+        states = torch.cat([body.read_teacher(teacher, known), states], dim=1)
+        mask = torch.cat([known, mask], dim=1)
+    bottleneck = body.bottleneck.weight.T
+    read = pool_in_loops(pooling, body.interaction(states, mask) @ bottleneck, mask)
+    assert_allclose(body((documents, scopes)), read + own[:, 0] @ bottleneck, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("reading", READINGS)
 def test_text_and_teacher_are_read_with_weights_of_their_own(reading):
     """Changing those of one changes what it makes of a sequence, and leaves the other's."""
@@ -680,7 +699,7 @@ def test_vectors_of_readings(name):
 class Given(torch.nn.Module):
     """A reader of what is given, or a teacher."""
 
-    dim = 4
+    dim, is_single = 4, False
 
     def __init__(self, states):
         super().__init__()
