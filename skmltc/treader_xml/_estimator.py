@@ -46,6 +46,7 @@ from ._published import PUBLISHED
 from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest
 
 _ATTENTION_LR = 1e-3  # at the rate for features their tanh would soon be flat
+_EPOCHS_ON_FEATURES = 6  # so that the rate has fallen before the network learns what is noise
 _OF_NEIGHBORS, _OF_SEQUENCES = ("n_neighbors", "retrieval", "label_parents"), ("n_heads", "pooling")
 
 
@@ -108,14 +109,16 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     encoder : "auto", str or encoder spec, default="auto"
         From documents to sequences of vectors. "auto" is
         :class:`~skmltc.encoders.WordEmbedding` on tokens. On features, where a document is a
-        sequence of one, it is a :class:`~skmltc.encoders.BagEncoder` with a hidden layer.
+        sequence of one, it is a :class:`~skmltc.encoders.BagEncoder` with a hidden layer, half of
+        which is dropped.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
     training : "auto" or Training, default="auto"
         How the network is trained: a :class:`~skmltc.encoders.Training`, whose "encoder" is all
         that reads, and whose "projection" the bottleneck. "auto" is what the encoder recommends,
-        but for the attentions the rate is 0.001 at most.
+        but for the attentions the rate is 0.001 at most, and on features there are 6 epochs at
+        most, so that the rate has fallen before the network overfits.
     lr : float or "auto", default="auto"
         Learning rate: one for all parameters, and constant unless a `training` that is given says
         else. "auto" is that of the training in force, with its schedule and its factors.
@@ -123,7 +126,8 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         Weight decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
         Passes over the documents; "auto" is the number of a `training` that is given, else the one
-        that the encoder recommends, and where documents are few as many as make 200 steps.
+        that the encoder recommends (on features 6 at most, unless `lr` is given), and where
+        documents are few as many as make 200 steps.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
@@ -203,7 +207,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     """
 
     _published = PUBLISHED
-    _default_encoders = {"features": BagEncoder(hidden_dims=(256,)), "tokens": WordEmbedding()}
+    _default_encoders = {"features": BagEncoder((256,), dropout=0.5), "tokens": WordEmbedding()}
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -380,7 +384,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         self._check_encoder(inputs)
         parents = check_label_parents(self.label_parents, train.Y.shape[1])
         self._check_rows(label_tokens, parents.shape[0])
-        trainer = self._trainer(inputs.encoder.training)
+        trainer = self._trainer(inputs.encoder.training, inputs.kind)
         fit, unseen = trainer.split(train, given, seed)
         self._warn_of_few(len(fit))
         plan = Plan(inputs, loss, trainer, parents, label_tokens)
@@ -480,7 +484,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         )
         return ReadingNetwork(body, n_labels, self.votes)
 
-    def _trainer(self, training):
+    def _trainer(self, training, kind):
         """The settings in force; those that are recommended at a rate at which attention learns."""
         trainer = Trainer.of(self, training, self._device())
         if self.training != "auto":
@@ -488,4 +492,8 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             return replace(trainer, lr_factors={"attention": factors.get("encoder", 1)} | factors)
         if self.lr != "auto":
             return trainer
-        return replace(trainer, lr_factors={"attention": min(1.0, _ATTENTION_LR / trainer.lr)})
+        n_epochs = trainer.recommended_epochs
+        if kind == "features":
+            n_epochs = min(n_epochs, _EPOCHS_ON_FEATURES)
+        factors = {"attention": min(1.0, _ATTENTION_LR / trainer.lr)}
+        return replace(trainer, lr_factors=factors, recommended_epochs=n_epochs)
