@@ -109,8 +109,8 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     encoder : "auto", str or encoder spec, default="auto"
         From documents to sequences of vectors. "auto" is
         :class:`~skmltc.encoders.WordEmbedding` on tokens. On features, where a document is a
-        sequence of one, it is a :class:`~skmltc.encoders.BagEncoder` with a hidden layer, half of
-        which is dropped.
+        sequence of one, it is a :class:`~skmltc.encoders.BagEncoder` with a hidden layer and
+        a dropout of 0.7.
     loss : str or loss spec, default="auto"
         One of :data:`skmltc.losses.LOSSES`, by name or as an object with its parameters; "auto"
         is "bce", the paper's.
@@ -207,7 +207,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     """
 
     _published = PUBLISHED
-    _default_encoders = {"features": BagEncoder((256,), dropout=0.5), "tokens": WordEmbedding()}
+    _default_encoders = {"features": BagEncoder((256,), dropout=0.7), "tokens": WordEmbedding()}
     _parameter_constraints: dict = {
         **BaseLongTailClassifier._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
