@@ -102,6 +102,8 @@ class Trainer:
     falls : tuple of int or None
         Of the schedule "plateau" in a network that is trained again: the epochs after which the
         rate falls.
+    stops_by_default : bool
+        What `early_stopping` "auto" is where documents are enough.
     optimizer, betas, schedule, warmup, plateau, lr_factors, clip, head_start, head_bias, \
 monitor, keep, bucket, precision
         As of :class:`~skmltc.encoders.Training`. Networks with parts of their own have further
@@ -120,6 +122,7 @@ monitor, keep, bucket, precision
     verbose: int = 0
     callbacks: list | None = None
     falls: tuple | None = None
+    stops_by_default: bool = True
     optimizer: str = "adamw"
     betas: tuple = (0.9, 0.999)
     schedule: str = "linear"
@@ -139,11 +142,13 @@ monitor, keep, bucket, precision
         """Take the parameters of an estimator, and where they are "auto" what is recommended."""
         settings = _settings(estimator, recommended)
         n_epochs, own = settings.pop("max_epochs"), estimator.max_epochs
+        stops = settings.pop("early_stopping")
         given = estimator.training != "auto" or own != "auto"
         shared = ("batch_size", "patience", "validation_fraction", "early_stopping")
         return cls(
             max_epochs=n_epochs if given else None,
             recommended_epochs=n_epochs,
+            stops_by_default=stops,
             device=device,
             verbose=shown(estimator.verbose),
             callbacks=estimator.callbacks,
@@ -195,8 +200,9 @@ monitor, keep, bucket, precision
 
     def _spares(self, n_samples, fraction):
         """Whether a validation part is wanted, if none is given."""
-        wanted = self.early_stopping
-        return fraction * n_samples >= _FEWEST_TO_STOP if wanted == "auto" else wanted
+        if self.early_stopping != "auto":
+            return self.early_stopping
+        return self.stops_by_default and fraction * n_samples >= _FEWEST_TO_STOP
 
     def idle(self, n_samples, is_given):
         """List settings that have no effect on a training.
@@ -217,7 +223,9 @@ monitor, keep, bucket, precision
         stops = bool(self.early_stopping) and bool(stops)
         most = max(self.validation_fraction, _DEFAULT_FRACTION)
         never = not stops and not self._spares(n_samples, most)  # by default neither
-        auto = f"with early_stopping='auto' on {n_samples} documents, too few to stop by"
+        few = f"on {n_samples} documents, too few to stop by"
+        few = few if self.stops_by_default else "and an encoder that recommends none"
+        auto = f"with early_stopping='auto' {few}"
         why = auto if self.early_stopping == "auto" else "with early_stopping=False"
         return [
             (is_given, "where X_val is given", ["validation_fraction"]),
@@ -401,7 +409,7 @@ def _settings(estimator, recommended):
     if estimator.lr != "auto":
         settings["lr_factors"] = None  # they are factors of the rate that they came with
         if isinstance(own, str):  # so is its schedule
-            settings |= {"schedule": "constant", "warmup": 0.0}
+            settings |= {"schedule": "constant", "warmup": 0.0, "early_stopping": True}
     return settings
 
 

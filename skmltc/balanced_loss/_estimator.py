@@ -118,7 +118,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop mini-batches when the loss on a validation part no longer falls, and keep the best
-        weights. "auto" does so where that part has a hundred documents at least.
+        weights. "auto" does so where that part has a hundred documents at least, and the encoder
+        recommends it; those of features do not.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5

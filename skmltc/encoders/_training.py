@@ -72,6 +72,10 @@ class Training(BaseEstimator):
         the cut-off, one for all labels, that suits the epoch best.
     keep : {"best", "last"}, default="best"
         Which epoch's weights are kept, where there is a validation part to stop by.
+    early_stopping : bool, default=True
+        What ``early_stopping="auto"`` of an estimator is where documents are enough: whether some
+        are held out to stop by. A few epochs of a rate that falls to 0 need none: a training that
+        is stopped ends before its rate has fallen, and misses the documents that are held out.
     bucket : bool, default=True
         Let texts of similar length share batches.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -107,6 +111,7 @@ class Training(BaseEstimator):
         head_bias=True,
         monitor="loss",
         keep="best",
+        early_stopping=True,
         bucket=True,
         precision="auto",
     ):
@@ -124,6 +129,7 @@ class Training(BaseEstimator):
         self.head_bias = head_bias
         self.monitor = monitor
         self.keep = keep
+        self.early_stopping = early_stopping
         self.bucket = bucket
         self.precision = precision
 
@@ -159,6 +165,8 @@ class Training(BaseEstimator):
         self._check_number("weight_decay", "a number from 0 up", 0 <= decay < np.inf)
         self._check_number("max_epochs", "a positive integer", _is_count(self.max_epochs))
         self._check_number("warmup", "a share in [0, 1)", 0 <= _number(self.warmup) < 1)
+        is_bool = isinstance(self.early_stopping, bool | np.bool_)
+        self._check_number("early_stopping", "True or False", is_bool)
         clips = self.clip is None or _number(self.clip) > 0
         self._check_number("clip", "a positive number or None", clips)
         self._check_number("betas", "two numbers in [0, 1)", _are_betas(self.betas))

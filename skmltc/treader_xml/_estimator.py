@@ -46,7 +46,6 @@ from ._published import PUBLISHED
 from ._scopes import MeanEmbedding, ScopeRetriever, first_words, heaviest
 
 _ATTENTION_LR = 1e-3  # at the rate for features their tanh would soon be flat
-_EPOCHS_ON_FEATURES = 6  # so that the rate has fallen before the network learns what is noise
 _OF_NEIGHBORS, _OF_SEQUENCES = ("n_neighbors", "retrieval", "label_parents"), ("n_heads", "pooling")
 
 
@@ -117,8 +116,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     training : "auto" or Training, default="auto"
         How the network is trained: a :class:`~skmltc.encoders.Training`, whose "encoder" is all
         that reads, and whose "projection" the bottleneck. "auto" is what the encoder recommends,
-        but for the attentions the rate is 0.001 at most, and on features there are 6 epochs at
-        most, so that the rate has fallen before the network overfits.
+        but for the attentions the rate is 0.001 at most.
     lr : float or "auto", default="auto"
         Learning rate: one for all parameters, and constant unless a `training` that is given says
         else. "auto" is that of the training in force, with its schedule and its factors.
@@ -126,13 +124,13 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         Weight decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
         Passes over the documents; "auto" is the number of a `training` that is given, else the one
-        that the encoder recommends (on features 6 at most, unless `lr` is given), and where
-        documents are few as many as make 200 steps.
+        that the encoder recommends, and where documents are few as many as make 200 steps.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
-        does so where that part has a hundred documents at least. Its documents are no neighbours.
+        does so where that part has a hundred documents at least, and the encoder recommends it;
+        those of features do not. Its documents are no neighbours.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5
@@ -384,7 +382,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         self._check_encoder(inputs)
         parents = check_label_parents(self.label_parents, train.Y.shape[1])
         self._check_rows(label_tokens, parents.shape[0])
-        trainer = self._trainer(inputs.encoder.training, inputs.kind)
+        trainer = self._trainer(inputs.encoder.training)
         fit, unseen = trainer.split(train, given, seed)
         self._warn_of_few(len(fit))
         plan = Plan(inputs, loss, trainer, parents, label_tokens)
@@ -484,7 +482,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
         )
         return ReadingNetwork(body, n_labels, self.votes)
 
-    def _trainer(self, training, kind):
+    def _trainer(self, training):
         """The settings in force; those that are recommended at a rate at which attention learns."""
         trainer = Trainer.of(self, training, self._device())
         if self.training != "auto":
@@ -492,8 +490,4 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             return replace(trainer, lr_factors={"attention": factors.get("encoder", 1)} | factors)
         if self.lr != "auto":
             return trainer
-        n_epochs = trainer.recommended_epochs
-        if kind == "features":
-            n_epochs = min(n_epochs, _EPOCHS_ON_FEATURES)
-        factors = {"attention": min(1.0, _ATTENTION_LR / trainer.lr)}
-        return replace(trainer, lr_factors=factors, recommended_epochs=n_epochs)
+        return replace(trainer, lr_factors={"attention": min(1.0, _ATTENTION_LR / trainer.lr)})

@@ -185,6 +185,25 @@ def test_documents_are_spared_where_there_are_a_hundred_to_stop_by(
         assert (len(fit), len(unseen)) == (n_samples - n_unseen, n_unseen)
 
 
+@pytest.mark.parametrize("lr, stops", [("auto", False), (0.01, True)])
+def test_on_features_none_are_spared_as_the_rate_falls(lr, stops):
+    """At a constant rate, which is given, there is an epoch to stop at."""
+    model = BalancedLossClassifier(encoder=BagEncoder((4,)), lr=lr)
+    trainer = Trainer.of(model, BagEncoder.training, "cpu")
+    assert trainer.recommended_epochs == 6 and trainer.stops_by_default == stops
+    documents, given = random_documents(2000), random_documents(7)
+    fit, unseen = trainer.split(documents, None, 0)
+    assert (unseen is not None) == stops and len(fit) == (1800 if stops else 2000)
+    assert trainer.split(documents, given, 0) == (documents, given)
+    idle = [names for holds, why, names in trainer.idle(2000, False) if holds and "auto" in why]
+    assert (["validation_fraction"] in idle) != stops
+    whys = [why for holds, why, _ in trainer.idle(2000, False) if holds]
+    said = "with early_stopping='auto' and an encoder that recommends none"
+    assert (said in whys) != stops
+    asked = Trainer.of(model.set_params(early_stopping=True), BagEncoder.training, "cpu")
+    assert len(asked.split(documents, None, 0)[1]) == 200
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_a_split_never_takes_the_only_document_of_a_label(seed):
     documents = random_documents(60, n_labels=40, share=0.03)

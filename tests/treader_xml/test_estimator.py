@@ -561,19 +561,6 @@ def test_attentions_learn_at_a_thousandth_at_most(kind, corpus):
         assert_allclose(rate, 1e-3 if attends else {"features": 1e-2, "tokens": 2e-3}[kind])
 
 
-EPOCHS = [("features", {}, 6), ("tokens", {}, 10), ("features", {"lr": 0.01}, 15)]
-
-
-@pytest.mark.parametrize("kind, given, expected", EPOCHS)
-def test_on_features_the_rate_has_fallen_after_six_epochs(kind, given, expected):
-    """On tokens, and at a constant rate that is given, after those that the encoder recommends."""
-    trainer = TReaderXMLClassifier(**given)._trainer(KINDS[kind].training, kind)
-    assert trainer.n_epochs(100_000) == expected
-    longer = TReaderXMLClassifier(max_epochs=9)._trainer(KINDS[kind].training, kind)
-    assert longer.n_epochs(100_000) == 9
-    assert trainer.n_epochs(64) == 200  # one step per epoch
-
-
 FACTORS = {"embedding": 2.0, "encoder": 0.5, "projection": 3.0, "head": 0.25}
 
 
