@@ -44,6 +44,7 @@ joint = partial(HeadToTailClassifier, **SHORT)
 reader = partial(TReaderXMLClassifier, **SHORT, n_neighbors=3)
 alone = partial(TReaderXMLClassifier, **SHORT, teacher=False, votes=False)
 voting = partial(TReaderXMLClassifier, **SHORT, teacher=False, n_neighbors=3)
+STOPPED = Training(max_epochs=1)
 of_tokens = {"encoder": WordEmbedding(embedding_dim=4)}
 
 OF_BATCHES = {
@@ -100,8 +101,14 @@ MODES = {
     ),
     "linear, classes": (linear, (X, CLASSES), OF_DECISION, "where y has one class per document"),
     "network": (network, (X, Y), {"max_iter": 3, "tol": 0.1}, "in mini-batches"),
-    "network, few documents": (
+    "network, all documents": (
         network,
+        (X, Y),
+        OF_STOPPING,
+        "with early_stopping='auto' and an encoder that recommends none",
+    ),
+    "network, few documents": (
+        partial(network, training=STOPPED),
         (X, Y),
         OF_STOPPING,
         "with early_stopping='auto' on 96 documents, too few to stop by",
@@ -151,7 +158,7 @@ MODES = {
         "with multi_task=None",
     ),
     "siamese, few documents": (
-        siamese,
+        partial(siamese, training=STOPPED),
         (X, Y),
         OF_STOPPING,
         "with early_stopping='auto' on 96 documents, too few to stop by",
@@ -240,9 +247,10 @@ def test_what_is_named_changes_nothing(mode, name):
 
 def test_a_fraction_that_decides_whether_documents_are_spared_has_an_effect():
     X_many, Y_many = np.tile(X, (20, 1)), np.tile(Y, (20, 1))
-    (said,) = said_by(network(validation_fraction=0.05, patience=2), X_many, Y_many)
+    stopped = partial(network, training=STOPPED)
+    (said,) = said_by(stopped(validation_fraction=0.05, patience=2), X_many, Y_many)
     assert said.startswith("patience has no effect") and "validation_fraction" not in said
-    assert said_by(network(validation_fraction=0.2, patience=2), X_many, Y_many) == []
+    assert said_by(stopped(validation_fraction=0.2, patience=2), X_many, Y_many) == []
 
 
 def test_labels_that_are_tail_in_folds_alone_are_transferred_to():

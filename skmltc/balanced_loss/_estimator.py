@@ -119,7 +119,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     early_stopping : bool or "auto", default="auto"
         Stop mini-batches when the loss on a validation part no longer falls, and keep the best
         weights. "auto" does so where that part has a hundred documents at least, and the encoder
-        recommends it; those of features do not.
+        recommends it; of those here a transformer that is fine-tuned.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5

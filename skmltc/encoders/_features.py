@@ -26,8 +26,7 @@ class BagEncoder(Encoder):
 
     Notes
     -----
-    The recommended training has six epochs, in which the rate falls from 0.01 to 0, and holds no
-    documents out to stop by.
+    The recommended training has six epochs, in which the rate falls from 0.01 to 0.
 
     Examples
     --------

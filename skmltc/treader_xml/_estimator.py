@@ -130,7 +130,7 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
         does so where that part has a hundred documents at least, and the encoder recommends it;
-        those of features do not. Its documents are no neighbours.
+        of those here a transformer that is fine-tuned. Its documents are no neighbours.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5

@@ -76,6 +76,7 @@ def test_a_trainer_takes_where_auto_stands_what_suits_the_encoder():
     assert (trainer.max_epochs, trainer.recommended_epochs) == (None, 7)
     settings = suits.get_params()
     del settings["max_epochs"]
+    assert trainer.stops_by_default is settings.pop("early_stopping")
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.lr_factors is not suits.lr_factors
     assert (trainer.batch_size, trainer.patience, trainer.validation_fraction) == (64, 5, 0.1)
@@ -131,7 +132,7 @@ def test_a_trainer_for_so_many_epochs_is_another_one_without_callbacks():
 
 
 @pytest.mark.parametrize(
-    "n_samples, batch_size, n_epochs", [(60, 100, 200), (60, 30, 100), (60, 5, 17), (10**6, 64, 15)]
+    "n_samples, batch_size, n_epochs", [(60, 100, 200), (60, 30, 100), (60, 5, 17), (10**6, 64, 6)]
 )
 def test_few_documents_have_enough_epochs_for_two_hundred_steps(n_samples, batch_size, n_epochs):
     model = BalancedLossClassifier(batch_size=batch_size)

@@ -24,6 +24,7 @@ ALL = {
     "head_bias": False,
     "monitor": "micro_f1",
     "keep": "last",
+    "early_stopping": False,
     "bucket": False,
     "precision": "bfloat16",
 }
@@ -51,7 +52,7 @@ def test_parameters_are_set_by_set_params_alone():
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("wrong", ["x", -1, object(), np.nan, (), True])
 def test_wrong_values_are_named(name, wrong):
-    if wrong is True and name in ("head_bias", "bucket"):
+    if wrong is True and name in ("head_bias", "early_stopping", "bucket"):
         return
     message = rf"{name}.* must be .*\. Got .* instead"
     with pytest.raises(ValueError, match=message):

@@ -15,7 +15,13 @@ UNCALIBRATED = {"calibrate": False}
 AT_HALF = UNCALIBRATED | {"threshold": 0.5}
 RECOMMENDED = BagEncoder().training
 ADAM = clone(RECOMMENDED).set_params(
-    optimizer="adam", lr=1e-3, schedule="constant", clip=None, lr_factors={}
+    optimizer="adam",
+    lr=1e-3,
+    schedule="constant",
+    clip=None,
+    lr_factors={},
+    max_epochs=15,
+    early_stopping=True,
 )
 SLOW = clone(ADAM).set_params(lr=1e-4, schedule="plateau", max_epochs=100)
 REPEATED = ("BalancedLossClassifier", "HeadToTailClassifier")  # fits of a few seconds
