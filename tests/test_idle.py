@@ -44,7 +44,7 @@ joint = partial(HeadToTailClassifier, **SHORT)
 reader = partial(TReaderXMLClassifier, **SHORT, n_neighbors=3)
 alone = partial(TReaderXMLClassifier, **SHORT, teacher=False, votes=False)
 voting = partial(TReaderXMLClassifier, **SHORT, teacher=False, n_neighbors=3)
-STOPPED = Training(max_epochs=1)
+STOPPED = Training(max_epochs=1, early_stopping=True)
 of_tokens = {"encoder": WordEmbedding(embedding_dim=4)}
 
 OF_BATCHES = {
@@ -105,7 +105,7 @@ MODES = {
         network,
         (X, Y),
         OF_STOPPING,
-        "with early_stopping='auto' and an encoder that recommends none",
+        "with early_stopping='auto' and a training that needs none",
     ),
     "network, few documents": (
         partial(network, training=STOPPED),

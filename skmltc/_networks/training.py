@@ -143,6 +143,8 @@ monitor, keep, bucket, precision
         settings = _settings(estimator, recommended)
         n_epochs, own = settings.pop("max_epochs"), estimator.max_epochs
         stops = settings.pop("early_stopping")
+        if stops == "auto":
+            stops = settings["schedule"] != "linear"
         given = estimator.training != "auto" or own != "auto"
         shared = ("batch_size", "patience", "validation_fraction", "early_stopping")
         return cls(
@@ -224,7 +226,7 @@ monitor, keep, bucket, precision
         most = max(self.validation_fraction, _DEFAULT_FRACTION)
         never = not stops and not self._spares(n_samples, most)  # by default neither
         few = f"on {n_samples} documents, too few to stop by"
-        few = few if self.stops_by_default else "and an encoder that recommends none"
+        few = few if self.stops_by_default else "and a training that needs none"
         auto = f"with early_stopping='auto' {few}"
         why = auto if self.early_stopping == "auto" else "with early_stopping=False"
         return [
@@ -409,7 +411,7 @@ def _settings(estimator, recommended):
     if estimator.lr != "auto":
         settings["lr_factors"] = None  # they are factors of the rate that they came with
         if isinstance(own, str):  # so is its schedule
-            settings |= {"schedule": "constant", "warmup": 0.0, "early_stopping": True}
+            settings |= {"schedule": "constant", "warmup": 0.0}
     return settings
 
 

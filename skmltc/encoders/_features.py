@@ -37,7 +37,7 @@ class BagEncoder(Encoder):
     (torch.Size([3, 16]), 16)
     """
 
-    training = Training(max_epochs=6, early_stopping=False)
+    training = Training(max_epochs=6)
 
     def __init__(self, hidden_dims=(), activation="identity", dropout=0.5):
         self.hidden_dims = hidden_dims

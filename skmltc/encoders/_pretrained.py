@@ -70,7 +70,7 @@ class TransformerEncoder(Encoder):
     the name with its revision, and a SHA-256 of the weights, which is checked on loading.
 
     The recommended training has a rate of 5e-5, 20 times as much for the head, that rises over a
-    tenth of the steps and then falls to 0.
+    tenth of the steps and then falls to 0, and stops early where documents are enough.
 
     Examples
     --------
@@ -88,6 +88,7 @@ class TransformerEncoder(Encoder):
         max_epochs=5,
         warmup=0.1,
         clip=1.0,
+        early_stopping=True,
         lr_factors={"head": 20.0, "head_scale": 20.0},
     )
 

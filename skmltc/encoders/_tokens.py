@@ -120,7 +120,7 @@ class TextCNN(_TokenEncoderSpec):
     (torch.Size([2, 16]), 16)
     """
 
-    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10, early_stopping=False)
+    training = Training(lr=1e-3, weight_decay=0.01, max_epochs=10)
     _init_std = 0.2
 
     def __init__(
@@ -222,7 +222,6 @@ class BiLSTMAttention(_TokenEncoderSpec):
         lr=2e-3,
         weight_decay=0.01,
         max_epochs=6,
-        early_stopping=False,
         lr_factors={"projection": 2.5, "head": 2.5, "head_scale": 2.5},
     )
     _init_std = 1.0
@@ -315,7 +314,7 @@ class WordEmbedding(_TokenEncoderSpec):
     torch.Size([6, 16])
     """
 
-    training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10, early_stopping=False)
+    training = Training(lr=2e-3, weight_decay=0.01, max_epochs=10)
     _init_std = 0.2
 
     def __init__(self, embedding_dim=128, embeddings="svd", embedding_dropout=0.1):

@@ -19,6 +19,7 @@ _CHOICES = {
     "monitor": ("loss", "micro_f1"),
     "keep": ("best", "last"),
     "head_bias": (True, False),
+    "early_stopping": ("auto", True, False),
     "bucket": (True, False),
     "precision": PRECISIONS,
 }
@@ -42,7 +43,7 @@ class Training(BaseEstimator):
         Learning rate.
     weight_decay : float, default=0.3
         Rare words are over-moved with less, and rare labels die with more.
-    max_epochs : int, default=15
+    max_epochs : int, default=10
         Passes over the documents. An encoder's recommendation is raised where documents are few,
         so that there are 200 steps; a number that a user gives is not.
     schedule : {"linear", "constant", "plateau"}, default="linear"
@@ -72,10 +73,10 @@ class Training(BaseEstimator):
         the cut-off, one for all labels, that suits the epoch best.
     keep : {"best", "last"}, default="best"
         Which epoch's weights are kept, where there is a validation part to stop by.
-    early_stopping : bool, default=True
+    early_stopping : bool or "auto", default="auto"
         What ``early_stopping="auto"`` of an estimator is where documents are enough: whether some
-        are held out to stop by. A few epochs of a rate that falls to 0 need none: a training that
-        is stopped ends before its rate has fallen, and misses the documents that are held out.
+        are held out to stop by. "auto" is True but where the rate falls to 0: a training that is
+        stopped ends before its rate has fallen, and misses the documents that are held out.
     bucket : bool, default=True
         Let texts of similar length share batches.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -101,7 +102,7 @@ class Training(BaseEstimator):
         betas=(0.9, 0.999),
         lr=0.01,
         weight_decay=0.3,
-        max_epochs=15,
+        max_epochs=10,
         schedule="linear",
         warmup=0.0,
         plateau=(0.1, 5, 2),
@@ -111,7 +112,7 @@ class Training(BaseEstimator):
         head_bias=True,
         monitor="loss",
         keep="best",
-        early_stopping=True,
+        early_stopping="auto",
         bucket=True,
         precision="auto",
     ):
@@ -165,8 +166,6 @@ class Training(BaseEstimator):
         self._check_number("weight_decay", "a number from 0 up", 0 <= decay < np.inf)
         self._check_number("max_epochs", "a positive integer", _is_count(self.max_epochs))
         self._check_number("warmup", "a share in [0, 1)", 0 <= _number(self.warmup) < 1)
-        is_bool = isinstance(self.early_stopping, bool | np.bool_)
-        self._check_number("early_stopping", "True or False", is_bool)
         clips = self.clip is None or _number(self.clip) > 0
         self._check_number("clip", "a positive number or None", clips)
         self._check_number("betas", "two numbers in [0, 1)", _are_betas(self.betas))

@@ -76,12 +76,29 @@ def test_a_trainer_takes_where_auto_stands_what_suits_the_encoder():
     assert (trainer.max_epochs, trainer.recommended_epochs) == (None, 7)
     settings = suits.get_params()
     del settings["max_epochs"]
-    assert trainer.stops_by_default is settings.pop("early_stopping")
+    del settings["early_stopping"]
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.lr_factors is not suits.lr_factors
     assert (trainer.batch_size, trainer.patience, trainer.validation_fraction) == (64, 5, 0.1)
     assert trainer.early_stopping == "auto" and trainer.device == "cpu"
     assert trainer.verbose == 0 and trainer.callbacks is None
+
+
+@pytest.mark.parametrize(
+    "model, suits, stops",
+    [
+        (BalancedLossClassifier(), Training(), False),
+        (BalancedLossClassifier(), Training(early_stopping=True), True),
+        (BalancedLossClassifier(), Training(schedule="constant"), True),
+        (BalancedLossClassifier(), Training(schedule="plateau", early_stopping=False), False),
+        (BalancedLossClassifier(lr=0.1), Training(), True),
+        (BalancedLossClassifier(training=Training()), Training(early_stopping=True), False),
+        (BalancedLossClassifier(training=Training(), lr=0.1), Training(), False),
+    ],
+    ids=str,
+)
+def test_a_rate_that_falls_to_0_needs_nothing_to_stop_by(model, suits, stops):
+    assert Trainer.of(model, suits, "cpu").stops_by_default is stops
 
 
 def test_a_trainer_takes_the_settings_that_are_given():
@@ -199,7 +216,7 @@ def test_on_features_none_are_spared_as_the_rate_falls(lr, stops):
     idle = [names for holds, why, names in trainer.idle(2000, False) if holds and "auto" in why]
     assert (["validation_fraction"] in idle) != stops
     whys = [why for holds, why, _ in trainer.idle(2000, False) if holds]
-    said = "with early_stopping='auto' and an encoder that recommends none"
+    said = "with early_stopping='auto' and a training that needs none"
     assert (said in whys) != stops
     asked = Trainer.of(model.set_params(early_stopping=True), BagEncoder.training, "cpu")
     assert len(asked.split(documents, None, 0)[1]) == 200

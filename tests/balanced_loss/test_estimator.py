@@ -420,7 +420,8 @@ def batch_sizes(model, epoch=0):
 def test_a_part_is_held_out_where_the_data_can_spare_a_hundred_documents(n_samples, sizes):
     rng = np.random.RandomState(0)
     X, Y = rng.rand(n_samples, 5), (rng.rand(n_samples, 2) < 0.3).astype(int)
-    model = network(training=Training(max_epochs=1), max_epochs="auto", threshold=0.5)
+    training = Training(max_epochs=1, schedule="constant")
+    model = network(training=training, max_epochs="auto", threshold=0.5)
     assert batch_sizes(clone(model).fit(X, Y)) == sizes
     by_encoder = network(max_epochs=1, threshold=0.5).fit(X, Y)  # whose rate falls
     assert batch_sizes(by_encoder) == [n_samples, 0]

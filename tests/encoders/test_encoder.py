@@ -62,8 +62,7 @@ def test_the_settings_of_training_that_suit_the_encoders():
     ]
     assert settings == [(0.01, 0.3, 6), (1e-3, 0.01, 10), (2e-3, 0.01, 6), (2e-3, 0.01, 10)]
     for spec in ENCODERS.values():  # the rate falls to 0, so nothing has to stop them
-        assert spec().training.schedule == "linear" and not spec().training.early_stopping
-    assert Training().early_stopping
+        assert spec().training.schedule == "linear" and spec().training.early_stopping == "auto"
     factors = [spec().training.lr_factors for spec in ENCODERS.values()]
     assert factors == [None, None, {"projection": 2.5, "head": 2.5, "head_scale": 2.5}, None]
     for spec in ENCODERS.values():

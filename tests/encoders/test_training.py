@@ -66,6 +66,7 @@ def test_wrong_values_are_named(name, wrong):
         ({"betas": (0.9, 1.0)}, "betas of Training must be two numbers in .* Got .0.9, 1.0."),
         ({"lr": 0}, "lr of Training must be a positive number. Got 0 instead"),
         ({"lr": np.inf}, "lr of Training must be a positive number. Got inf instead"),
+        ({"early_stopping": "never"}, "one of 'auto', True, False. Got 'never' instead"),
         ({"max_epochs": 2.0}, "max_epochs of Training must be a positive integer. Got 2.0"),
         ({"warmup": 1.0}, "warmup of Training must be a share in .0, 1.. Got 1.0"),
         ({"plateau": (2.0, 5, 2)}, "plateau of Training must be a factor in .0, 1., a number of"),
