@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import expit
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._idle import changed_parameters, warn_of_idle
-from .._inputs import as_rows, count_rows
+from .._inputs import count_rows
 from .._progress import announced
 from .._stages import draw_seed
 from .._targets import count_labels, warn_of_empty_labels
@@ -22,11 +22,9 @@ from ..decision import (
     Given,
     MultilabelMetaClassifier,
     check_decision,
-    check_rows,
     check_threshold,
     decision_of_classes,
     document_blocks,
-    for_estimators,
     idle_in_decision,
     prior_cut_off,
     top_of_logits,
@@ -34,6 +32,7 @@ from ..decision import (
 from ..model_selection import list_folds, list_held_out
 from ._columns import Known
 from ._explain import Explanation, Request, explain, top_features
+from ._growing import GrowingMembers
 from ._named import NamedMembers
 from ._scorer import (
     SCORES_AT_A_TIME,
@@ -46,10 +45,8 @@ from ._scorer import (
 from ._texts import members_of_texts
 from ._views import Views
 
-_SHARE_OF_NEW = 0.7  # of the probability at which labels are cut
 
-
-class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
+class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers):
     """Weigh what several classifiers say of a label, and what else the document is given.
 
     Members are trained together, and score documents held out in turn. What they say of a pair of
@@ -300,105 +297,6 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers):
             n_labels_=Y.shape[1],
         )
         return self
-
-    def add_labels(self, X, Y_new, X_known=None):
-        """Learn new labels from a few documents; members' scores of the others stay as they are.
-
-        Nothing is weighed anew: what members say of a label counts as for any other of its
-        frequency. Linear members solve the columns of the new labels alone, at the weight decay of
-        `fit`, and neighbours take in the documents for the new labels alone. Probabilities of the
-        known labels change only in so far as new ones compete with them in a document, or come
-        together with them.
-
-        Parameters
-        ----------
-        X : list, array or sparse matrix of n_samples documents
-            That came with the new labels, as in `fit`.
-        Y_new : array or sparse matrix of shape (n_samples, n_new)
-            Indicators of the new labels alone, each with at least one document. They become the
-            last columns.
-        X_known : list, array or sparse matrix of n_known documents, default=None
-            Documents that have none of the new labels, save those that are in X too: for linear
-            members, which keep none, and learn from them how frequent a label is. By default
-            those that the neighbours keep anyway. That does with "auto" on features; to a linear
-            member that is a pipeline, the documents of `fit` have to be given.
-
-        Returns
-        -------
-        self
-            With `members_`, `classes_`, `label_counts_` and `threshold_` extended.
-            `n_samples_fit_` rises by the documents that are new.
-
-        Raises
-        ------
-        ValueError
-            If a new label has no document, y of `fit` was not an indicator matrix, or a member
-            cannot add labels: of this package's classifiers linear and frozen
-            `BalancedLossClassifier`, neighbours and `HeadToTailClassifier` can. The model is then
-            as it was before.
-
-        Notes
-        -----
-        A label comes with a few documents, not with all that there are. With n of them it may be as
-        frequent as any label of `fit` with m >= n documents: its probability is the mean over them,
-        with log-odds that rise by log(m/n). It is cut at 0.7 of the probability at which labels of
-        `fit` with most similarly many documents are, unless a number was given as `threshold`:
-        what is best for F1 is half of the F1 that is reached, and of a few documents a label
-        reaches less. Which of the known labels the documents in X
-        have is not asked for: how often a new label comes together with them is what the model
-        itself expects of these documents. Since its context is guessed so far, the log-odds of a
-        new label are the mean of those with and without the context. Every call adds a search
-        among all documents to the neighbours; labels are best added together.
-        """
-        check_is_fitted(self, "decision_")
-        X = as_rows(X)
-        X_known = None if X_known is None else as_rows(X_known, "X_known")
-        Y = self.target_.indicators_of_new(Y_new, _num_samples(X))
-        scorer = self.scorer_.with_labels(X, Y, X_known)
-        share = 1.0 if self.decision_.rule is None else _SHARE_OF_NEW
-        decision = self.decision_.extend(self.label_counts_, count_labels(Y), share)
-        vars(self).update(self._grown(self.target_.extended(Y.shape[1], Y_new), scorer, decision))
-        return self
-
-    def add_documents(self, X, y):
-        """Let neighbours keep further documents; nothing is trained again.
-
-        Other members, linear ones too, stay as they are, and so do the weights of what members
-        say and the thresholds. A label that had no document so far remains unpredicted: fit again,
-        or give such labels to `add_labels` in the first place.
-
-        Parameters
-        ----------
-        X : list, array or sparse matrix of n_samples documents
-            As in `fit`.
-        y : array or sparse matrix of shape (n_samples, n_labels), or array of (n_samples,)
-            All their labels, as in `fit`.
-
-        Returns
-        -------
-        self
-            With `members_`, `label_counts_` and `n_samples_fit_` that follow.
-        """
-        check_is_fitted(self, "decision_")
-        Y = self.target_.indicators(y)
-        X, y = check_rows(X, for_estimators(self.target_, y, Y))
-        scorer = self.scorer_.with_documents(X, y, Y)
-        vars(self).update(self._grown(self.target_, scorer, self.decision_))
-        return self
-
-    @staticmethod
-    def _grown(target, scorer, decision):
-        """The fitted attributes that follow from a scorer with further labels or documents."""
-        members = {member.name: member.estimator for member in scorer.members}
-        return {
-            **target.attributes,
-            "n_labels_": len(scorer.known.counts),
-            "label_counts_": scorer.known.counts,
-            "n_samples_fit_": scorer.known.n_samples,
-            "members_": Bunch(**members),
-            "scorer_": scorer,
-            "decision_": decision,
-        }
 
     def _check_parameters(self):
         check_threshold(self.threshold), check_decision(self)
