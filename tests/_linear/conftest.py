@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
+from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmltc._linear import models, shortlists
+from skmltc._linear import problems, shortlists
+from skmltc._targets import count_labels
 from skmltc.decision import Documents
 
 
@@ -51,6 +54,43 @@ def documents():
 @pytest.fixture
 def few(monkeypatch):
     """Take shortlists for few labels too, and short ones."""
-    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 0)
     monkeypatch.setattr(shortlists, "_NEAR", 40)
     monkeypatch.setattr(shortlists, "_VIOLATORS", 120)
+
+
+def documents_of(n_samples, n_features, n_labels, form=sparse.csr_array):
+    """Features and labels that follow them, of all frequencies; labels 5, 45, ... have none."""
+    rng = np.random.RandomState(0)
+    X = (rng.rand(n_samples, n_features) < 0.5) * rng.rand(n_samples, n_features)
+    scores = X @ rng.randn(n_features, n_labels) + 0.3 * rng.randn(n_samples, n_labels)
+    counts = 1 + np.arange(n_labels) % (n_samples // 2)
+    counts[5::40] = 0
+    Y = (-scores).argsort(axis=0).argsort(axis=0) < counts
+    X, Y = (sparse.csr_array(matrix, dtype=np.float32) for matrix in (X, Y))
+    assert_array_equal(count_labels(Y), counts)
+    return Documents(form(X), Y)
+
+
+@pytest.fixture(scope="package")
+def make_documents():
+    return documents_of
+
+
+def same_pairs(one, other):
+    for field in ("labels", "scores", "is_true", "n_positives"):
+        assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+@pytest.fixture(scope="package")
+def assert_same_pairs():
+    return same_pairs
+
+
+@pytest.fixture
+def three_threads():
+    """Give torch three threads for the time of a test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)

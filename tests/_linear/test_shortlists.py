@@ -11,18 +11,12 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skmltc import BalancedLossClassifier
-from skmltc._linear import models, shortlists, smooth_shortlists
-from skmltc._linear.models import (
-    LazyLinearScorer,
-    LinearProblem,
-    Solver,
-    fit_linear,
-    problem_of,
-    select_weight_decay,
-    solve,
-    solve_block,
-)
+from skmltc._linear import problems, shortlists, smooth_shortlists
+from skmltc._linear.models import Solver, fit_linear
+from skmltc._linear.problems import LinearProblem, problem_of, solve, solve_block
+from skmltc._linear.scorers import LazyLinearScorer
 from skmltc._linear.shortlists import Shortlists, solve_shortlisted
+from skmltc._linear.weight_decay import select_weight_decay
 from skmltc._targets import count_labels
 from skmltc.datasets import load_jsonl
 from skmltc.decision import Documents, HeldOut, ScoredPairs, label_blocks
@@ -165,30 +159,13 @@ def test_the_search_scores_held_out_documents_by_them(documents, few):
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_fitting_under_any_backend_is_the_same(monkeypatch, backend, make_corpus):
     """Of a hundred labels, so that there are two blocks."""
-    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 0)
     X, Y = make_corpus(n_samples=400, n_labels=100)
     here, _ = fit_linear(X, Y, SOLVER)
     with parallel_config(backend=backend, n_jobs=2):
         there, _ = fit_linear(X, Y, SOLVER._replace(n_jobs=2))
     assert_array_equal(here.weights.toarray(), there.weights.toarray())
     assert_array_equal(here.intercepts, there.intercepts)
-
-
-@pytest.mark.parametrize(
-    "change, is_short",
-    [
-        ({}, True),
-        ({"X": sparse.csr_array.toarray}, False),
-        ({"X": lambda X: 100 * X}, False),
-        ({"n_dense": 300 * 24}, False),
-    ],
-)
-def test_very_many_weights_of_short_sparse_rows_have_shortlists(
-    documents, few, change, is_short, monkeypatch
-):
-    monkeypatch.setattr(models, "_MOST_DENSE", change.get("n_dense", 300 * 24 - 1))
-    X = change.get("X", lambda X: X)(documents.X)
-    assert isinstance(problem_of(X, documents.Y, SOLVER), Shortlists) == is_short
 
 
 def test_they_are_solved_on_the_cpu_wherever_the_rest_is(documents, few):
@@ -203,7 +180,7 @@ def test_an_estimator_predicts_as_with_all_documents(documents, few, monkeypatch
     Y = fit.Y[:, np.flatnonzero(count_labels(fit.Y))]
     model = BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0, random_state=0)
     short = clone(model).fit(fit.X, Y)
-    monkeypatch.setattr(models, "_MOST_DENSE", 10**9)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 10**9)
     full = clone(model).fit(fit.X, Y)
     assert isinstance(short.coef_, sparse.csr_array) and isinstance(full.coef_, np.ndarray)
     assert short.coef_.shape == full.coef_.shape and 0 < short.coef_.nnz < 0.5 * full.coef_.size

@@ -9,15 +9,10 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skmltc import BalancedLossClassifier
-from skmltc._linear import models, shortlists, smooth_shortlists
-from skmltc._linear.models import (
-    LazyLinearScorer,
-    LinearProblem,
-    Solver,
-    fit_linear,
-    problem_of,
-    solve,
-)
+from skmltc._linear import models, problems, shortlists, smooth_shortlists
+from skmltc._linear.models import Solver, fit_linear
+from skmltc._linear.problems import LinearProblem, problem_of, solve
+from skmltc._linear.scorers import LazyLinearScorer
 from skmltc._linear.smooth_shortlists import SmoothShortlists
 from skmltc._targets import count_labels
 from skmltc.decision import label_blocks
@@ -41,7 +36,7 @@ def scores_of(weights, X):
     return X @ weights[:-1] + weights[-1]
 
 
-def problems(documents, loss):
+def short_and_full(documents, loss):
     """On shortlists, and on all documents."""
     solver = SOLVER._replace(loss=loss)
     short = problem_of(documents.X, documents.Y, solver)
@@ -59,7 +54,7 @@ def difference(mine, expected):
 def differences(documents, loss, decay):
     """Of the scores of all labels on shortlists and on all documents."""
     labels = np.flatnonzero(count_labels(documents.Y))
-    short, full = problems(documents, loss)
+    short, full = short_and_full(documents, loss)
     mine, expected = (
         scores_of(solve(problem, [decay], SOLVER, labels)[0].weights, documents.X)
         for problem in (short, full)
@@ -140,7 +135,7 @@ def test_from_the_last_pass_the_gradient_is_that_of_all_documents(
 def test_where_all_documents_are_listed_the_minimum_is_that_of_all(documents, few, monkeypatch):
     monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(shortlists, "_NEAR", 10**6)
-    short, full = problems(documents, DEFAULT)
+    short, full = short_and_full(documents, DEFAULT)
     for label in (0, 3, 23):
         reached, best = (
             objective_of_all(dense[:, 0], documents, label, DEFAULT, 0.1)[0]
@@ -161,7 +156,7 @@ def test_the_steepest_are_the_others_of_the_largest_slopes():
 
 
 def test_small_weights_are_dropped_and_the_intercept_makes_up_for_them(documents, few, monkeypatch):
-    short, _ = problems(documents, DEFAULT)
+    short, _ = short_and_full(documents, DEFAULT)
     labels = np.array([0, 7, 23])
     (some,) = solve(short, [0.1], SOLVER, labels)
     monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
@@ -197,7 +192,7 @@ def test_models_solved_when_asked_for_are_those_of_a_fit(documents, few):
 
 def test_a_path_of_weight_decays_is_scored_as_each_of_them_is(documents, few):
     """But for what another start leaves to the tolerance, and to the violators."""
-    short, _ = problems(documents, DEFAULT)
+    short, _ = short_and_full(documents, DEFAULT)
     labels = np.array([0, 7, 23])
     path = solve(short, [0.3, 0.1, 0.03], SOLVER, labels)
     for decay, along in zip([0.3, 0.1, 0.03], path, strict=True):
@@ -210,7 +205,7 @@ def test_a_path_of_weight_decays_is_scored_as_each_of_them_is(documents, few):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fitting_in_other_processes_is_the_same(monkeypatch, make_corpus):
     """Of a hundred labels, so that there are two blocks."""
-    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 0)
     X, Y = make_corpus(n_samples=400, n_labels=100)
     solver = SOLVER._replace(loss=DistributionBalancedLoss())
     here, _ = fit_linear(X, Y, solver)
@@ -255,7 +250,7 @@ def test_an_estimator_predicts_as_with_all_documents(documents, few, monkeypatch
     Y = fit.Y[:, np.flatnonzero(count_labels(fit.Y))]
     model = BalancedLossClassifier(weight_decay=0.03, random_state=0)
     short = clone(model).fit(fit.X, Y)
-    monkeypatch.setattr(models, "_MOST_DENSE", 10**9)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 10**9)
     full = clone(model).fit(fit.X, Y)
     assert isinstance(short.coef_, sparse.csr_array) and isinstance(full.coef_, np.ndarray)
     one, other = (fitted.predict(new) for fitted in (short, full))

@@ -14,7 +14,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from skmltc import BalancedLossClassifier
-from skmltc._linear.models import LinearProblem, Solver, fit_linear, solve_block
+from skmltc._linear.models import Solver, fit_linear
+from skmltc._linear.problems import LinearProblem, solve_block
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus

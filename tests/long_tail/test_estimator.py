@@ -130,7 +130,7 @@ def test_members_are_fitted_on_all_documents_and_learn_no_decision(parts, fitted
 
 def test_linear_members_are_kept_without_small_weights(parts, fitted, monkeypatch):
     X, Y, X_new, _ = parts
-    monkeypatch.setattr("skmltc._linear.models._FEW_WEIGHTS", 0)
+    monkeypatch.setattr("skmltc._linear.scorers._FEW_WEIGHTS", 0)
     small = two().fit(X, Y)
     full, kept = fitted.members_.linear.scorer_, small.members_.linear.scorer_
     assert_array_equal(kept.weights.toarray(), full.without_small_weights(X).weights.toarray())

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
-from skmltc._linear import models
+from skmltc._linear import problems
 from skmltc._rows import stack_rows
 from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import Calibration
@@ -569,7 +569,7 @@ def dense(Y):
 def test_sparse_weights_of_a_member_are_explained_too(parts, monkeypatch):
     X, Y, X_new = parts
     dense = stack(("linear", linear()), ("neighbors", near())).fit(X, Y).top_features(3, k=4)
-    monkeypatch.setattr(models, "_MOST_DENSE", 0)
+    monkeypatch.setattr(problems, "_MOST_DENSE", 0)
     model = stack(("linear", linear()), ("neighbors", near())).fit(X, Y)
     assert sparse.issparse(model.members_.linear.coef_)
     assert_array_equal(model.top_features(3, k=4)["feature"], dense["feature"])

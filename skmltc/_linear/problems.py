@@ -1,0 +1,161 @@
+"""Labels and documents as they are solved: on all documents, or on those that matter."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .._validation import must_be
+from ..labels import LabelStatistics
+from ..losses import LOSSES, SquaredHingeLoss
+from .products import DesignMatrix, is_plain
+from .shortlists import Shortlists, solve_shortlisted
+from .smooth_shortlists import SmoothShortlists
+from .solver import BlockLBFGS, BlockObjective, SolvedBlock
+from .threads import one_torch_thread
+
+_BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
+_MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
+_FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
+_NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
+SHORT = Shortlists, SmoothShortlists
+
+
+class LinearProblem(NamedTuple):
+    """Documents and labels as linear models of every block and weight decay need them.
+
+    Parameters
+    ----------
+    features : DesignMatrix
+    Y : csr_array of shape (n_samples, n_labels)
+    loss : BalancedLoss
+        Of all labels.
+    start : tensor of shape (n_labels,)
+        Intercepts of least loss where all weights are 0.
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
+    """
+
+    features: DesignMatrix
+    Y: sparse.csr_array
+    loss: torch.nn.Module
+    start: torch.Tensor
+    weights: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, X, Y, solver, weights=None):
+        """Build the loss and the products on the solver's device."""
+        is_small = X.shape[0] * X.shape[1] <= _FEW and solver.device == "cpu"
+        dtype = torch.float64 if is_small else torch.float32
+        features = DesignMatrix(X, solver.device, weights, dtype)
+        loss, start = _built(solver.loss, Y, weights, features.dtype)
+        return cls(features, Y, loss.to(solver.device), start, weights)
+
+
+def _built(loss, Y, weights, dtype):
+    """The loss of these documents, and the intercepts of least loss where all weights are 0."""
+    known = Y if weights is None else LabelStatistics.from_matrix(Y, weights)
+    loss = loss.build(known).to(dtype)
+    start = loss.prior_logits(Y, weights, dtype)
+    return loss, torch.where(start.abs() < _NO_PRIOR, start, 0.0)
+
+
+def problem_of(X, Y, solver, weights=None):
+    """Shortlists where there are very many weights of sparse features; else all rows.
+
+    Shortlists are solved on the CPU, so that a model is the same on every machine.
+    """
+    if not _are_shortlisted(X, Y, solver.loss):
+        return LinearProblem.of(X, Y, solver, weights)
+    documents = Shortlists.of(X, Y, weights)
+    if isinstance(solver.loss, SquaredHingeLoss):
+        return documents
+    loss, starts = _built(solver.loss, Y, weights, torch.float32)
+    return SmoothShortlists.of(documents, loss, starts.numpy())
+
+
+def _are_shortlisted(X, Y, loss):
+    """Whether labels are solved on the documents that matter for them.
+
+    Weights below 0 are for the minimum on all documents, where there is none.
+    """
+    is_known = type(loss) in LOSSES.values() and getattr(loss, "clip", True)
+    are_many = sparse.issparse(X) and X.shape[1] * Y.shape[1] > _MOST_DENSE
+    return is_known and are_many and is_plain(X)
+
+
+def block_size(shape):
+    """Labels that are solved together, so that their work arrays fit the cache.
+
+    A power of two: the blocks of a scorer that is asked for 64 labels at a time are then those of
+    a fit, and their weights are equal to the last bit.
+    """
+    wanted = _BLOCK_ELEMENTS // max(*shape, 1)
+    return next((size for size in (64, 32) if size <= wanted), 16)
+
+
+def labels_at_a_time(problem):
+    """Labels that are solved together; of shortlists as many as are scored together."""
+    if isinstance(problem, SHORT):
+        return 64
+    return block_size((problem.features.n_samples, problem.features.n_weights - 1))
+
+
+def solve(problem, decays, solver, labels):
+    """Solve a block of labels for each weight decay in turn, as `solve_block` says."""
+    if not isinstance(problem, SmoothShortlists):
+        one = solve_shortlisted if isinstance(problem, Shortlists) else solve_block
+        return one(problem, decays, solver, labels)
+    with one_torch_thread():
+        return solve_shortlisted(problem, decays, solver, labels)
+
+
+@torch.no_grad()
+def solve_block(problem, decays, solver, labels):
+    """Solve a block of labels for each weight decay in turn, each from the solution before it.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+    decays : list of float
+        Strong to weak.
+    solver : Solver
+    labels : array of int of shape (n_block,)
+
+    Returns
+    -------
+    list of SolvedBlock
+
+    Raises
+    ------
+    ValueError
+        If the scores of a label are not finite.
+    """
+    features, Y, loss, start, document_weights = problem
+    shape = features.n_weights, len(labels)
+    W = torch.zeros(shape, dtype=features.dtype, device=features.device)
+    W[-1] = start[torch.from_numpy(labels)].to(W)
+    solved = []
+    with one_torch_thread():
+        for decay in decays:
+            objective = BlockObjective(features, Y, loss, labels, decay, document_weights)
+            W, n_iter, converged = BlockLBFGS(objective, W, solver.tol).minimise(solver.max_iter)
+            _check_finite(W, labels)
+            weights = W.float().cpu().numpy()
+            solved.append(SolvedBlock(weights, n_iter, int((~converged).sum())))
+    return solved
+
+
+def _check_finite(weights, labels):
+    infinite = ~torch.isfinite(weights).all(dim=0).cpu().numpy()
+    if infinite.any():
+        raise must_be(
+            "the scores of every label",
+            "finite",
+            f"infinite ones or NaN in {infinite.sum()} of {len(labels)} labels (divergence)",
+            "Scale the columns of X: sklearn.preprocessing.MaxAbsScaler or "
+            "StandardScaler(with_mean=False).",
+        )

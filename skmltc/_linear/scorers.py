@@ -1,0 +1,126 @@
+"""Scores of linear models: of models that are kept, and of those solved when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .._products import csr_dot, csr_tensors, dense_dot, sparse_dot
+from .._targets import count_documents, count_labels
+from .._validation import known_labels
+from ..labels import NEVER_LOGIT, log_odds_against
+from .problems import labels_at_a_time, problem_of, solve
+
+_FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
+_LEAST_MOVE = 0.005  # of a score, by a weight that is kept
+
+
+@dataclass(frozen=True, eq=False)
+class LinearScorer:
+    """Linear models of all labels.
+
+    Parameters
+    ----------
+    weights : array or csr_array of float32 of shape (n_features, n_labels)
+    intercepts : array of float32 of shape (n_labels,)
+    """
+
+    weights: np.ndarray | sparse.csr_array
+    intercepts: np.ndarray
+
+    def raised(self, by_label):
+        """Add a number to the logits of each label."""
+        return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
+
+    def without_small_weights(self, X):
+        """Keep the weights that can move a score of the documents X by 0.005, if that saves memory.
+
+        The others are most of them where X is sparse and labels are rare, and worth nothing.
+        """
+        few = self.weights.shape[0] * self.weights.shape[1] <= _FEW_WEIGHTS
+        if few or not sparse.issparse(X) or sparse.issparse(self.weights):
+            return self
+        largest = abs(X).max(axis=0).toarray().astype(np.float32).reshape(-1, 1)
+        kept = np.where(np.abs(self.weights) * largest >= _LEAST_MOVE, self.weights, 0)
+        weights = sparse.csr_array(kept)
+        saves = 2 * weights.nnz < self.weights.size  # an index takes as much as a weight
+        return replace(self, weights=weights) if saves else self
+
+    def joined(self, other):
+        """The models of these labels, and those of another scorer after them, stored as these."""
+        if sparse.issparse(self.weights):
+            both = [self.weights, sparse.csr_array(other.weights)]
+            weights = sparse.csr_array(sparse.hstack(both))
+        else:
+            weights = other.weights.toarray() if sparse.issparse(other.weights) else other.weights
+            weights = np.hstack([self.weights, weights])
+        return LinearScorer(weights, np.append(self.intercepts, other.intercepts))
+
+    def encode(self, X, device):
+        """Documents as they are: to move the weights would cost more than the products."""
+        return sparse.csr_array(X) if sparse.issparse(X) else X
+
+    @torch.no_grad()
+    def scores(self, encoded, labels=None):
+        """Logits (n_samples, n_block) of an array of labels, of all by default."""
+        weights = self.weights if labels is None else self.weights[:, labels]
+        intercepts = self.intercepts if labels is None else self.intercepts[labels]
+        if sparse.issparse(weights):
+            return sparse_dot(sparse.csr_array(encoded), weights) + intercepts
+        weights = torch.from_numpy(weights)
+        if sparse.issparse(encoded):
+            return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts
+        dense = torch.from_numpy(np.require(encoded, requirements="CW"))  # torch takes no views
+        return dense_dot(dense, weights).numpy() + intercepts
+
+
+def scorer_of(W, problem, solver, labels=slice(None)):
+    """Take the weights (n_features + 1, n_block) of some labels for a scorer of these."""
+    Y, document_weights = problem.Y, problem.weights
+    counts = count_labels(Y, document_weights)[labels]
+    n_samples = count_documents(Y, document_weights)
+    raised = solver.logit_adjustment * log_odds_against(counts, n_samples)
+    if sparse.issparse(W):
+        weights, last = sparse.csr_array(W[:-1]), W[[-1]].toarray().ravel()
+    else:
+        weights, last = W[:-1], W[-1]
+    intercepts = np.where(counts > 0, last + raised, NEVER_LOGIT)
+    return LinearScorer(weights, intercepts.astype(np.float32))
+
+
+class LazyLinearScorer:
+    """Linear models that are solved when they are asked for, and not kept.
+
+    So the folds of many labels take the memory of a block.
+
+    Parameters
+    ----------
+    X : CSR matrix or float array of shape (n_samples, n_features)
+    Y : csr_array of shape (n_samples, n_labels)
+    solver : Solver
+    weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
+    """
+
+    def __init__(self, X, Y, solver, weights=None):
+        with known_labels():
+            self.problem = problem_of(X, Y, solver, weights)
+        self.solver = solver
+        self.size = labels_at_a_time(self.problem)
+
+    def encode(self, X, device):
+        """Documents as they are."""
+        return sparse.csr_array(X) if sparse.issparse(X) else X
+
+    def scores(self, encoded, labels):
+        """Logits (n_samples, n_block) of an array of labels."""
+        parts = [labels[i : i + self.size] for i in range(0, len(labels), self.size)]
+        return np.concatenate([self._scores(encoded, part) for part in parts], axis=1)
+
+    def _scores(self, encoded, labels):
+        decays = [self.solver.weight_decay]
+        (solved,) = solve(self.problem, decays, self.solver, labels)
+        return scorer_of(solved.weights, self.problem, self.solver, labels).scores(encoded)

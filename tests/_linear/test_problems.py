@@ -1,0 +1,58 @@
+"""Blocks of labels, and on which documents they are solved."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from skmltc._linear import problems
+from skmltc._linear.models import Solver
+from skmltc._linear.problems import LinearProblem, block_size, problem_of, solve_block
+from skmltc._linear.shortlists import Shortlists
+from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss
+
+
+@pytest.mark.parametrize(
+    "shape, size",
+    [
+        ((100, 30), 64),
+        ((2**13, 10), 64),
+        ((10, 2**13), 64),
+        ((2**13 + 1, 10), 32),
+        ((10, 2**14), 32),
+        ((10, 2**14 + 1), 16),
+        ((10**7, 10**6), 16),
+        ((0, 0), 64),
+    ],
+)
+def test_fewer_labels_of_more_documents_or_features_are_solved_together(shape, size):
+    assert block_size(shape) == size
+
+
+def test_models_are_solved_by_one_thread_and_leave_the_number_as_it_was(problem, three_threads):
+    X, Y = problem
+    seen = []
+    solver = Solver(BinaryCrossEntropyLoss())
+    problem = LinearProblem.of(X, Y, solver)
+    dot = problem.features.dot
+    problem.features.dot = lambda W: (seen.append(torch.get_num_threads()), dot(W))[1]
+    solve_block(problem, [0.1], solver, np.arange(7))
+    assert set(seen) == {1} and torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(
+    "change, is_short",
+    [
+        ({}, True),
+        ({"X": sparse.csr_array.toarray}, False),
+        ({"X": lambda X: 100 * X}, False),
+        ({"n_dense": 300 * 24}, False),
+    ],
+)
+def test_very_many_weights_of_short_sparse_rows_have_shortlists(
+    documents, few, change, is_short, monkeypatch
+):
+    solver = Solver(SquaredHingeLoss(), 1.0)
+    monkeypatch.setattr(problems, "_MOST_DENSE", change.get("n_dense", 300 * 24 - 1))
+    X = change.get("X", lambda X: X)(documents.X)
+    assert isinstance(problem_of(X, documents.Y, solver), Shortlists) == is_short
