@@ -1435,6 +1435,13 @@ MUTATIONS = [
         tests="tests/decision/test_rules.py -k more_weight",
     ),
     Mutation(
+        name="shortlists: torch takes threads of its own",
+        path="skmltc/_linear/shortlists.py",
+        text="        with one_torch_thread():\n",
+        fault="        if True:\n",
+        tests="tests/_linear/test_problems.py -k shortlists",
+    ),
+    Mutation(
         name="shortlists: no violators",
         path="skmltc/_linear/shortlists.py",
         text="_VIOLATORS, _VIOLATORS_PER_DOCUMENT = 300, 20",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from .._engines import Shared
@@ -16,12 +14,10 @@ from .._targets import count_labels
 from .._validation import warn
 from ..decision import label_blocks
 from ..distributed import shown
-from .problems import SHORT, labels_at_a_time, problem_of, solve
+from .problems import problem_of
 from .scorers import scorer_of
-from .solver import SolvedBlock
 
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
-_MOST_GIGABYTES = 2  # of dense weights that a fit makes without a word
 
 
 class Solver(NamedTuple):
@@ -113,51 +109,17 @@ def fit_linear(X, Y, solver, weights=None):
         If dense weights take gigabytes.
     """
     problem = problem_of(X, Y, solver, weights)
-    if not isinstance(problem, SHORT):
-        _warn_of_size(X.shape[1], Y.shape[1])
     task = partial(_solve_first, problem, [solver.weight_decay], solver)
-    blocks = label_blocks(count_labels(Y), labels_at_a_time(problem))
-    join = _join_sparse if isinstance(problem, SHORT) else _join_dense
-    W, n_iter, n_unconverged = join(solver.run(task, blocks, "labels"), X, Y)
-    if n_unconverged:
-        _warn_of_unconverged(n_unconverged, sum(map(len, blocks)), solver)
-    scorer = scorer_of(W, problem, solver)
-    return scorer.without_small_weights(X) if solver.is_pruned else scorer, n_iter
+    blocks = label_blocks(count_labels(Y), problem.labels_at_a_time)
+    solved = problem.joined(solver.run(task, blocks, "labels"))
+    if solved.n_unconverged:
+        _warn_of_unconverged(solved.n_unconverged, sum(map(len, blocks)), solver)
+    scorer = scorer_of(solved.weights, problem, solver)
+    return scorer.without_small_weights(X) if solver.is_pruned else scorer, solved.n_iter
 
 
 def _solve_first(problem, decays, solver, labels):
-    return solve(problem, decays, solver, labels)[0]
-
-
-def _join_dense(found, X, Y):
-    """Weights (n_weights, n_labels), most iterations, and labels that want more."""
-    weights, n_iter, n_unconverged = np.zeros((X.shape[1] + 1, Y.shape[1]), dtype=np.float32), 0, 0
-    for block, solved in found:
-        weights[:, block], n_iter = solved.weights, max(n_iter, solved.n_iter)
-        n_unconverged += solved.n_unconverged
-    return weights, n_iter, n_unconverged
-
-
-def _join_sparse(found, X, Y):
-    """The same with weights as a csr_array."""
-    none = SolvedBlock(sparse.csc_array((X.shape[1] + 1, 1), dtype=np.float32), 0, 0)
-    blocks, solved = zip(([0], none), *found, strict=True)
-    place = np.zeros(Y.shape[1], dtype=np.int64)  # of labels without documents the first, zeros
-    place[np.concatenate(blocks[1:])] = 1 + np.arange(sum(map(len, blocks[1:])))
-    weights = sparse.hstack([one.weights for one in solved], format="csc")[:, place]
-    n_iter, n_unconverged = max(s.n_iter for s in solved), sum(s.n_unconverged for s in solved)
-    return sparse.csr_array(weights), n_iter, n_unconverged
-
-
-def _warn_of_size(n_features, n_labels):
-    gigabytes = 4e-9 * n_features * n_labels
-    if gigabytes > _MOST_GIGABYTES:
-        warn(
-            f"The weights of {n_labels} labels by {n_features} features take {gigabytes:.1f} GB of "
-            "memory, and every label is solved on all documents. Sparse X whose columns are of "
-            "moderate size (TfidfVectorizer, MaxAbsScaler) takes megabytes and a fraction of the "
-            "time with any loss of skmltc.losses, weighted_bce with clip=False excepted."
-        )
+    return problem.solve(decays, solver, labels)[0]
 
 
 def _warn_of_unconverged(n_unconverged, n_labels, solver):

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .._validation import must_be
+from .._validation import must_be, warn
 from ..labels import LabelStatistics
 from ..losses import LOSSES, SquaredHingeLoss
 from .products import DesignMatrix, is_plain
-from .shortlists import Shortlists, solve_shortlisted
+from .shortlists import Shortlists
 from .smooth_shortlists import SmoothShortlists
 from .solver import BlockLBFGS, BlockObjective, SolvedBlock
 from .threads import one_torch_thread
@@ -20,12 +20,12 @@ from .threads import one_torch_thread
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
 _MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
+_MOST_GIGABYTES = 2  # of dense weights that a fit makes without a word
 _NO_PRIOR = 29.0  # a logit beyond it is that of a label whose documents have no weight
-SHORT = Shortlists, SmoothShortlists
 
 
 class LinearProblem(NamedTuple):
-    """Documents and labels as linear models of every block and weight decay need them.
+    """Documents and labels, of which each is solved on all documents.
 
     Parameters
     ----------
@@ -54,6 +54,70 @@ class LinearProblem(NamedTuple):
         loss, start = _built(solver.loss, Y, weights, features.dtype)
         return cls(features, Y, loss.to(solver.device), start, weights)
 
+    @property
+    def shape(self):
+        """Of the weights of all labels, the intercepts last."""
+        return self.features.n_weights, self.Y.shape[1]
+
+    @property
+    def labels_at_a_time(self):
+        """Labels that are solved together."""
+        return block_size((self.features.n_samples, self.features.n_weights - 1))
+
+    @torch.no_grad()
+    def solve(self, decays, solver, labels):
+        """Solve a block of labels for each weight decay in turn, each from the solution before it.
+
+        Parameters
+        ----------
+        decays : list of float
+            Strong to weak.
+        solver : Solver
+        labels : array of int of shape (n_block,)
+
+        Returns
+        -------
+        list of SolvedBlock
+
+        Raises
+        ------
+        ValueError
+            If the scores of a label are not finite.
+        """
+        features, shape = self.features, (self.shape[0], len(labels))
+        W = torch.zeros(shape, dtype=features.dtype, device=features.device)
+        W[-1] = self.start[torch.from_numpy(labels)].to(W)
+        solved = []
+        with one_torch_thread():
+            for decay in decays:
+                objective = self._objective(labels, decay)
+                lbfgs = BlockLBFGS(objective, W, solver.tol)
+                W, n_iter, converged = lbfgs.minimise(solver.max_iter)
+                _check_finite(W, labels)
+                weights = W.float().cpu().numpy()
+                solved.append(SolvedBlock(weights, n_iter, int((~converged).sum())))
+        return solved
+
+    def _objective(self, labels, decay):
+        return BlockObjective(self.features, self.Y, self.loss, labels, decay, self.weights)
+
+    def joined(self, found):
+        """Weights of all labels, from pairs of labels and what they are solved to.
+
+        Those of labels without documents are zeros.
+
+        Warns
+        -----
+        UserWarning
+            If they take gigabytes.
+        """
+        _warn_of_size(self.features.n_weights - 1, self.Y.shape[1])
+        weights, n_iter, n_unconverged = np.zeros(self.shape, dtype=np.float32), 0, 0
+        for block, solved in found:
+            weights[:, block], n_iter = solved.weights, max(n_iter, solved.n_iter)
+            n_unconverged += solved.n_unconverged
+        return SolvedBlock(weights, n_iter, n_unconverged)
+
 
 def _built(loss, Y, weights, dtype):
     """The loss of these documents, and the intercepts of least loss where all weights are 0."""
@@ -66,7 +130,9 @@ def _built(loss, Y, weights, dtype):
 def problem_of(X, Y, solver, weights=None):
     """Shortlists where there are very many weights of sparse features; else all rows.
 
-    Shortlists are solved on the CPU, so that a model is the same on every machine.
+    Shortlists are solved on the CPU, so that a model is the same on every machine. Which kind of
+    problem it is matters to nobody else: each can `solve` a block of so many `labels_at_a_time`,
+    and what blocks are solved to can be `joined`.
     """
     if not _are_shortlisted(X, Y, solver.loss):
         return LinearProblem.of(X, Y, solver, weights)
@@ -97,58 +163,6 @@ def block_size(shape):
     return next((size for size in (64, 32) if size <= wanted), 16)
 
 
-def labels_at_a_time(problem):
-    """Labels that are solved together; of shortlists as many as are scored together."""
-    if isinstance(problem, SHORT):
-        return 64
-    return block_size((problem.features.n_samples, problem.features.n_weights - 1))
-
-
-def solve(problem, decays, solver, labels):
-    """Solve a block of labels for each weight decay in turn, as `solve_block` says."""
-    if not isinstance(problem, SmoothShortlists):
-        one = solve_shortlisted if isinstance(problem, Shortlists) else solve_block
-        return one(problem, decays, solver, labels)
-    with one_torch_thread():
-        return solve_shortlisted(problem, decays, solver, labels)
-
-
-@torch.no_grad()
-def solve_block(problem, decays, solver, labels):
-    """Solve a block of labels for each weight decay in turn, each from the solution before it.
-
-    Parameters
-    ----------
-    problem : LinearProblem
-    decays : list of float
-        Strong to weak.
-    solver : Solver
-    labels : array of int of shape (n_block,)
-
-    Returns
-    -------
-    list of SolvedBlock
-
-    Raises
-    ------
-    ValueError
-        If the scores of a label are not finite.
-    """
-    features, Y, loss, start, document_weights = problem
-    shape = features.n_weights, len(labels)
-    W = torch.zeros(shape, dtype=features.dtype, device=features.device)
-    W[-1] = start[torch.from_numpy(labels)].to(W)
-    solved = []
-    with one_torch_thread():
-        for decay in decays:
-            objective = BlockObjective(features, Y, loss, labels, decay, document_weights)
-            W, n_iter, converged = BlockLBFGS(objective, W, solver.tol).minimise(solver.max_iter)
-            _check_finite(W, labels)
-            weights = W.float().cpu().numpy()
-            solved.append(SolvedBlock(weights, n_iter, int((~converged).sum())))
-    return solved
-
-
 def _check_finite(weights, labels):
     infinite = ~torch.isfinite(weights).all(dim=0).cpu().numpy()
     if infinite.any():
@@ -158,4 +172,15 @@ def _check_finite(weights, labels):
             f"infinite ones or NaN in {infinite.sum()} of {len(labels)} labels (divergence)",
             "Scale the columns of X: sklearn.preprocessing.MaxAbsScaler or "
             "StandardScaler(with_mean=False).",
+        )
+
+
+def _warn_of_size(n_features, n_labels):
+    gigabytes = 4e-9 * n_features * n_labels
+    if gigabytes > _MOST_GIGABYTES:
+        warn(
+            f"The weights of {n_labels} labels by {n_features} features take {gigabytes:.1f} GB of "
+            "memory, and every label is solved on all documents. Sparse X whose columns are of "
+            "moderate size (TfidfVectorizer, MaxAbsScaler) takes megabytes and a fraction of the "
+            "time with any loss of skmltc.losses, weighted_bce with clip=False excepted."
         )

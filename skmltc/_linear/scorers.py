@@ -12,7 +12,7 @@ from .._products import csr_dot, csr_tensors, dense_dot, sparse_dot
 from .._targets import count_documents, count_labels
 from .._validation import known_labels
 from ..labels import NEVER_LOGIT, log_odds_against
-from .problems import labels_at_a_time, problem_of, solve
+from .problems import problem_of
 
 _FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
 _LEAST_MOVE = 0.005  # of a score, by a weight that is kept
@@ -109,7 +109,6 @@ class LazyLinearScorer:
         with known_labels():
             self.problem = problem_of(X, Y, solver, weights)
         self.solver = solver
-        self.size = labels_at_a_time(self.problem)
 
     def encode(self, X, device):
         """Documents as they are."""
@@ -117,10 +116,11 @@ class LazyLinearScorer:
 
     def scores(self, encoded, labels):
         """Logits (n_samples, n_block) of an array of labels."""
-        parts = [labels[i : i + self.size] for i in range(0, len(labels), self.size)]
+        size = self.problem.labels_at_a_time
+        parts = [labels[i : i + size] for i in range(0, len(labels), size)]
         return np.concatenate([self._scores(encoded, part) for part in parts], axis=1)
 
     def _scores(self, encoded, labels):
         decays = [self.solver.weight_decay]
-        (solved,) = solve(self.problem, decays, self.solver, labels)
+        (solved,) = self.problem.solve(decays, self.solver, labels)
         return scorer_of(solved.weights, self.problem, self.solver, labels).scores(encoded)

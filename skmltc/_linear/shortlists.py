@@ -10,6 +10,7 @@ of 16,000 labels takes a minute and some megabytes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy import sparse
 from .._products import csr_dot, csr_tensors
 from .newton import LabelHinge, minimise
 from .solver import SolvedBlock
+from .threads import one_torch_thread
 
 _NEAR, _NEAR_PER_DOCUMENT = 100, 10  # documents nearest to those of a label
 _VIOLATORS, _VIOLATORS_PER_DOCUMENT = 300, 20
@@ -26,7 +28,53 @@ _ROUGH = 100  # times the tolerance is enough before the violators are known
 LEAST_WEIGHT = 0.05  # smaller ones are dropped
 
 
-class Shortlists(NamedTuple):
+class OnShortlists:
+    """Documents and labels, of which each is solved on the documents that matter for it, twice.
+
+    A subclass knows a loss: the `block` of labels, where they `start`, how they are solved `first`
+    and `again`, and which weights are left when they are `pruned`. It has Y, weights and shape.
+    """
+
+    labels_at_a_time = 64  # as many as are scored together
+
+    def solve(self, decays, solver, labels):
+        """Solve a block of labels for each weight decay in turn, each from the solution before it.
+
+        Parameters
+        ----------
+        decays : list of float
+            Strong to weak.
+        solver : Solver
+        labels : array of int of shape (n_block,)
+
+        Returns
+        -------
+        list of SolvedBlock
+            Sparse weights: small ones are dropped.
+        """
+        rough, shape = solver._replace(tol=_ROUGH * solver.tol), (self.shape[0], len(labels))
+        with one_torch_thread():
+            block, blocks = self.block(labels), []
+            W = _dense(self.first(block, self.start(labels), decays[0], rough), shape)
+            for decay in decays:
+                solved = self.again(block, W, decay, solver)
+                blocks.append(_as_block(self.pruned(solved), shape))
+                W = _dense(solved, shape) if len(blocks) < len(decays) else None
+        return blocks
+
+    def joined(self, found):
+        """Sparse weights of all labels, from pairs of labels and what they are solved to."""
+        none = SolvedBlock(sparse.csc_array((self.shape[0], 1), dtype=np.float32), 0, 0)
+        blocks, solved = zip(([0], none), *found, strict=True)
+        place = np.zeros(self.shape[1], dtype=np.int64)  # without documents the first, zeros
+        place[np.concatenate(blocks[1:])] = 1 + np.arange(sum(map(len, blocks[1:])))
+        weights = sparse.hstack([one.weights for one in solved], format="csc")[:, place]
+        n_iter, n_unconverged = max(s.n_iter for s in solved), sum(s.n_unconverged for s in solved)
+        return SolvedBlock(sparse.csr_array(weights), n_iter, n_unconverged)
+
+
+@dataclass(frozen=True, eq=False)
+class Shortlists(OnShortlists):
     """Documents and labels, as they are needed to find the documents that matter.
 
     Parameters
@@ -59,6 +107,11 @@ class Shortlists(NamedTuple):
         weights = None if weights is None else weights.astype(np.float32)
         return cls(X, Y, sparse.csc_array(Y), lengths, csr_tensors(X, "cpu"), weights)
 
+    @property
+    def shape(self):
+        """Of the weights of all labels, the intercepts last."""
+        return self.X.shape[1] + 1, self.Y.shape[1]
+
     def documents_of(self, label):
         """Rows of the documents of a label."""
         start, end = self.by_label.indptr[label : label + 2]
@@ -88,7 +141,7 @@ class Shortlists(NamedTuple):
 
     def start(self, labels):
         """Weights (n_features + 1, n_block) to begin with: no document is a violator."""
-        W = np.zeros((self.X.shape[1] + 1, len(labels)), dtype=np.float32)
+        W = np.zeros((self.shape[0], len(labels)), dtype=np.float32)
         W[-1] = -1.0
         return W
 
@@ -133,33 +186,6 @@ class Block(NamedTuple):
     labels: np.ndarray
     owned: list
     near: list
-
-
-def solve_shortlisted(problem, decays, solver, labels):
-    """Solve labels for each weight decay in turn, each from the solution before it.
-
-    Parameters
-    ----------
-    problem : Shortlists or SmoothShortlists
-    decays : list of float
-        Strong to weak.
-    solver : Solver
-    labels : array of int of shape (n_block,)
-
-    Returns
-    -------
-    list of SolvedBlock
-        Sparse weights: small ones are dropped.
-    """
-    block = problem.block(labels)
-    rough = solver._replace(tol=_ROUGH * solver.tol)
-    W, blocks = problem.start(labels), []
-    W = _dense(problem.first(block, W, decays[0], rough), W.shape)
-    for decay in decays:
-        solved = problem.again(block, W, decay, solver)
-        blocks.append(_as_block(problem.pruned(solved), W.shape))
-        W = _dense(solved, W.shape) if len(blocks) < len(decays) else None
-    return blocks
 
 
 class Shortlist(NamedTuple):

@@ -9,7 +9,7 @@ documents as those of the hinge do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from scipy import sparse
 
 from .._products import csr_dot, csr_tensors
 from .newton import LabelLoss, minimise
-from .shortlists import Shortlists, most_violators
+from .shortlists import OnShortlists, Shortlists, most_violators
 
 LEAST_SHARE = 0.02  # of the largest weight of a label; smaller weights are dropped
 
 
-class SmoothShortlists(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SmoothShortlists(OnShortlists):
     """Documents, labels and their loss, as they are needed to find the documents that matter.
 
     Parameters
@@ -66,13 +67,18 @@ class SmoothShortlists(NamedTuple):
         """How often each document counts, or None."""
         return self.documents.weights
 
+    @property
+    def shape(self):
+        """Of the weights of all labels, the intercepts last."""
+        return self.documents.shape
+
     def block(self, labels):
         """Labels with their documents and those near to these."""
         return self.documents.block(labels)
 
     def start(self, labels):
         """Weights (n_features + 1, n_block) to begin with."""
-        W = np.zeros((len(self.means) + 1, len(labels)), dtype=np.float32)
+        W = np.zeros((self.shape[0], len(labels)), dtype=np.float32)
         W[-1] = self.starts[labels]
         return W
 

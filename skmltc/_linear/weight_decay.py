@@ -11,7 +11,7 @@ from .._validation import known_labels
 from ..decision import Candidates, HeldOut, ScoredPairs, adjusted, label_blocks, select_for_tail
 from ..labels import log_odds_against
 from ..losses import SquaredHingeLoss
-from .problems import labels_at_a_time, problem_of, solve
+from .problems import problem_of
 from .scorers import LazyLinearScorer, scorer_of
 
 _DECAYS = (0.3, 0.1, 0.03, 0.01, 0.003)
@@ -92,7 +92,7 @@ def _score_path(fit, held, labels, n_samples, solver, decays):
     with known_labels():
         problem = problem_of(fit.X, fit.Y, solver, fit.weights)
     task = partial(_score_block_path, problem, decays, solver, held.X)
-    blocks = label_blocks(np.where(labels, count_labels(fit.Y), 0), labels_at_a_time(problem))
+    blocks = label_blocks(np.where(labels, count_labels(fit.Y), 0), problem.labels_at_a_time)
     scored = list(solver.run(task, blocks, "labels tried"))
     how = fit.fitted_Y, held.Y, labels, held.weights
     return [
@@ -102,7 +102,7 @@ def _score_path(fit, held, labels, n_samples, solver, decays):
 
 
 def _score_block_path(problem, decays, solver, X, labels):
-    path = solve(problem, decays, solver, labels)
+    path = problem.solve(decays, solver, labels)
     return [scorer_of(solved.weights, problem, solver, labels).scores(X) for solved in path]
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from skmltc._linear import problems
-from skmltc._linear.models import Solver
-from skmltc._linear.problems import LinearProblem, block_size, problem_of, solve_block
+from skmltc._linear import problems, shortlists
+from skmltc._linear.models import Solver, fit_linear
+from skmltc._linear.problems import LinearProblem, block_size, problem_of
 from skmltc._linear.shortlists import Shortlists
 from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss
 
@@ -36,7 +36,17 @@ def test_models_are_solved_by_one_thread_and_leave_the_number_as_it_was(problem,
     problem = LinearProblem.of(X, Y, solver)
     dot = problem.features.dot
     problem.features.dot = lambda W: (seen.append(torch.get_num_threads()), dot(W))[1]
-    solve_block(problem, [0.1], solver, np.arange(7))
+    problem.solve([0.1], solver, np.arange(7))
+    assert set(seen) == {1} and torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropyLoss(), SquaredHingeLoss()])
+def test_so_they_are_on_shortlists_of_either_kind(documents, few, three_threads, monkeypatch, loss):
+    seen, dot = [], shortlists.csr_dot
+    watched = lambda *factors: (seen.append(torch.get_num_threads()), dot(*factors))[1]  # noqa: E731
+    monkeypatch.setattr(shortlists, "csr_dot", watched)
+    solver = Solver(loss, 1.0)
+    problem_of(documents.X, documents.Y, solver).solve([1.0], solver, np.array([0, 7]))
     assert set(seen) == {1} and torch.get_num_threads() == 3
 
 
@@ -56,3 +66,11 @@ def test_very_many_weights_of_short_sparse_rows_have_shortlists(
     monkeypatch.setattr(problems, "_MOST_DENSE", change.get("n_dense", 300 * 24 - 1))
     X = change.get("X", lambda X: X)(documents.X)
     assert isinstance(problem_of(X, documents.Y, solver), Shortlists) == is_short
+
+
+def test_dense_weights_of_gigabytes_are_told_and_sparse_ones_are_not(documents, few, monkeypatch):
+    monkeypatch.setattr(problems, "_MOST_GIGABYTES", 4e-9 * 300 * 24 * 0.9)
+    solver = Solver(BinaryCrossEntropyLoss(), 0.1)
+    fit_linear(documents.X, documents.Y, solver)
+    with pytest.warns(UserWarning, match=r"24 labels by 300 features take .* GB .*MaxAbsScaler"):
+        fit_linear(documents.X.toarray(), documents.Y, solver)

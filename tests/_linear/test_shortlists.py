@@ -13,9 +13,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from skmltc import BalancedLossClassifier
 from skmltc._linear import problems, shortlists, smooth_shortlists
 from skmltc._linear.models import Solver, fit_linear
-from skmltc._linear.problems import LinearProblem, problem_of, solve, solve_block
+from skmltc._linear.problems import LinearProblem, problem_of
 from skmltc._linear.scorers import LazyLinearScorer
-from skmltc._linear.shortlists import Shortlists, solve_shortlisted
+from skmltc._linear.shortlists import Shortlists
 from skmltc._linear.weight_decay import select_weight_decay
 from skmltc._targets import count_labels
 from skmltc.datasets import load_jsonl
@@ -41,10 +41,8 @@ def test_scores_are_those_of_all_documents(documents, few, decay, monkeypatch):
     monkeypatch.setattr(shortlists, "LEAST_WEIGHT", 0.0)
     labels = np.flatnonzero(count_labels(documents.Y))
     problem = Shortlists.of(documents.X, documents.Y)
-    (short,) = solve_shortlisted(problem, [decay], SOLVER, labels)
-    (full,) = solve_block(
-        LinearProblem.of(documents.X, documents.Y, SOLVER), [decay], SOLVER, labels
-    )
+    (short,) = problem.solve([decay], SOLVER, labels)
+    (full,) = LinearProblem.of(documents.X, documents.Y, SOLVER).solve([decay], SOLVER, labels)
     mine, expected = (scores_of(solved.weights, documents.X) for solved in (short, full))
     near = expected > -0.9
     assert np.abs(mine - expected)[near].mean() <= 0.005
@@ -71,8 +69,8 @@ def test_where_all_documents_are_listed_the_minimum_is_that_of_all(documents, mo
     monkeypatch.setattr(shortlists, "LEAST_WEIGHT", 0.0)
     monkeypatch.setattr(shortlists, "_NEAR", 10**6)
     problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 3, 23])
-    (short,) = solve_shortlisted(problem, [1.0], SOLVER, labels)
-    (full,) = solve_block(LinearProblem.of(documents.X, documents.Y, SOLVER), [1.0], SOLVER, labels)
+    (short,) = problem.solve([1.0], SOLVER, labels)
+    (full,) = LinearProblem.of(documents.X, documents.Y, SOLVER).solve([1.0], SOLVER, labels)
     mine, best = (objective(W, documents, labels) for W in (short.weights.toarray(), full.weights))
     assert (mine <= best * (1 + 1e-5)).all()
     assert_allclose(short.weights.toarray(), full.weights, atol=0.03)
@@ -103,7 +101,7 @@ def test_violators_are_the_best_scored_above_minus_one_and_the_rest_counts_by_it
 
 def test_small_weights_are_dropped_and_no_intercept(documents, few):
     problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 7, 23])
-    (solved,) = solve_shortlisted(problem, [2.0], SOLVER, labels)
+    (solved,) = problem.solve([2.0], SOLVER, labels)
     assert np.abs(solved.weights.data).min() >= shortlists.LEAST_WEIGHT
     assert (solved.weights[[-1]].toarray() != 0).all()
     assert solved.weights.nnz < 0.5 * solved.weights.shape[0] * 3
@@ -137,9 +135,9 @@ def test_models_solved_when_asked_for_are_those_of_a_fit(documents, few):
 def test_a_path_of_weight_decays_is_scored_as_each_of_them_is(documents, few):
     """But for what another start leaves to the tolerance, and to the violators."""
     problem, labels = Shortlists.of(documents.X, documents.Y), np.array([0, 7, 23])
-    path = solve_shortlisted(problem, [10.0, 2.0, 0.5], SOLVER, labels)
+    path = problem.solve([10.0, 2.0, 0.5], SOLVER, labels)
     for decay, along in zip([10.0, 2.0, 0.5], path, strict=True):
-        (alone,) = solve_shortlisted(problem, [decay], SOLVER, labels)
+        (alone,) = problem.solve([decay], SOLVER, labels)
         one, other = (scores_of(solved.weights, documents.X) for solved in (along, alone))
         assert np.abs(one - other)[other > -0.9].mean() < 0.005
 
@@ -253,8 +251,8 @@ def test_scores_of_120_labels_of_a_catalogue_are_those_of_all_documents(
     problem, full_problem = problem_of(fit.X, fit.Y, solver), LinearProblem.of(fit.X, fit.Y, solver)
     for band in banded:
         labels = np.random.RandomState(0).choice(band, 40, replace=False)
-        (short,) = solve(problem, [decay], solver._replace(tol=1e-4), labels)
-        (full,) = solve_block(full_problem, [decay], solver, labels)
+        (short,) = problem.solve([decay], solver._replace(tol=1e-4), labels)
+        (full,) = full_problem.solve([decay], solver, labels)
         mine, expected = (scores_of(solved.weights, fit.X) for solved in (short, full))
         near, most = expected > -0.9, 0.005
         if not isinstance(loss, SquaredHingeLoss):

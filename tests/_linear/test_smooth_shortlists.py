@@ -9,9 +9,9 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skmltc import BalancedLossClassifier
-from skmltc._linear import models, problems, shortlists, smooth_shortlists
+from skmltc._linear import problems, shortlists, smooth_shortlists
 from skmltc._linear.models import Solver, fit_linear
-from skmltc._linear.problems import LinearProblem, problem_of, solve
+from skmltc._linear.problems import LinearProblem, problem_of
 from skmltc._linear.scorers import LazyLinearScorer
 from skmltc._linear.smooth_shortlists import SmoothShortlists
 from skmltc._targets import count_labels
@@ -56,7 +56,7 @@ def differences(documents, loss, decay):
     labels = np.flatnonzero(count_labels(documents.Y))
     short, full = short_and_full(documents, loss)
     mine, expected = (
-        scores_of(solve(problem, [decay], SOLVER, labels)[0].weights, documents.X)
+        scores_of(problem.solve([decay], SOLVER, labels)[0].weights, documents.X)
         for problem in (short, full)
     )
     return difference(mine, expected)
@@ -140,7 +140,7 @@ def test_where_all_documents_are_listed_the_minimum_is_that_of_all(documents, fe
         reached, best = (
             objective_of_all(dense[:, 0], documents, label, DEFAULT, 0.1)[0]
             for problem in (short, full)
-            for dense in [solve(problem, [0.1], SOLVER, np.array([label]))[0].weights]
+            for dense in [problem.solve([0.1], SOLVER, np.array([label]))[0].weights]
             for dense in [dense.toarray() if sparse.issparse(dense) else dense]
         )
         assert reached <= best * (1 + 1e-4)
@@ -158,9 +158,9 @@ def test_the_steepest_are_the_others_of_the_largest_slopes():
 def test_small_weights_are_dropped_and_the_intercept_makes_up_for_them(documents, few, monkeypatch):
     short, _ = short_and_full(documents, DEFAULT)
     labels = np.array([0, 7, 23])
-    (some,) = solve(short, [0.1], SOLVER, labels)
+    (some,) = short.solve([0.1], SOLVER, labels)
     monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
-    (every,) = solve(short, [0.1], SOLVER, labels)
+    (every,) = short.solve([0.1], SOLVER, labels)
     mine, expected = some.weights.toarray(), every.weights.toarray()
     sizes = np.abs(expected[:-1])
     kept = sizes >= 0.02 * sizes.max(axis=0)
@@ -194,9 +194,9 @@ def test_a_path_of_weight_decays_is_scored_as_each_of_them_is(documents, few):
     """But for what another start leaves to the tolerance, and to the violators."""
     short, _ = short_and_full(documents, DEFAULT)
     labels = np.array([0, 7, 23])
-    path = solve(short, [0.3, 0.1, 0.03], SOLVER, labels)
+    path = short.solve([0.3, 0.1, 0.03], SOLVER, labels)
     for decay, along in zip([0.3, 0.1, 0.03], path, strict=True):
-        (alone,) = solve(short, [decay], SOLVER, labels)
+        (alone,) = short.solve([decay], SOLVER, labels)
         one, other = (scores_of(solved.weights, documents.X) for solved in (along, alone))
         off, correlation = difference(one, other)
         assert off < 0.03 and correlation > 0.998
@@ -236,13 +236,6 @@ def test_they_are_solved_on_the_cpu_wherever_the_rest_is(documents, few):
     expected, _ = fit_linear(documents.X, documents.Y, SOLVER)
     scorer, _ = fit_linear(documents.X, documents.Y, SOLVER._replace(device="cuda"))
     assert_array_equal(scorer.weights.toarray(), expected.weights.toarray())
-
-
-def test_dense_weights_of_gigabytes_are_told_and_sparse_ones_are_not(documents, few, monkeypatch):
-    monkeypatch.setattr(models, "_MOST_GIGABYTES", 4e-9 * 300 * 24 * 0.9)
-    fit_linear(documents.X, documents.Y, SOLVER)
-    with pytest.warns(UserWarning, match=r"24 labels by 300 features take .* GB .*MaxAbsScaler"):
-        fit_linear(documents.X.toarray(), documents.Y, SOLVER)
 
 
 def test_an_estimator_predicts_as_with_all_documents(documents, few, monkeypatch):

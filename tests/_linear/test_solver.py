@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 
 from skmltc import BalancedLossClassifier
 from skmltc._linear.models import Solver, fit_linear
-from skmltc._linear.problems import LinearProblem, solve_block
+from skmltc._linear.problems import LinearProblem
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockLBFGS, BlockObjective
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
@@ -54,7 +54,7 @@ def penalised_loss(spec, X, Y, W, decay):
 def solve(X, Y, spec, decays, labels=range(7)):
     """Weights and iterations of a block of labels for each weight decay."""
     solver = Solver(spec)
-    return solve_block(LinearProblem.of(X, Y, solver), decays, solver, np.array(labels))
+    return LinearProblem.of(X, Y, solver).solve(decays, solver, np.array(labels))
 
 
 # ---------------------------------------------------------------------------------- objective

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmltc._linear.models import Solver, fit_linear
-from skmltc._linear.problems import LinearProblem, solve_block
+from skmltc._linear.problems import LinearProblem
 from skmltc._linear.weight_decay import sample_labels, select_weight_decay
 from skmltc._targets import count_labels
 from skmltc.decision import Documents, HeldOut, ScoredPairs, label_blocks
@@ -46,7 +46,7 @@ def scores_in_loops(fit, held, spec, decays):
     decays = [decay * len(fit) / 100 for decay in decays]
     (columns,) = label_blocks(count_labels(fit.Y), 100)
     solver = Solver(spec)
-    for W, *_ in solve_block(LinearProblem.of(fit.X, fit.Y, solver), decays, solver, columns):
+    for W, *_ in LinearProblem.of(fit.X, fit.Y, solver).solve(decays, solver, columns):
         scores = np.full(held.Y.shape, -np.inf)
         scores[:, columns] = held.X @ W[:-1] + W[-1]
         yield scores
