@@ -38,19 +38,9 @@ class OnShortlists:
     labels_at_a_time = 64  # as many as are scored together
 
     def solve(self, decays, solver, labels):
-        """Solve a block of labels for each weight decay in turn, each from the solution before it.
+        """Solve a block of labels as `LinearProblem.solve` does, to sparse weights.
 
-        Parameters
-        ----------
-        decays : list of float
-            Strong to weak.
-        solver : Solver
-        labels : array of int of shape (n_block,)
-
-        Returns
-        -------
-        list of SolvedBlock
-            Sparse weights: small ones are dropped.
+        Small ones are dropped.
         """
         rough, shape = solver._replace(tol=_ROUGH * solver.tol), (self.shape[0], len(labels))
         with one_torch_thread():

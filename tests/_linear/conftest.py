@@ -9,6 +9,17 @@ from scipy import sparse
 from skmltc._linear import problems, shortlists
 from skmltc._targets import count_labels
 from skmltc.decision import Documents
+from skmltc.losses import (
+    BinaryCrossEntropyLoss,
+    ClassBalancedNegativeTolerantLoss,
+    DistributionBalancedLoss,
+)
+
+SPECS = [
+    BinaryCrossEntropyLoss(),
+    DistributionBalancedLoss(),
+    ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4),
+]
 
 
 @pytest.fixture(scope="package")
@@ -94,3 +105,9 @@ def three_threads():
     torch.set_num_threads(3)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package", params=SPECS, ids=repr)
+def spec(request):
+    """Three losses, one after the other."""
+    return request.param

@@ -9,17 +9,8 @@ from skmltc._linear.models import Solver, fit_linear
 from skmltc._linear.scorers import LazyLinearScorer, LinearScorer
 from skmltc._targets import count_labels
 from skmltc.decision import HeldOut, ScoredPairs, label_blocks
-from skmltc.losses import (
-    BinaryCrossEntropyLoss,
-    ClassBalancedNegativeTolerantLoss,
-    DistributionBalancedLoss,
-)
+from skmltc.losses import BinaryCrossEntropyLoss
 
-SPECS = [
-    BinaryCrossEntropyLoss(),
-    DistributionBalancedLoss(),
-    ClassBalancedNegativeTolerantLoss(kappa=0.1, neg_scale=4),
-]
 FORMS = [sparse.csr_array, sparse.csr_array.toarray]
 
 
@@ -106,7 +97,6 @@ def test_models_of_further_labels_stand_after_the_others(kinds):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("spec", SPECS, ids=repr)
 def test_models_solved_when_asked_for_are_those_of_a_fit(
     form, spec, make_documents, assert_same_pairs
 ):
