@@ -34,7 +34,8 @@ class Target:
     type : {"multilabel", "binary", "multiclass"}
         Label indicators, or a 1-D y of two or of more classes.
     form : {"dense", "array", "matrix"}
-        What predictions are given as; the last two are scipy's sparse arrays and matrices.
+        What predictions are given as; the last two are scipy's sparse arrays and matrices. Of a
+        data frame with sparse columns they are arrays.
     classes : array of shape (n_classes,)
         Column numbers of the labels; for a 1-D y its classes.
     names : array of str of shape (n_labels,), default=None
@@ -53,7 +54,8 @@ class Target:
         A column (n_samples, 1) of zeros and ones is one label, dense as well as sparse; a dense
         column of anything else is one class per document.
         """
-        form, names = form_of(y), _names_of(y)
+        names, y = _names_of(y), without_frame(y)
+        form = form_of(y)
         if form != "dense" and y.ndim != 2:
             expected = "a label indicator matrix of zeros and ones, or one class per document"
             raise must_be("y", expected, f"a sparse array of shape {y.shape}")
@@ -80,7 +82,8 @@ class Target:
             One column for a binary y, that of its second class.
         """
         if self.is_multilabel:
-            return check_label_matrix(y, n_labels=len(self.classes), name=name)
+            self._check_names(y, name)
+            return check_label_matrix(without_frame(y), n_labels=len(self.classes), name=name)
         y = column_or_1d(y if sparse.issparse(y) else _dense_target(y))
         codes = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         unknown = self.classes[codes] != y
@@ -90,6 +93,19 @@ class Target:
             return sparse.csr_array((codes == 1).astype(np.float32)[:, None])
         ones, ends = np.ones(len(codes), dtype=np.float32), np.arange(len(codes) + 1)
         return sparse.csr_array((ones, codes, ends), shape=(len(codes), len(self.classes)))
+
+    def _check_names(self, y, name):
+        """Refuse a data frame of as many columns with other names, or in another order."""
+        names, known = _names_of(y), self.names
+        if known is None or names is None or len(names) != len(known):
+            return
+        at = np.flatnonzero(names != known)
+        if len(at):
+            n, remedy = at[0], f"{name}[names] has the columns in the order of a list of names."
+            expected = (
+                f"a data frame with the columns of fit in their order, {known[n]!r} as no. {n}"
+            )
+            raise must_be(name, expected, repr(names[n]), remedy)
 
     def column(self, label, name="label"):
         """Column of a label, given by its number or name; for a 1-D y of a class.
@@ -199,6 +215,13 @@ def _names_of(y):
     names = list(getattr(y, "columns", []))
     is_named = names and all(isinstance(name, str) for name in names)
     return np.array(names, dtype=object) if is_named else None
+
+
+def without_frame(y):
+    """A data frame of sparse columns as a csr_array; anything else as it is."""
+    if not hasattr(y, "sparse") or not hasattr(y.sparse, "to_coo") or y.ndim != 2:
+        return y
+    return sparse.csr_array(y.sparse.to_coo())
 
 
 def form_of(y):

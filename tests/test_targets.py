@@ -334,3 +334,28 @@ def test_numbers_are_no_names(columns):
     target = Target.learn(pandas.DataFrame(Y, columns=columns))
     assert target.names is None and "label_names_" not in target.attributes
     assert Target.learn(pandas.Series(["a", "b", "a"])).names is None
+
+
+def test_a_data_frame_of_sparse_columns_is_a_sparse_y():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame.sparse.from_spmatrix(sparse.csr_array(Y), columns=list("abc"))
+    target = Target.learn(frame)
+    assert (target.type, target.form, target.names.tolist()) == ("multilabel", "array", [*"abc"])
+    assert_array_equal(target.indicators(frame).toarray(), Y)
+    assert isinstance(target.decode([sparse.csr_array(Y)]), sparse.csr_array)
+
+
+def test_columns_of_a_data_frame_are_those_of_fit_in_their_order():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(Y, columns=list("abc"))
+    target = Target.learn(frame)
+    for right in (frame, Y, frame.set_axis([0, 1, 2], axis=1)):
+        assert_array_equal(target.indicators(right).toarray(), Y)
+    expected = "y_val must be .* the columns of fit in their order, 'b' as no. 1. Got 'c' instead."
+    with pytest.raises(ValueError, match=expected):
+        target.indicators(frame[["a", "c", "b"]], "y_val")
+    with pytest.raises(ValueError, match="a matrix of 3 columns, one per label. Got 2"):
+        target.indicators(frame[["a", "c"]])
+    assert_array_equal(
+        Target.learn(Y).indicators(frame[["a", "c", "b"]]).toarray(), Y[:, [0, 2, 1]]
+    )

@@ -288,7 +288,8 @@ def for_estimators(target, y, Y):
         return y if y.format in ("csr", "csc") else y.tocsr()  # rows of others cannot be taken
     if isinstance(y, np.ndarray) and y.dtype != object:
         return y
-    return Y.toarray().astype(np.int64)
+    is_sparse = target.form != "dense" and Y.shape[1] > 1  # a data frame of sparse columns
+    return Y.astype(np.int64) if is_sparse else Y.toarray().astype(np.int64)
 
 
 def decision_of_classes(target, cut_off):

@@ -306,6 +306,17 @@ def test_a_block_holds_a_document_however_many_labels_there_are():
 
 
 @both
+def test_a_data_frame_of_sparse_columns_is_as_a_sparse_y(around, X, y):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame.sparse.from_spmatrix(sparse.csr_array(y))
+    ours, theirs = around(svc()).fit(X, frame), around(svc()).fit(X, sparse.csr_array(y))
+    assert isinstance(ours.predict(X), sparse.csr_array)
+    assert_array_equal(ours.predict(X).toarray(), theirs.predict(X).toarray())
+    given = _meta.for_estimators(ours.target_, frame, ours.target_.indicators(frame))
+    assert given.format == "csr" and given.dtype == np.int64
+
+
+@both
 @pytest.mark.parametrize("given_as", [np.asarray, sparse.csr_array])
 def test_prediction_goes_in_blocks(around, given_as, probed, monkeypatch):
     X, y = probed
