@@ -121,8 +121,8 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         Documents per step; the paper's is 90.
     early_stopping : bool or "auto", default="auto"
         Stop when the loss on a validation part no longer falls, and keep the best weights. "auto"
-        does so where that part has a hundred documents at least, and the rate of learning does
-        not fall to 0; or a transformer is fine-tuned.
+        does so where `X_val` is given; else where the part would have a hundred documents at least,
+        and the rate of learning does not fall to 0 or a transformer is fine-tuned.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5

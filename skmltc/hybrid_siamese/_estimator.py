@@ -118,9 +118,10 @@ class HybridSiameseClassifier(AsPublished, BaseLongTailClassifier):
         ``triplets_per_document=None``, triplets.
     early_stopping : bool or "auto", default="auto"
         Stop the single network when the loss on a validation part no longer falls, and keep the
-        best weights; the second one too if it has several epochs. "auto" does so where that part
-        has a hundred documents at least, and the rate of learning does not fall to 0; or a
-        transformer is fine-tuned. Supports and priors are of all training documents.
+        best weights; the second one too if it has several epochs. "auto" does so where `X_val` is
+        given; else where the part would have a hundred documents at least, and the rate of learning
+        does not fall to 0 or a transformer is fine-tuned. Supports and priors are of all training
+        documents.
     validation_fraction : float, default=0.1
         The documents in that part. It never takes a label's only document.
     patience : int or None, default=5
