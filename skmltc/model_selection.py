@@ -469,10 +469,11 @@ def _check_tested(times, every):
     n_untested, n_repeated = np.count_nonzero(times == 0), np.count_nonzero(times > 1)
     if n_repeated or (n_untested and every) or n_untested == len(times):
         times = "exactly one test part" if every else "one test part at most"
+        in_none = f"{n_untested} documents in none and " if every or not n_repeated else ""
         raise must_be(
             "cv",
             f"a splitter with every document in {times}",
-            f"{n_untested} documents in none and {n_repeated} in several",
+            f"{in_none}{n_repeated} in several",
             "MultilabelStratifiedKFold(keep_only_documents=False) is one.",
         )
 

@@ -10,7 +10,9 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logit
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
+from sklearn.utils import get_tags
 
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, last_step, with_last_step
@@ -25,13 +27,12 @@ from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
 from ._views import Views
 
-_ADVICE = (
-    "So says the member {!r}. A member that wants X in another form, features of texts or token "
-    "ids, is a pipeline: make_pipeline(vectorizer, classifier)."
+_OF_X = (
+    "A member that wants X in another form, features of texts or token ids, is a pipeline: "
+    "make_pipeline(vectorizer, classifier)."
 )
-_OF_SPARSE_Y = (
-    "So says the member {!r}. Wrap it, OneVsRestClassifier(classifier), or give y as an array."
-)
+_OF_TEXTS = "Texts are a list, an array of one axis or one column of a data frame, each a str."
+_OF_SPARSE_Y = "Wrap it, OneVsRestClassifier(classifier), or give y as an array."
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
@@ -62,9 +63,8 @@ class Member(NamedTuple):
                 fitted = Views.of(X).fit(prepared, y, weights)
         except (AttributeError, TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            of_y = "sparse multilabel-indicator for y" in str(error)
-            advice = (_OF_SPARSE_Y if of_y else _ADVICE).format(name)
-            raise kind(f"{error} {advice}") from error
+            said = f"{str(error).rstrip('.')}. So says the member {name!r}."
+            raise kind(f"{said} {_remedy(estimator, str(error))}".rstrip()) from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
             expected = f"one with {' or '.join(_RESPONSES)}"
@@ -183,6 +183,19 @@ def _side_by_side(matrices):
     joined = sparse.csr_array(sparse.hstack(matrices, format="csr"))
     joined.sort_indices()
     return joined
+
+
+def _remedy(estimator, error):
+    """What to do where the fit of a member has failed; nothing where the error says it."""
+    if "sparse multilabel-indicator for y" in error:
+        return _OF_SPARSE_Y
+    if "sample_weight" in error:
+        return ""
+    if not isinstance(estimator, Pipeline):
+        return _OF_X
+    first = estimator.steps[0][1]
+    reads_texts = isinstance(first, BaseEstimator) and get_tags(first).input_tags.string
+    return _OF_TEXTS if reads_texts else ""
 
 
 def _prepared(estimator, seed):

@@ -589,7 +589,9 @@ def test_cv_as_a_list_of_parts_is_the_splitter_it_came_from(X, y):
 
 
 def test_cv_must_not_test_a_document_twice(X, y):
-    match = "cv must be a splitter with every document in one test part at most. Got .* in several"
+    match = (
+        "cv must be a splitter with every document in one test part at most. Got [0-9]+ in several"
+    )
     with pytest.raises(ValueError, match=match):
         MultilabelThresholdClassifierCV(svc(), cv=ShuffleSplit(3, random_state=0)).fit(X, y)
 

@@ -344,8 +344,19 @@ def test_a_member_that_wants_another_form_of_x_is_advised_to_be_a_pipeline(parts
             LongTailClassifier(members).fit(X_one, Y)
     with pytest.raises(ValueError, match=r"make_pipeline\(vectorizer, classifier\)"):
         LongTailClassifier().fit(["some text", "another"] * 150, Y)
-    with pytest.raises(TypeError, match="has no attribute 'lower' So says the member 'words'"):
-        LongTailClassifier.from_texts().fit(X, Y)
+
+
+@pytest.mark.parametrize("gap, error", [(None, TypeError), (np.nan, ValueError)])
+def test_a_pipeline_that_cannot_read_texts_is_told_what_texts_are(gap, error):
+    texts, y = [*["some text", "another"] * 5, gap], np.eye(11, 2, dtype=int)
+    with pytest.raises(
+        error, match="[a-z']. So says the member 'words'. Texts are a list, "
+    ) as got:
+        LongTailClassifier.from_texts().fit(texts, y)
+    assert "make_pipeline" not in str(got.value)
+    passed_on = LongTailClassifier.from_texts().set_params(words__vectorizer="passthrough")
+    with pytest.raises(ValueError, match="in a Pipeline. So says the member 'words'.$"):
+        passed_on.fit(texts[:-1], y[:-1])
 
 
 def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
@@ -473,7 +484,7 @@ def test_a_document_of_weight_zero_is_left_out(parts):
 def test_members_that_take_no_weights_are_named(parts):
     X, Y, _, _ = parts
     model = LongTailClassifier([("near", KNeighborsClassifier())], random_state=0)
-    message = "estimator must be one whose fit takes sample_weight.* So says the member 'near'"
+    message = "estimator must be one whose fit takes sample_weight.* So says the member 'near'.$"
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y, sample_weight=np.ones(len(Y)))
 
