@@ -33,6 +33,7 @@ _OF_X = (
 )
 _OF_TEXTS = "Texts are a list, an array of one axis or one column of a data frame, each a str."
 _OF_SPARSE_Y = "Wrap it, OneVsRestClassifier(classifier), or give y as an array."
+_SAID_IN_FULL = ("sample_weight", "' parameter of ", "contains NaN", "contains infinity")
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
@@ -189,7 +190,7 @@ def _remedy(estimator, error):
     """What to do where the fit of a member has failed; nothing where the error says it."""
     if "sparse multilabel-indicator for y" in error:
         return _OF_SPARSE_Y
-    if "sample_weight" in error:
+    if any(what in error for what in _SAID_IN_FULL):
         return ""
     if not isinstance(estimator, Pipeline):
         return _OF_X

@@ -359,6 +359,22 @@ def test_a_pipeline_that_cannot_read_texts_is_told_what_texts_are(gap, error):
         passed_on.fit(texts[:-1], y[:-1])
 
 
+@pytest.mark.parametrize(
+    "parameters, X, expected",
+    [
+        (
+            {"n_jobs": 1.5},
+            np.eye(30, 4),
+            "The 'n_jobs' parameter of .* So says the member 'linear'.$",
+        ),
+        ({}, np.full((30, 4), np.nan), "contains NaN.* So says the member 'linear'.$"),
+    ],
+)
+def test_an_error_that_says_what_to_do_is_followed_by_no_advice(parameters, X, expected):
+    with pytest.raises(ValueError, match=f"(?s){expected}"):
+        LongTailClassifier(**parameters).fit(X, np.tile(np.eye(2, dtype=int), (15, 1)))
+
+
 def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
     X, Y, _, _ = parts
     for documents in ((row for row in X.toarray()), {0: X}):
