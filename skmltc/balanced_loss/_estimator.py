@@ -135,11 +135,12 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     threshold : float or str, default="frequency"
         What `predict` cuts at: a probability (of `predict_proba`), or a rule learned from the
         (calibrated) scores of held-out documents. "frequency": one cut-off for score +
-        tau log(N/n - 1), tau the best for macro-F1 within 0.3 points of the best micro-F1, N being
-        all training documents and n those of the label. "tuned": one cut-off, of the best
-        micro-F1. "tuned_low": the lowest within 0.3 points of it. "per_group", "per_label":
-        cut-offs of their own, drawn to the common one where positives are few. "micro_macro":
-        a cut-off per label, of the best sum of micro- and macro-F1 in expectation.
+        tau log(N/n - 1), N being all training documents and n those of the label: of the taus
+        within 0.3 points of the best micro-F1 the largest whose macro-F1 is within 0.3 points of
+        the best. "tuned": one cut-off, of the best micro-F1. "tuned_low": the lowest within 0.3
+        points of it. "per_group", "per_label": cut-offs of their own, drawn to the common one where
+        positives are few. "micro_macro": a cut-off per label, of the best sum of micro- and
+        macro-F1 in expectation.
     slack : float, default=0.003
         Micro-F1 on held-out documents that the rules "tuned_low" and "frequency" may give up for a
         lower cut-off and for macro-F1: the 0.3 points of their descriptions.

@@ -16,13 +16,14 @@ from ..labels import label_groups, log_odds_against
 from ._calibration import Calibration
 
 _SLACK = 0.003  # micro-F1 that a choice may give up for macro-F1
+_NOISE = 0.003  # macro-F1 by which held-out documents do not tell one tau from another
 _PRIOR_POSITIVES = 10.0  # at which a cut-off of a label's own counts half
 _LEAST_PROBABILITY = 1e-6  # of a calibrated score
 _LEAST_SIZE = 0.3  # documents with a label, and predictions of it, that its F1 is taken over
 LOGIT_ADJUSTMENTS = sorted(
     [-0.2, -0.18, -0.16, -0.14, -0.12, -0.1, -0.08, -0.06, -0.04, -0.02]
     + [0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0],
-    key=abs,
+    reverse=True,  # that which cuts rare labels lowest is taken of equals
 )
 
 
@@ -80,7 +81,7 @@ class Selected(NamedTuple):
     cut_off: float
 
 
-def select_for_tail(candidates, margin=_SLACK):
+def select_for_tail(candidates, margin=_SLACK, noise=0.0):
     """Of the candidates whose micro-F1 is within `margin` of the best, take the best macro-F1.
 
     Micro-F1 hardly feels the tail, and its maximum is flat. Each candidate is taken at its lowest
@@ -90,6 +91,8 @@ def select_for_tail(candidates, margin=_SLACK):
     ----------
     candidates : mapping of key to ScoredPairs
     margin : float, default=0.003
+    noise : float, default=0.0
+        Candidates whose macro-F1 is within this of the best are equals.
 
     Returns
     -------
@@ -103,12 +106,14 @@ def select_for_tail(candidates, margin=_SLACK):
         for key, pairs in candidates.items()
         if micro[key] >= best - margin
     }
-    key = max(cut_offs, key=lambda key: candidates[key].macro_f1(cut_offs[key]))
+    macro = {key: candidates[key].macro_f1(cut_off) for key, cut_off in cut_offs.items()}
+    least = max(macro.values()) - noise
+    key = next(key for key, f1 in macro.items() if f1 >= least)
     return Selected(key, cut_offs[key])
 
 
 def adjusted(pairs, against):
-    """The candidates of the rule "frequency": by tau, scores raised by tau log(N/n - 1)."""
+    """The candidates of the rule "frequency": by falling tau, scores plus tau log(N/n - 1)."""
     return Candidates(lambda tau: pairs.shifted(tau * against), LOGIT_ADJUSTMENTS)
 
 
@@ -122,7 +127,7 @@ def _tuned_low(pairs, label_counts, n_samples, slack):
 
 def _frequency(pairs, label_counts, n_samples, slack):
     against = log_odds_against(label_counts, n_samples)
-    tau, cut_off = select_for_tail(adjusted(pairs, against), slack)
+    tau, cut_off = select_for_tail(adjusted(pairs, against), slack, _NOISE)
     return cut_off - tau * against
 
 
@@ -263,13 +268,14 @@ def learn_cut_offs(rule, pairs, label_counts, n_samples, default=0.0, slack=_SLA
     Parameters
     ----------
     rule : str
-        "frequency": one cut-off for score + tau log(N/n - 1), tau the best for macro-F1 within
-        0.3 points of the best micro-F1. "tuned": one cut-off, of the best micro-F1. "tuned_low":
-        the lowest one within 0.3 points of it. "per_group": one for each of head, medium and
-        tail. "per_label": one per label. The last two are drawn towards the common cut-off
-        where positives are few: with ten of them half-way. "micro_macro": one per label, that of
-        the best sum of micro- and macro-F1 in expectation; for it the scores are calibrated once
-        more, by a rising curve for each of head, medium and tail.
+        "frequency": one cut-off for score + tau log(N/n - 1), of the taus within 0.3 points of the
+        best micro-F1 the largest whose macro-F1 is within 0.3 points of the best. "tuned": one
+        cut-off, of the best micro-F1. "tuned_low": the lowest one within 0.3 points of it.
+        "per_group": one for each of head, medium and tail. "per_label": one per label. The last two
+        are drawn towards the common cut-off where positives are few: with ten of them half-way.
+        "micro_macro": one per label, that of the best sum of micro- and macro-F1 in expectation;
+        for it the scores are calibrated once more, by a rising curve for each of head, medium and
+        tail.
     pairs : ScoredPairs
     label_counts : array of shape (n_labels,)
         Training documents of each label. A label without any is left out of the learning.

@@ -61,9 +61,10 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
     threshold : {"frequency", "tuned", "tuned_low", "per_group", "per_label", "micro_macro"}, \
             default="frequency"
         The rule: one cut-off of the best micro-F1 ("tuned"); the lowest one within 0.3 points
-        of it; one for score + tau log(N/n - 1), tau the best for macro-F1 within these 0.3
-        points ("frequency"); one for each of head, medium and tail; one per label. The last two
-        are drawn towards the common cut-off where a group or label has few positives.
+        of it; one for score + tau log(N/n - 1), of the taus within these 0.3 points the largest
+        whose macro-F1 is within 0.3 points of the best ("frequency"); one for each of head, medium
+        and tail; one per label. The last two are drawn towards the common cut-off where a group
+        or label has few positives.
         "micro_macro": one per label, of the best sum of micro- and macro-F1 in expectation; for
         it the scores are calibrated, which changes nothing else.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
