@@ -370,7 +370,7 @@ class _DenseRows:
     def __init__(self, unit_rows, device):
         self.unit_rows, self.n_rows, self.n_queries = unit_rows, len(unit_rows), _QUERIES
         self.rounding = unit_rows.shape[1] * np.finfo(np.float32).eps
-        self.tensor = torch.from_numpy(unit_rows).to(device)
+        self.tensor = torch.from_numpy(np.require(unit_rows, requirements="W")).to(device)
         self.buffer = self.tensor.new_empty(_QUERIES, _padded(min(self.n_rows, _ROWS)))
 
     def factor(self, queries):
@@ -419,8 +419,11 @@ class _SparseRows:
         self.unit_rows, self.n_rows = unit_rows, unit_rows.shape[0]
         self.n_queries = int(np.clip(_DENSE_QUERIES // unit_rows.shape[1], 16, _QUERIES))
         self.rounding = np.diff(unit_rows.indptr).max() * np.finfo(np.float32).eps
-        self.columns = torch.from_numpy(unit_rows.indices).to(device)
-        self.values = torch.from_numpy(unit_rows.data).to(device)
+        indices, values = (  # those of a map of a file cannot be written to, as torch wants
+            np.require(array, requirements="W") for array in (unit_rows.indices, unit_rows.data)
+        )
+        self.columns = torch.from_numpy(indices).to(device)
+        self.values = torch.from_numpy(values).to(device)
 
     def factor(self, queries):
         """What queries are in a product, which several blocks of rows share."""

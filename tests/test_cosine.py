@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -286,3 +287,16 @@ def test_memory_does_not_grow_with_the_pairs(exclude_duplicates):
     tracemalloc.stop()
     assert peak < 20e6
     assert _cosine._DenseRows(model._units, "cpu").buffer.shape == (256, 3104)
+
+
+@FORMS
+def test_rows_that_are_mapped_from_a_file_are_given_to_torch_as_copies(form, tmp_path, monkeypatch):
+    """Torch warns, once per process, of arrays that cannot be written to."""
+    X, tensor_of = form(rows(30)), torch.from_numpy
+    fitted = CosineNeighbors(3, device="cpu").fit(X)
+    joblib.dump(fitted, tmp_path / "fitted")
+    mapped, given = joblib.load(tmp_path / "fitted", mmap_mode="r"), []
+    monkeypatch.setattr(torch, "from_numpy", lambda one: given.append(one) or tensor_of(one))
+    for ours, theirs in zip(mapped.kneighbors(X[:7]), fitted.kneighbors(X[:7]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert given and all(array.flags.writeable for array in given)
