@@ -1,6 +1,6 @@
 """Linear models of many labels, solved by L-BFGS in blocks."""
 
-from .models import Solver, fit_linear
+from .models import Solver, fit_linear, solve_linear
 from .problems import block_size
 from .products import DesignMatrix
 from .scorers import LazyLinearScorer, LinearScorer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
@@ -108,14 +109,26 @@ def fit_linear(X, Y, solver, weights=None):
     UserWarning
         If dense weights take gigabytes.
     """
+    scorer, solved = solve_linear(X, Y, solver, weights)
+    if solved.n_unconverged:
+        _warn_of_unconverged(solved.n_unconverged, np.count_nonzero(count_labels(Y)), solver)
+    return scorer.without_small_weights(X) if solver.is_pruned else scorer, solved.n_iter
+
+
+def solve_linear(X, Y, solver, weights=None):
+    """Fit as `fit_linear`, and leave it to the caller to speak of labels that want more iterations.
+
+    Returns
+    -------
+    scorer : LinearScorer
+    solved : SolvedBlock
+        Of all labels.
+    """
     problem = problem_of(X, Y, solver, weights)
     task = partial(_solve_first, problem, [solver.weight_decay], solver)
     blocks = label_blocks(count_labels(Y), problem.labels_at_a_time)
     solved = problem.joined(solver.run(task, blocks, "labels"))
-    if solved.n_unconverged:
-        _warn_of_unconverged(solved.n_unconverged, sum(map(len, blocks)), solver)
-    scorer = scorer_of(solved.weights, problem, solver)
-    return scorer.without_small_weights(X) if solver.is_pruned else scorer, solved.n_iter
+    return scorer_of(solved.weights, problem, solver), solved
 
 
 def _solve_first(problem, decays, solver, labels):

@@ -11,4 +11,5 @@ from .scoring import (
     network_vectors,
     on_device,
 )
+from .starting import start_as_linear_models
 from .training import Plan, SparseTargets, Trainer, seeded_torch

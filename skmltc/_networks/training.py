@@ -34,6 +34,7 @@ from .batches import Batches, DocumentDataset, sorted_by_length
 from .callbacks import Finite, MicroF1, Progress, Schedule, Stop, Watch
 from .outcome import best_epoch, check_converged, leave_if_interrupted, probe
 from .shared_steps import SharedSteps
+from .starting import start_as_linear_models
 
 _REPLACED = ("optimizer", "lr", "weight_decay", "max_epochs")  # by an estimator's own
 _CACHE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
@@ -265,6 +266,8 @@ monitor, keep, bucket, precision
             network = build_network(inputs.encoder, inputs.n_inputs, n_labels, documents.X)
             built = loss.build(documents.Y)
             self.start(head_of(network), built, documents.Y)
+            if self.starts_linear(inputs.encoder):
+                start_as_linear_models(*network, loss, documents, self.device)
             dataset = DocumentDataset(documents.X, documents.Y)
             held = None if stop_by is None else sorted_by_length(stop_by)
             return self.train(network, SparseTargets(built), dataset, held, parts_of(network))
@@ -272,6 +275,10 @@ monitor, keep, bucket, precision
     def start(self, head, loss, Y):
         """Start a head, before it is trained."""
         start_head(head, loss, Y, self.head_start, self.head_bias)
+
+    def starts_linear(self, encoder):
+        """Whether an encoder and its head begin as linear models."""
+        return encoder.starts_linear and self.head_start == "constants"
 
     def train(self, network, loss, dataset, stop_by=None, parts=None):
         """Train a network in mini-batches; torch is seeded already.

@@ -35,6 +35,9 @@ class Encoder(BaseEstimator):
         Of tokens: what tells the words apart that the ids must number; None where any words do.
     head_scale : float or None, default=None
         Start of one learned factor of the vectors in front of a head; for vectors of norm 1.
+    starts_linear : bool, default=False
+        Whether its module begins, together with a head, as linear models of the labels. It is then
+        a sequence that begins with a :class:`BagEncoder`'s layer, and is linear.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Encoder(BaseEstimator):
     is_frozen = False
     vocabulary = None
     head_scale = None
+    starts_linear = False
 
     def __setattr__(self, name, value):
         """Refuse a recommendation that `clone`, and so every search, would lose."""

@@ -7,9 +7,12 @@ from torch import nn
 from torch.nn.functional import linear
 
 from .._products import csr_dot
-from .._validation import must_be
+from .._validation import check_choice, must_be
 from ._encoder import Encoder, _check_dropouts, _check_widths
 from ._training import Training
+
+_FROM_RANDOM = Training(max_epochs=6)
+_FROM_LINEAR_MODELS = Training(lr=0.003, max_epochs=6)
 
 
 class BagEncoder(Encoder):
@@ -23,10 +26,17 @@ class BagEncoder(Encoder):
         After each hidden layer. A linear bottleneck serves rare labels better than ReLU does.
     dropout : float, default=0.5
         After each hidden layer.
+    start : {"auto", "random"}, default="auto"
+        "auto" lets one hidden layer without activation begin, together with the head behind it, as
+        the linear models of the labels, which are solved first, in as many dimensions as it has.
+        From a random start it would take more epochs than are good for it until it knows the words
+        of rare labels. Other layers begin at random; so do all where `head_start` of a
+        :class:`Training` is not "constants", and in :class:`~skmltc.HeadToTailClassifier`.
 
     Notes
     -----
-    The recommended training has six epochs, in which the rate falls from 0.01 to 0.
+    The recommended training has six epochs, in which the rate falls to 0 from 0.01, or from 0.003
+    where layers begin as linear models.
 
     Examples
     --------
@@ -37,18 +47,28 @@ class BagEncoder(Encoder):
     (torch.Size([3, 16]), 16)
     """
 
-    training = Training(max_epochs=6)
-
-    def __init__(self, hidden_dims=(), activation="identity", dropout=0.5):
+    def __init__(self, hidden_dims=(), activation="identity", dropout=0.5, start="auto"):
         self.hidden_dims = hidden_dims
         self.activation = activation
         self.dropout = dropout
+        self.start = start
+
+    @property
+    def training(self):
+        """Settings that it recommends."""
+        return _FROM_LINEAR_MODELS if self.starts_linear else _FROM_RANDOM
 
     @property
     def is_linear(self):
         """Whether there is no hidden layer."""
         self._check()
         return not self.hidden_dims
+
+    @property
+    def starts_linear(self):
+        """Whether layer and head begin as linear models."""
+        self._check()
+        return self.start == "auto" and len(self.hidden_dims) == 1 and self.activation == "identity"
 
     def build(self, n_inputs, X=None):
         """Make the torch module.
@@ -71,6 +91,7 @@ class BagEncoder(Encoder):
 
     def _check(self):
         _check_widths("hidden_dims", self.hidden_dims)
+        check_choice("start", self.start, ("auto", "random"))
         if self.activation not in _ACTIVATIONS:
             raise must_be("activation", "one of 'identity', 'relu'", repr(self.activation))
         _check_dropouts(self, "dropout")

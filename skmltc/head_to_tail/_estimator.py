@@ -367,6 +367,8 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
             raise must_be("encoder", "with a hidden layer, to transfer from", encoder, remedy)
         if "normalize" in encoder.get_params(deep=False):
             return clone(encoder).set_params(normalize=self.normalize)
+        if encoder.starts_linear:  # as models of the head alone, with no room for words of the tail
+            encoder = clone(encoder).set_params(start="random")
         return UnitEncoder(encoder) if self.normalize else encoder
 
     def _split_labels(self, counts, in_fold=False):

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.preprocessing import FunctionTransformer
@@ -22,6 +23,7 @@ from .._networks import (
     fitted_by,
     seeded_torch,
     sorted_by_length,
+    start_as_linear_models,
 )
 from .._published import AsPublished
 from .._stages import Trained
@@ -409,6 +411,9 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             words = self._describe(plan, X, retriever.label_sets) if self.teacher else None
             network = self._network(encoder, plan.inputs, words, Y.shape[1])
             plan.trainer.start(network.head, loss, Y)
+            if plan.trainer.starts_linear(plan.inputs.encoder):
+                torch.nn.init.eye_(network.body.bottleneck.weight)
+                start_as_linear_models(encoder, network.head, plan.loss, documents, self._device())
             held = stop_by and sorted_by_length(stop_by, retriever.scopes(stop_by.X))
             dataset = DocumentDataset(X, Y, scopes)
             net = plan.trainer.train(network, SparseTargets(loss), dataset, held, network.parts())

@@ -38,6 +38,7 @@ DEVIATIONS = {
         "weight decay 0.01": {"weight_decay": 0.01},
     },
     "HybridSiameseClassifier": {
+        "random start": {"encoder": BagEncoder((256,), start="random")},
         "Adam at one rate": {"training": ADAM},
         "five supports": {"n_support": 5},
         "supports vote": {"support": "vote"},
@@ -63,6 +64,7 @@ DEVIATIONS = {
         "cut at 0.5": AT_HALF,
     },
     "TReaderXMLClassifier": {
+        "random start": {"encoder": BagEncoder((256,), dropout=0.7, start="random")},
         "5 neighbours": {"n_neighbors": 5},
         "no votes": {"votes": False},
         "no teacher": {"teacher": False},
