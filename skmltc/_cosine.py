@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._devices import check_device, device_of
 from ._products import csr_dot
 from ._validation import must_be, warn
 
@@ -92,7 +93,7 @@ class CosineNeighbors(BaseEstimator):
             The fitted object.
         """
         _check_n_neighbors(self.n_neighbors)
-        _check_device(self.device)
+        check_device(self.device)
         X, exponents = self._check(X, reset=True)
         self.n_samples_fit_ = X.shape[0]
         self._group_of = {}  # by the digest of a row; empty if duplicates are neighbours
@@ -198,21 +199,12 @@ class CosineNeighbors(BaseEstimator):
             )
 
     def _device(self):
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return device_of(self.device)
 
 
 def _check_n_neighbors(n_neighbors):
     if not isinstance(n_neighbors, Integral) or isinstance(n_neighbors, bool) or n_neighbors < 1:
         raise must_be("n_neighbors", "a positive integer", repr(n_neighbors))
-
-
-def _check_device(device):
-    try:
-        torch.device("cpu" if device == "auto" else device)
-    except (RuntimeError, TypeError) as error:
-        raise must_be("device", "'auto' or a device of torch, say 'cuda'", repr(device)) from error
 
 
 def _usable(n_neighbors, n_pool):

@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from time import perf_counter
 
 import numpy as np
-import torch
 from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ._devices import check_device, device_of
 from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
 from ._networks import Trainer
@@ -143,7 +143,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         self._validate_params()
-        check_threshold(self.threshold), check_decision(self)
+        check_threshold(self.threshold), check_decision(self), check_device(self.device)
         self._spec_of("loss"), self._spec_of("encoder")
         if self.training != "auto":
             self.training.check()
@@ -364,9 +364,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return hasattr(self, "n_labels_") or not self._wants_tokens()
 
     def _device(self):
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return device_of(self.device)
 
     @property
     def module_(self):

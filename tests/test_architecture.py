@@ -27,7 +27,7 @@ FILES = {
 LAYERS = [
     {"_validation", "_engines", "_products", "_rows", "_token_ids", "_torch_random"},
     {"labels", "_ranking", "_sampling", "_logistic", "_targets", "_inputs", "_cosine", "_votes"}
-    | {"_token_counts", "distributed"}
+    | {"_token_counts", "distributed", "_devices"}
     | {"_inner", "_idle", "_published", "_pretrained", "_words"},
     {"_weighting"},
     {"text", "datasets", "losses", "encoders", "metrics", "model_selection", "displays"},
@@ -39,7 +39,7 @@ LAYERS = [
     {"persistence"},
     {"__init__"},
 ]
-SIDEWAYS = {"displays": {"metrics"}}
+SIDEWAYS = {"displays": {"metrics"}, "_networks": {"_linear"}, "_cosine": {"_devices"}}
 PAPERS = LAYERS[7]
 TORCH_FREE = ["labels", "metrics", "datasets", "model_selection", "decision", "text", "displays"]
 
