@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from types import MappingProxyType
 from typing import NamedTuple
@@ -32,6 +33,12 @@ class Problem(NamedTuple):
 
     inputs: Inputs
     target: Target
+
+    @classmethod
+    def of(cls, inputs, target):
+        """Let the encoder see how many labels there are."""
+        encoder = inputs.encoder.for_labels(len(target.classes))
+        return cls(replace(inputs, encoder=encoder), target)
 
 
 class Trained(NamedTuple):

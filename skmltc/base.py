@@ -179,7 +179,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
             remedy = f"{type(self).__name__} requires y to be passed, but the target y is None."
             raise must_be("y", "given", None, remedy)
         encoder = self._spec_of("encoder") or clone(self._default_encoders[input_kind(X)])
-        return Problem(Inputs.learn(X, encoder, checker), Target.learn(y))
+        return Problem.of(Inputs.learn(X, encoder, checker), Target.learn(y))
 
     def _read(self, problem, X, y, X_val, y_val, checker, sample_weight=None):
         """Training documents and, if given, those of a validation part."""

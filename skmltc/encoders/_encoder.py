@@ -72,6 +72,10 @@ class Encoder(BaseEstimator):
             )
         super().__setattr__(name, value)
 
+    def for_labels(self, n_labels):
+        """The encoder with what suits so many labels, where its settings leave that open."""
+        return self
+
     def n_embeddings(self, largest_id):
         """Rows of the table of word vectors; of encoders of tokens.
 

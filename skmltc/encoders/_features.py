@@ -3,6 +3,7 @@
 import math
 
 import torch
+from sklearn.base import clone
 from torch import nn
 from torch.nn.functional import linear
 
@@ -28,9 +29,9 @@ class BagEncoder(Encoder):
         After each hidden layer.
     start : {"auto", "random"}, default="auto"
         "auto" lets one hidden layer without activation begin, together with the head behind it, as
-        the linear models of the labels, which are solved first, in as many dimensions as it has.
-        From a random start it would take more epochs than are good for it until it knows the words
-        of rare labels. Other layers begin at random; so do all where `head_start` of a
+        the linear models of the labels, which are solved first, if it is as wide as there are
+        labels. From a random start it would take more epochs than are good for it until it knows
+        the words of rare labels. Other layers begin at random; so do all where `head_start` of a
         :class:`Training` is not "constants", and in :class:`~skmltc.HeadToTailClassifier`.
 
     Notes
@@ -69,6 +70,12 @@ class BagEncoder(Encoder):
         """Whether layer and head begin as linear models."""
         self._check()
         return self.start == "auto" and len(self.hidden_dims) == 1 and self.activation == "identity"
+
+    def for_labels(self, n_labels):
+        """The encoder as it is for so many labels: with a random start if its layer is narrower."""
+        if not self.starts_linear or n_labels <= self.hidden_dims[0]:
+            return self
+        return clone(self).set_params(start="random")
 
     def build(self, n_inputs, X=None):
         """Make the torch module.

@@ -117,6 +117,15 @@ def test_what_begins_so(encoder, training, begins):
     assert trainer.starts_linear(encoder) is begins
 
 
+def test_a_layer_narrower_than_the_labels_begins_at_random(documents):
+    encoder = BagEncoder((7,))
+    assert encoder.for_labels(7) is encoder
+    narrow = encoder.for_labels(8)
+    assert narrow.start == "random" and encoder.start == "auto" and narrow.training.lr == 0.01
+    model = BalancedLossClassifier(encoder=BagEncoder((4,)), max_epochs=1, random_state=0)
+    assert model.fit(documents.X, documents.Y).inputs_.encoder.start == "random"
+
+
 STILL = {"training": Training(lr=1e-12, max_epochs=1, weight_decay=0), "threshold": 0.5}
 STILL |= {"calibrate": False, "random_state": 0}
 
