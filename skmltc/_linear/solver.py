@@ -219,7 +219,9 @@ class BlockLBFGS:
     def _search(self, direction, direction_logits, slope):
         """A step that satisfies the weak Wolfe conditions, by bracketing secants, a column each.
 
-        The logits are linear in the step, so a trial costs no product with X.
+        The logits are linear in the step, so a trial costs no product with X. Where a step takes
+        many documents inside a hinge, the slope jumps, and secants from the start would shorten the
+        step by a tenth each: a second trial in a row that is too far halves the bracket.
         """
         penalty = self.objective.penalty
         penalties = [
@@ -229,7 +231,7 @@ class BlockLBFGS:
         ]
         step = torch.ones_like(slope)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
-        n_trials = self._n_trials()
+        n_trials, was_too_far = self._n_trials(), torch.zeros_like(self.done)
         for n in range(_FIRST_TRIALS + 1):
             values, slopes, trial_slope = self._trial(step, direction_logits, penalties)
             too_far = ~(values <= self.values + _ARMIJO * step * slope)  # NaN is too far
@@ -239,7 +241,8 @@ class BlockLBFGS:
                 break
             high, low = torch.where(too_far, step, high), torch.where(too_short, step, low)
             better = _next_step(step, slope, trial_slope, low, high)
-            step = torch.where(wrong, better, step)
+            better = torch.where(was_too_far & too_far, better.minimum((low + high) / 2), better)
+            step, was_too_far = torch.where(wrong, better, step), too_far
         self._promise(step * slope.square() / (trial_slope - slope) / 2)
         if (values <= self.values).all():
             return step, values, slopes
