@@ -13,6 +13,7 @@ from .._targets import count_documents, count_labels
 from .._validation import known_labels
 from ..labels import NEVER_LOGIT, log_odds_against
 from .problems import problem_of
+from .shortlists import mean_of
 
 _FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
 _LEAST_MOVE = 0.005  # of a score, by a weight that is kept
@@ -38,7 +39,8 @@ class LinearScorer:
     def without_small_weights(self, X):
         """Keep the weights that can move a score of the documents X by 0.005, if that saves memory.
 
-        The others are most of them where X is sparse and labels are rare, and worth nothing.
+        The others are most of them where X is sparse and labels are rare, and worth nothing; the
+        intercepts make up for them in the mean over X.
         """
         few = self.weights.shape[0] * self.weights.shape[1] <= _FEW_WEIGHTS
         if few or not sparse.issparse(X) or sparse.issparse(self.weights):
@@ -46,8 +48,11 @@ class LinearScorer:
         largest = abs(X).max(axis=0).toarray().astype(np.float32).reshape(-1, 1)
         kept = np.where(np.abs(self.weights) * largest >= _LEAST_MOVE, self.weights, 0)
         weights = sparse.csr_array(kept)
-        saves = 2 * weights.nnz < self.weights.size  # an index takes as much as a weight
-        return replace(self, weights=weights) if saves else self
+        if 2 * weights.nnz >= self.weights.size:  # an index takes as much as a weight
+            return self
+        means = mean_of(X)
+        lost = means @ self.weights - weights.T @ means
+        return replace(self.raised(lost), weights=weights)
 
     def joined(self, other):
         """The models of these labels, and those of another scorer after them, stored as these."""
@@ -70,7 +75,7 @@ class LinearScorer:
         intercepts = self.intercepts if labels is None else self.intercepts[labels]
         if sparse.issparse(weights):
             return sparse_dot(sparse.csr_array(encoded), weights) + intercepts
-        weights = torch.from_numpy(weights)
+        weights = torch.from_numpy(np.require(weights, requirements="W"))  # not a map of a file
         if sparse.issparse(encoded):
             return csr_dot(*csr_tensors(encoded, "cpu"), weights).numpy() + intercepts
         dense = torch.from_numpy(np.require(encoded, requirements="CW"))  # torch takes no views

@@ -4,8 +4,8 @@ A document that scores below -1 without a label has no part in the label's solut
 thousands of documents hundreds have one. Two passes find them: a label is solved on its documents
 and those nearest to them; all documents are scored; and it is solved again with those that score
 above -1. All others count as one document at their mean score, which keeps the scores of labels
-comparable. Time grows with the labels' documents, and weights near 0 are dropped, so that a model
-of 16,000 labels takes a minute and some megabytes.
+comparable. Time grows with the labels' documents, and small weights are dropped, so that a model of
+16,000 labels takes a minute and some megabytes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from .threads import one_torch_thread
 _NEAR, _NEAR_PER_DOCUMENT = 100, 10  # documents nearest to those of a label
 _VIOLATORS, _VIOLATORS_PER_DOCUMENT = 300, 20
 _ROUGH = 100  # times the tolerance is enough before the violators are known
-LEAST_WEIGHT = 0.05  # smaller ones are dropped
+_TINY = 1e-300
+LEAST_SHARE = 0.015  # of the margin of a label; smaller weights are dropped
 
 
 class OnShortlists:
     """Documents and labels, of which each is solved on the documents that matter for it, twice.
 
-    A subclass knows a loss: the `block` of labels, where they `start`, how they are solved `first`
-    and `again`, and which weights are left when they are `pruned`. It has Y, weights and shape.
+    A subclass knows a loss: the `block` of labels, where they `start`, and how they are solved
+    `first` and `again`. It has `documents`, which are Shortlists, and shape.
     """
 
     labels_at_a_time = 64  # as many as are scored together
@@ -48,7 +49,8 @@ class OnShortlists:
             W = _dense(self.first(block, self.start(labels), decays[0], rough), shape)
             for decay in decays:
                 solved = self.again(block, W, decay, solver)
-                blocks.append(_as_block(self.pruned(solved), shape))
+                pruned = self.documents.without_small_weights(block, solved)
+                blocks.append(_as_block(pruned, shape))
                 W = _dense(solved, shape) if len(blocks) < len(decays) else None
         return blocks
 
@@ -77,6 +79,8 @@ class Shortlists(OnShortlists):
         Of the rows of X; 1 of rows of zeros.
     bags : list of tensors
         X for products.
+    means : array of float32 of shape (n_features,)
+        Of the columns of X.
     weights : array of float32 of shape (n_samples,), default=None
         How often each document counts; once by default.
     """
@@ -86,6 +90,7 @@ class Shortlists(OnShortlists):
     by_label: sparse.csc_array
     lengths: np.ndarray
     bags: list
+    means: np.ndarray
     weights: np.ndarray | None = None
 
     @classmethod
@@ -95,7 +100,13 @@ class Shortlists(OnShortlists):
         lengths = np.sqrt(X.multiply(X).sum(axis=1)).astype(np.float32)
         lengths[lengths == 0] = 1
         weights = None if weights is None else weights.astype(np.float32)
-        return cls(X, Y, sparse.csc_array(Y), lengths, csr_tensors(X, "cpu"), weights)
+        means, bags = mean_of(X, weights), csr_tensors(X, "cpu")
+        return cls(X, Y, sparse.csc_array(Y), lengths, bags, means, weights)
+
+    @property
+    def documents(self):
+        """These."""
+        return self
 
     @property
     def shape(self):
@@ -147,11 +158,28 @@ class Shortlists(OnShortlists):
         lists = [_with_violators(*one, self.weights) for one in scored]
         return _solve(self, lists, W, decay, solver)
 
-    def pruned(self, solved):
-        """The columns and weights of each label without those near 0, and its solution."""
-        for columns, found in solved:
-            kept = np.abs(found.weights) >= LEAST_WEIGHT
-            yield columns[kept], found._replace(weights=found.weights[kept])
+    def without_small_weights(self, block, solved):
+        """The columns of each label and its solution without weights below 1.5 % of its margin.
+
+        That is how far its documents score above the mean one, so the rule does not depend on the
+        units of a loss. The other weights are lengthened to the length of all, and the intercept
+        makes up for the rest in the mean over documents.
+        """
+        for own, (columns, found) in zip(block.owned, solved, strict=True):
+            every, means = found.weights, self.means[columns]
+            margin = self._mean_score(own, columns, every) - means @ every
+            is_kept = np.abs(every) > LEAST_SHARE * max(margin, 0.0)
+            kept = every[is_kept]
+            kept *= _length(every) / max(_length(kept), _TINY)
+            lost = float(means @ every) - float(means[is_kept] @ kept)
+            found = found._replace(weights=kept, intercept=found.intercept + lost)
+            yield columns[is_kept], found
+
+    def _mean_score(self, rows, columns, weights):
+        """Of some documents, without the intercept."""
+        dense = np.zeros(self.X.shape[1], dtype=np.float32)
+        dense[columns] = weights
+        return mean_of(self.X[rows], None if self.weights is None else self.weights[rows]) @ dense
 
     def scratch(self):
         """What `rows` works with: no column is marked, and none has a place."""
@@ -168,6 +196,17 @@ class Shortlists(OnShortlists):
         place[columns] = np.arange(len(columns), dtype=np.int32)
         arrays = found.data, place[found.indices], found.indptr
         return sparse.csr_array(arrays, shape=(len(chosen), len(columns))), columns
+
+
+def mean_of(X, weights=None):
+    """The mean document (n_features,) of float32, each counted as often as its weight says."""
+    weights = np.ones(X.shape[0], dtype=np.float32) if weights is None else weights
+    total = weights.sum(dtype=np.float64)
+    return (X.T @ weights / (total if total > 0 else 1.0)).astype(np.float32)
+
+
+def _length(weights):
+    return float(np.linalg.norm(weights.astype(np.float64)))
 
 
 class Block(NamedTuple):

@@ -19,8 +19,6 @@ from .._products import csr_dot, csr_tensors
 from .newton import LabelLoss, minimise
 from .shortlists import OnShortlists, Shortlists, most_violators
 
-LEAST_SHARE = 0.02  # of the largest weight of a label; smaller weights are dropped
-
 
 @dataclass(frozen=True, eq=False)
 class SmoothShortlists(OnShortlists):
@@ -31,8 +29,6 @@ class SmoothShortlists(OnShortlists):
     documents : Shortlists
     turned : list of tensors
         The transpose of X for products.
-    means : array of float32 of shape (n_features,)
-        Of the columns of X.
     loss : BalancedLoss
         Of all labels.
     mass : tensor of shape (n_samples,) or None
@@ -43,7 +39,6 @@ class SmoothShortlists(OnShortlists):
 
     documents: Shortlists
     turned: list
-    means: np.ndarray
     loss: torch.nn.Module
     mass: torch.Tensor | None
     starts: np.ndarray
@@ -51,11 +46,8 @@ class SmoothShortlists(OnShortlists):
     @classmethod
     def of(cls, documents, loss, starts):
         """Take in the documents and the loss, built for all labels."""
-        X, weights = documents.X, documents.weights
-        weights = np.ones(X.shape[0], dtype=np.float32) if weights is None else weights
-        means = (X.T @ weights / max(weights.sum(dtype=np.float64), 1)).astype(np.float32)
-        turned = csr_tensors(sparse.csr_array(X.T), "cpu")
-        return cls(documents, turned, means, loss, loss.label_mass(documents.Y), starts)
+        turned = csr_tensors(sparse.csr_array(documents.X.T), "cpu")
+        return cls(documents, turned, loss, loss.label_mass(documents.Y), starts)
 
     @property
     def Y(self):
@@ -95,18 +87,6 @@ class SmoothShortlists(OnShortlists):
             for own, near, of_label in zip(block.owned, block.near, slopes, strict=True)
         ]
         return self._solve(block, others, slopes, W, decay, solver)
-
-    def pruned(self, solved):
-        """The columns and weights of each label without those near 0, and its solution.
-
-        In the mean over documents its intercept makes up for them.
-        """
-        for columns, found in solved:
-            sizes = np.abs(found.weights)
-            kept = sizes >= LEAST_SHARE * sizes.max(initial=0)
-            lost = float(found.weights[~kept] @ self.means[columns[~kept]])
-            changes = {"weights": found.weights[kept], "intercept": found.intercept + lost}
-            yield columns[kept], found._replace(**changes)
 
     def _slopes(self, block, scores):
         """Slopes (n_block, n_samples) of the loss of documents without the labels, else 0."""

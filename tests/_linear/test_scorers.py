@@ -1,7 +1,9 @@
 """Scores of linear models that are kept, and of those solved when asked for."""
 
+import joblib
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -54,6 +56,37 @@ def test_weights_that_move_a_score_by_little_are_dropped_in_any_units(units, few
     assert sparse.issparse(kept)
     expected = [[0.02, 0, 0], [0.01, 0, 0], [0, 0.003, -0.1]]
     assert_allclose(kept.toarray() * units, expected, rtol=1e-6)
+
+
+def test_intercepts_make_up_for_small_weights_in_the_mean(problem, few_are_enough):
+    X, weights = problem[0], np.full((30, 4), 0.002, dtype=np.float32)
+    weights[:4] = 1.0
+    scorer = LinearScorer(weights, np.zeros(4, dtype=np.float32))
+    some = scorer.without_small_weights(X)
+    assert some.weights.nnz == 16 and (some.intercepts > 0.001).all()
+    means = [one.scores(X).mean(axis=0) for one in (some, scorer)]
+    assert_allclose(*means, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_that_are_mapped_from_a_file_are_given_to_torch_as_copies(
+    problem, scorer, kind, form, tmp_path, monkeypatch
+):
+    """Torch warns, once per process, of arrays that cannot be written to."""
+    fitted, tensor_of, given = (
+        LinearScorer(kind(scorer.weights), scorer.intercepts),
+        torch.from_numpy,
+        [],
+    )
+    joblib.dump(fitted, tmp_path / "fitted")
+    mapped = joblib.load(tmp_path / "fitted", mmap_mode="r")
+    X = fitted.encode(form(problem[0]), "cpu")
+    expected = fitted.scores(X), fitted.scores(X, np.array([7, 2]))
+    monkeypatch.setattr(torch, "from_numpy", lambda one: given.append(one) or tensor_of(one))
+    assert_array_equal(mapped.scores(X), expected[0])
+    assert_array_equal(mapped.scores(X, np.array([7, 2])), expected[1])
+    assert given and all(array.flags.writeable for array in given)
 
 
 def test_weights_that_are_few_dense_or_large_stay_as_they_are(problem, scorer, few_are_enough):

@@ -65,7 +65,7 @@ def differences(documents, loss, decay):
 @pytest.mark.parametrize("loss", [*EVERY, DEFAULT], ids=[*(list(LOSSES)[:-1]), "default"])
 def test_scores_are_those_of_all_documents(documents, few, loss, monkeypatch):
     """As is promised of 120 labels of real data: the same scores, wherever they matter."""
-    monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
     off, correlation = differences(documents, loss, 0.1)
     assert off <= 0.02
     assert correlation >= 0.999
@@ -75,7 +75,7 @@ def test_scores_are_those_of_all_documents(documents, few, loss, monkeypatch):
 def test_the_far_document_and_the_second_pass_are_what_makes_them_so(
     documents, few, monkeypatch, what
 ):
-    monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
     if what == "far":
         monkeypatch.setattr(smooth_shortlists, "_with_far", lambda objective, *far: objective)
     else:
@@ -133,7 +133,7 @@ def test_from_the_last_pass_the_gradient_is_that_of_all_documents(
 
 
 def test_where_all_documents_are_listed_the_minimum_is_that_of_all(documents, few, monkeypatch):
-    monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
     monkeypatch.setattr(shortlists, "_NEAR", 10**6)
     short, full = short_and_full(documents, DEFAULT)
     for label in (0, 3, 23):
@@ -153,22 +153,6 @@ def test_the_steepest_are_the_others_of_the_largest_slopes():
     everything = smooth_shortlists._with_steepest(np.array([1]), slopes, 9)
     assert_array_equal(np.sort(everything), [1, 2, 3, 5, 6])
     assert slopes[1] == np.float32(0.9)
-
-
-def test_small_weights_are_dropped_and_the_intercept_makes_up_for_them(documents, few, monkeypatch):
-    short, _ = short_and_full(documents, DEFAULT)
-    labels = np.array([0, 7, 23])
-    (some,) = short.solve([0.1], SOLVER, labels)
-    monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
-    (every,) = short.solve([0.1], SOLVER, labels)
-    mine, expected = some.weights.toarray(), every.weights.toarray()
-    sizes = np.abs(expected[:-1])
-    kept = sizes >= 0.02 * sizes.max(axis=0)
-    assert_array_equal(mine[:-1], np.where(kept, expected[:-1], 0))
-    assert some.weights.nnz < 0.8 * every.weights.nnz
-    means = [scores_of(W, documents.X).mean(axis=0) for W in (mine, expected)]
-    assert_allclose(means[0], means[1], atol=1e-5)
-    assert (mine[-1] != expected[-1]).all()
 
 
 # --------------------------------------------------------------------------- inside of a fit
@@ -255,7 +239,7 @@ def test_a_document_of_weight_two_is_the_document_twice(documents, few, monkeypa
     """With all documents on the lists, else they would be others; and with some far away."""
     weights = np.random.RandomState(0).randint(1, 4, len(documents))
     twice = documents[np.repeat(np.arange(len(weights)), weights)]
-    monkeypatch.setattr(smooth_shortlists, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
     solver = SOLVER._replace(loss=loss)
     for n_near, most in ((10**6, 0.002), (40, 0.005)):
         monkeypatch.setattr(shortlists, "_NEAR", n_near)
