@@ -16,6 +16,7 @@ from scipy import sparse
 _NO_LOSS = 1e-6  # per document of the label: where classes can be separated the loss falls for ever
 _RESIDUAL = 0.1  # of conjugate gradients, relative to the gradient
 _MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
+_FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
 _SLOPE = 0.1  # left along a step, relative to the slope at its start
 
 
@@ -163,7 +164,8 @@ def minimise(objective, weights, intercept, tol, max_iter):
             return Solution(w, b, n_iter, slope_b == 0 and not gradient.any())
         d_z = objective.X @ d
         d_z += np.float32(d_b)
-        t = _length(objective, (w, b, z), (d, d_b, d_z), -2 * promised)
+        d, d_b, d_z, slope = _bounded(d, d_b, d_z, -2 * promised)
+        t = _length(objective, (w, b, z), (d, d_b, d_z), slope)
         w += np.float32(t) * d
         z += np.float32(t) * d_z
         b += t * d_b
@@ -206,6 +208,16 @@ def _newton_direction(objective, curvatures, n_far, gradient, slope_b):
         p += r
         p_b = scale * r_b + rest / before * p_b
     return d, d_b
+
+
+def _bounded(d, d_b, d_z, slope):
+    """A step shortened to where it moves no score too far, and the slope along it.
+
+    Without weight decay nothing else bounds it where the loss is flat: scores once were 1e30.
+    """
+    times = max(1.0, float(np.abs(d_z).max(initial=0)) / _FARTHEST)
+    short = np.float32(1 / times)
+    return d * short, d_b / times, d_z * short, slope / times
 
 
 def _length(objective, point, direction, slope):

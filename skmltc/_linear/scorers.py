@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,29 @@ _FEW_WEIGHTS = 2**18  # a megabyte: less is not worth dropping any
 _LEAST_MOVE = 0.005  # of a score, by a weight that is kept
 
 
+class PackedWeights(NamedTuple):
+    """A csr_array in the smallest numbers that hold it."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shape: tuple
+
+    @classmethod
+    def of(cls, weights):
+        data, indices = weights.data, weights.indices
+        with np.errstate(over="ignore"):
+            half = data.astype(np.float16)
+        data = half if np.array_equal(half, data) else data
+        indices = indices.astype(np.uint16) if weights.shape[1] <= 2**16 else indices
+        return cls(data, indices, weights.indptr, weights.shape)
+
+    def unpacked(self):
+        """The same of float32, in memory."""
+        arrays = np.array(self.data, np.float32), np.array(self.indices, np.int32), self.indptr
+        return sparse.csr_array(arrays, shape=self.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class LinearScorer:
     """Linear models of all labels.
@@ -31,6 +55,18 @@ class LinearScorer:
 
     weights: np.ndarray | sparse.csr_array
     intercepts: np.ndarray
+
+    def __getstate__(self):
+        """What goes to a file: sparse weights in the fewest bytes."""
+        state = dict(vars(self))
+        if sparse.issparse(self.weights):
+            state["weights"] = PackedWeights.of(self.weights)
+        return state
+
+    def __setstate__(self, state):
+        weights = state["weights"]
+        unpacked = weights.unpacked() if isinstance(weights, PackedWeights) else weights
+        vars(self).update(state, weights=unpacked)
 
     def raised(self, by_label):
         """Add a number to the logits of each label."""

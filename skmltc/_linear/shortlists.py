@@ -162,15 +162,15 @@ class Shortlists(OnShortlists):
         """The columns of each label and its solution without weights below 1.5 % of its margin.
 
         That is how far its documents score above the mean one, so the rule does not depend on the
-        units of a loss. The other weights are lengthened to the length of all, and the intercept
-        makes up for the rest in the mean over documents.
+        units of a loss. The other weights are lengthened to the length of all and rounded, and the
+        intercept makes up for the rest in the mean over documents.
         """
         for own, (columns, found) in zip(block.owned, solved, strict=True):
             every, means = found.weights, self.means[columns]
             margin = self._mean_score(own, columns, every) - means @ every
             is_kept = np.abs(every) > LEAST_SHARE * max(margin, 0.0)
             kept = every[is_kept]
-            kept *= _length(every) / max(_length(kept), _TINY)
+            kept = _rounded(kept * np.float32(_length(every) / max(_length(kept), _TINY)))
             lost = float(means @ every) - float(means[is_kept] @ kept)
             found = found._replace(weights=kept, intercept=found.intercept + lost)
             yield columns[is_kept], found
@@ -203,6 +203,13 @@ def mean_of(X, weights=None):
     weights = np.ones(X.shape[0], dtype=np.float32) if weights is None else weights
     total = weights.sum(dtype=np.float64)
     return (X.T @ weights / (total if total > 0 else 1.0)).astype(np.float32)
+
+
+def _rounded(weights):
+    """To float16, which halves a file; weights out of its range stay as they are."""
+    low, high = np.abs(weights).min(initial=1), np.abs(weights).max(initial=1)
+    is_in_range = low >= np.finfo(np.float16).tiny and high <= np.finfo(np.float16).max
+    return weights.astype(np.float16).astype(np.float32) if is_in_range else weights
 
 
 def _length(weights):

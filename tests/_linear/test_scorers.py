@@ -1,5 +1,7 @@
 """Scores of linear models that are kept, and of those solved when asked for."""
 
+import pickle
+
 import joblib
 import numpy as np
 import pytest
@@ -113,6 +115,31 @@ def test_scores_stay_to_the_last_bit_where_labels_are_joined(problem, scorer, fo
     assert sparse.issparse(joined.weights) == sparse.issparse(one.weights)
     assert_array_equal(joined.scores(encoded)[:, :70], one.scores(encoded))
     assert_allclose(joined.scores(encoded)[:, 70:], other.scores(encoded), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_labels, n_bytes", [(150, 4), (2**16 + 1, 6)])
+def test_sparse_weights_take_the_fewest_bytes_of_a_file_and_are_the_same_again(n_labels, n_bytes):
+    rng = np.random.default_rng(0)
+    weights = sparse.random_array((40, n_labels), density=0.05, rng=rng, format="csr")
+    weights = weights.astype(np.float32)
+    weights.data = weights.data.astype(np.float16).astype(np.float32)
+    scorer = LinearScorer(weights, np.zeros(n_labels, dtype=np.float32))
+    packed = pickle.dumps(scorer)
+    assert len(packed) < n_bytes * weights.nnz + 4 * n_labels + 2000
+    again = pickle.loads(packed).weights
+    assert isinstance(again, sparse.csr_array) and again.shape == weights.shape
+    for name in ("data", "indices", "indptr"):
+        mine, expected = getattr(again, name), getattr(weights, name)
+        assert mine.dtype == expected.dtype
+        assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("odd", [1 / 3, 1e30, 1e-30])
+def test_weights_that_float16_has_not_keep_their_digits_in_a_file(odd):
+    weights = sparse.csr_array(np.float32([[odd, 0.0], [0.5, -2.0]]))
+    scorer = LinearScorer(weights, np.zeros(2, dtype=np.float32))
+    again = pickle.loads(pickle.dumps(scorer)).weights
+    assert_array_equal(again.toarray(), weights.toarray())
 
 
 @pytest.mark.parametrize("kinds", [(np.array, np.array), (sparse.csr_array, np.array)])

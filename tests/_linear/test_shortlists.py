@@ -122,7 +122,8 @@ def test_small_weights_are_dropped_and_the_others_make_up_for_them(
         assert 0 < np.count_nonzero(kept) < 0.95 * np.count_nonzero(expected[:-1, k])
         longer = np.linalg.norm(expected[:-1, k]) / np.linalg.norm(kept)
         assert longer > 1.0001
-        assert_allclose(mine[:-1, k], longer * kept, rtol=1e-5)
+        assert_allclose(mine[:-1, k], longer * kept, rtol=1e-3)
+        assert_array_equal(mine[:-1, k], mine[:-1, k].astype(np.float16))  # in half of the bytes
         assert_allclose(np.average(scores[:, k], weights=counted), mean, atol=1e-5)
         assert mine[-1, k] != expected[-1, k]
 
@@ -272,33 +273,34 @@ def test_scores_of_120_labels_of_a_catalogue_are_those_of_all_documents(
     counts = count_labels(fit.Y)
     bands = [(50, len(fit) / 50), (10, 50), (0, 10)]
     banded = [np.flatnonzero((counts > low) & (counts <= high)) for low, high in bands]
-    solver = SOLVER._replace(loss=loss)
+    is_hinge, solver = isinstance(loss, SquaredHingeLoss), SOLVER._replace(loss=loss)
+    bounds = {"every": (0.005, 0.999), "some": (0.005, 0.999)}
+    if not is_hinge:
+        bounds = {"every": (0.015, 0.999), "some": (0.06, 0.997)}
     problem, full_problem = problem_of(fit.X, fit.Y, solver), LinearProblem.of(fit.X, fit.Y, solver)
-    found = []
+    compared, precision = {"every": [], "some": []}, []
     for band in banded:
         labels = np.random.RandomState(0).choice(band, 40, replace=False)
-        solved = solver._replace(tol=1e-4)
         (full,) = full_problem.solve([decay], solver, labels)
         with monkeypatch.context() as unpruned:
             unpruned.setattr(shortlists, "LEAST_SHARE", 0.0)
-            (every,) = problem.solve([decay], solved, labels)
-        (some,) = problem.solve([decay], solved, labels)
+            (every,) = problem.solve([decay], solver._replace(tol=1e-4), labels)
+        (some,) = problem.solve([decay], solver._replace(tol=1e-4), labels)
         n_best = 100 + 10 * counts[labels].astype(int)
-        for short, documents, share in ((every, fit, 0.015), (some, test, 0.06)):
+        for name, short, documents in (("every", every, fit), ("some", some, test)):
             mine, expected = (scores_of(one.weights, documents.X) for one in (short, full))
-            is_hinge = isinstance(loss, SquaredHingeLoss)
             near = expected > -0.9 if is_hinge else best_of_each(expected, n_best)
-            found.append((mine[near], expected[near]))
-            off = np.abs(mine - expected)[near].mean()
-            print(type(loss).__name__, band, share, off, off/expected[near].std(), np.corrcoef(mine[near], expected[near])[0, 1])
-            top=best_of_each(expected, 200); off = np.abs(mine - expected)[top].mean()
-            print("top200", off, off/expected[top].std(), np.corrcoef(mine[top], expected[top])[0, 1])
+            compared[name].append((mine[near], expected[near]))
         truth = test.Y[:, labels].toarray() > 0
-        precision = [
-            average_precision(scores_of(one.weights, test.X), truth)[truth.any(axis=0)].mean()
-            for one in (some, full)
-        ]
-        print(precision)
+        scores = (scores_of(one.weights, test.X) for one in (some, full))
+        precision.append([average_precision(one, truth)[truth.any(axis=0)] for one in scores])
+    for name, (most, least) in bounds.items():
+        mine, expected = map(np.concatenate, zip(*compared[name], strict=True))
+        unit = 1 if is_hinge else expected.std()
+        assert np.abs(mine - expected).mean() <= most * unit
+        assert np.corrcoef(mine, expected)[0, 1] >= least
+    ours, theirs = (np.concatenate(one).mean() for one in zip(*precision, strict=True))
+    assert ours >= theirs - 0.003  # a single pair may change places
 
 
 def test_a_document_of_weight_two_is_the_document_twice(documents, few, monkeypatch):

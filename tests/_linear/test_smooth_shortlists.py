@@ -247,3 +247,15 @@ def test_a_document_of_weight_two_is_the_document_twice(documents, few, monkeypa
         of_twice, _ = fit_linear(twice.X, twice.Y, solver)
         one, other = (scorer.scores(documents.X) for scorer in (weighted, of_twice))
         assert np.abs(one - other).mean() <= most * other.std()
+
+
+@pytest.mark.parametrize("loss", [DEFAULT, BinaryCrossEntropyLoss(), FocalLoss()])
+@pytest.mark.parametrize("decay", [0.0, 1e-30])
+def test_scores_stay_those_of_logits_without_weight_decay(documents, few, loss, decay):
+    """Classes can be separated, so that the loss falls for ever; scores once were 1e30."""
+    solver = SOLVER._replace(loss=loss, weight_decay=decay, tol=1e-4)
+    scorer, _ = fit_linear(documents.X, documents.Y, solver)
+    scores = scorer.scores(documents.X)
+    own = documents.Y.toarray() > 0
+    assert 5 < np.abs(np.delete(scores, 5, axis=1)).max() < 300
+    assert np.median(scores[own]) > 0 > np.median(scores[~own])
