@@ -139,7 +139,8 @@ def _warn_of_unconverged(n_unconverged, n_labels, solver):
     warn(
         f"The linear models of {n_unconverged} of {n_labels} labels did not converge to "
         f"tol={solver.tol:g} within max_iter={solver.max_iter} iterations. Scale the columns of X "
-        "(sklearn.preprocessing.MaxAbsScaler, StandardScaler(with_mean=False)), or give a larger "
-        "max_iter, tol or weight_decay.",
+        "(sklearn.preprocessing.MaxAbsScaler, StandardScaler(with_mean=False)), or give "
+        "BalancedLossClassifier (in a stack a member of estimators) a larger max_iter, tol or "
+        "weight_decay.",
         ConvergenceWarning,
     )

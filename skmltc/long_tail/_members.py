@@ -77,7 +77,8 @@ class Member(NamedTuple):
         estimator = _prepared(self.estimator, seed)
         _keep_what_was_searched(end_of_pipeline(estimator), end_of_pipeline(self.estimator))
         with without_news_of_labels():
-            warnings.filterwarnings("ignore", message=NO_EFFECT)  # `fit` has said it
+            for said in (NO_EFFECT, "The linear models of .* did not converge"):  # so `fit` said
+                warnings.filterwarnings("ignore", message=said)
             return self._replace(estimator=Views.of(X).fit(estimator, y, weights))
 
     def with_labels(self, X, Y, X_known, kept):

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
-from skmltc import BalancedLossClassifier
+from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc._linear.models import Solver, fit_linear
 from skmltc._linear.problems import LinearProblem
 from skmltc._linear.products import DesignMatrix
@@ -220,6 +220,24 @@ def test_a_label_that_has_ended_stays_where_it_was(problem, spec):
     assert converged.all() and sorted(ends) == list(range(7))
     for label in range(7):
         assert_array_equal(W[:, label], ends[label])
+
+
+def test_a_label_of_one_document_gets_over_the_kink_of_its_hinge():
+    """All others score just above -1 and leave the hinge at once: a step there is very short.
+
+    Secants from the start, where the slope is steep, shortened it by a tenth in every trial.
+    """
+    n = 10_000
+    X, Y = (
+        sparse.csr_array((n + 1, 2), dtype=np.float32),
+        sparse.csr_array(np.eye(n + 1, 1, dtype="f4")),
+    )
+    loss = SquaredHingeLoss().build(Y)
+    start = torch.tensor([[0.0], [0.0], [-1 + 7 / n]])  # slope: 14 of the others, -4 of its own
+    objective = BlockObjective(DesignMatrix(X), Y, loss, np.array([0]), 1.0)
+    W, n_iter, converged = BlockLBFGS(objective, start, 1e-4).minimise(200)
+    assert converged.all() and n_iter < 20
+    assert_allclose(W[-1], -1 + 2 / n, atol=1e-5)  # where 2 (1 - b) is 2 n (1 + b)
 
 
 class OnlyUphill(BlockObjective):
@@ -443,6 +461,16 @@ def test_a_fit_that_ends_too_early_warns_once_at_the_users_line(problem, weight_
         model.fit(*problem)
     found = [one for one in warned if one.category is ConvergenceWarning]
     assert [one.filename for one in found] == [__file__] and model.n_iter_ == 1
+
+
+def test_a_member_of_a_stack_warns_once_of_what_its_user_can_set(make_documents):
+    """Of the model of all documents, and not of those of folds."""
+    documents = make_documents(60, 8, 6)
+    member = BalancedLossClassifier(loss="squared_hinge", max_iter=1, weight_decay=1.0)
+    stack = LongTailClassifier([("linear", member)], cv=2, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"\(in a stack a member of estimators\)") as warned:
+        stack.fit(documents.X, documents.Y[:, [0, 1, 2, 3, 4]])
+    assert [one.filename for one in warned if one.category is ConvergenceWarning] == [__file__]
 
 
 def test_a_column_of_text_lengths_beside_words_does_not_spoil_the_model():
