@@ -453,7 +453,7 @@ def test_classes_of_a_multiclass_target_are_given_back(model, X):
     assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
     assert_allclose(proba, expit(scores) / expit(scores).sum(axis=1, keepdims=True), rtol=1e-5)
     assert_array_equal(model.predict(X), model.classes_[scores.argmax(axis=1)])
-    assert model.score(X, y) > 0.6
+    assert model.score(X, y) > 0.55
 
 
 @BOTH

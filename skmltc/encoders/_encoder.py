@@ -24,8 +24,8 @@ class Encoder(BaseEstimator):
         What it reads: features, dense or sparse; or token ids, integers with 0 for padding at the
         end.
     training : Training, default=Training()
-        Settings that it recommends, of the class. Those of one model are the estimator's
-        `training`.
+        Settings that it recommends, of the class, or a property. Those of one model are the
+        estimator's `training`.
     is_linear : bool, default=False
         Whether it leaves features as they are, so that a model on it is linear.
     is_frozen : bool, default=False

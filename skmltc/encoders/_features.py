@@ -13,7 +13,8 @@ from ._encoder import Encoder, _check_dropouts, _check_widths
 from ._training import Training
 
 _FROM_RANDOM = Training(max_epochs=6)
-_FROM_LINEAR_MODELS = Training(lr=0.003, max_epochs=6)
+_SLOWER = dict.fromkeys(("encoder", "projection", "head"), 0.3)
+_FROM_LINEAR_MODELS = Training(lr_factors=_SLOWER, max_epochs=6)
 
 
 class BagEncoder(Encoder):
@@ -36,8 +37,8 @@ class BagEncoder(Encoder):
 
     Notes
     -----
-    The recommended training has six epochs, in which the rate falls to 0 from 0.01, or from 0.003
-    where layers begin as linear models.
+    The recommended training has six epochs, in which the rate falls from 0.01 to 0; what begins as
+    linear models learns at 0.3 of it.
 
     Examples
     --------

@@ -496,4 +496,5 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             return replace(trainer, lr_factors={"attention": factors.get("encoder", 1)} | factors)
         if self.lr != "auto":
             return trainer
-        return replace(trainer, lr_factors={"attention": min(1.0, _ATTENTION_LR / trainer.lr)})
+        attention = min(1.0, _ATTENTION_LR / trainer.lr)
+        return replace(trainer, lr_factors={**(trainer.lr_factors or {}), "attention": attention})

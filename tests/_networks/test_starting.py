@@ -121,7 +121,9 @@ def test_a_layer_narrower_than_the_labels_begins_at_random(documents):
     encoder = BagEncoder((7,))
     assert encoder.for_labels(7) is encoder
     narrow = encoder.for_labels(8)
-    assert narrow.start == "random" and encoder.start == "auto" and narrow.training.lr == 0.01
+    assert (
+        narrow.start == "random" and encoder.start == "auto" and narrow.training.lr_factors is None
+    )
     model = BalancedLossClassifier(encoder=BagEncoder((4,)), max_epochs=1, random_state=0)
     assert model.fit(documents.X, documents.Y).inputs_.encoder.start == "random"
 
@@ -148,7 +150,7 @@ def test_classifiers_begin_so_and_go_on_from_there(documents):
 def test_vectors_of_norm_1_begin_at_random(documents):
     model = HeadToTailClassifier(encoder=BagEncoder((10,)), random_state=0, max_epochs=1)
     inner = model._encoder(model.encoder)
-    assert inner.encoder.start == "random" and inner.training.lr == 0.01
+    assert inner.encoder.start == "random" and inner.training.lr_factors is None
 
 
 def test_rare_labels_are_found_where_a_random_start_does_not_find_them():

@@ -555,10 +555,13 @@ def test_all_parameters_learn_at_a_rate_that_is_given(kind, given, corpus):
 
 @EACH_KIND
 def test_attentions_learn_at_a_thousandth_at_most(kind, corpus):
-    """The rest at the encoder's own rate: 0.002 on tokens, 0.01 on features."""
+    """The rest at the encoder's own rate: 0.002 on tokens, 0.01 on features, or 0.3 of it."""
     for name, rate in rates(fit_briefly(kind, corpus, lr="auto")).items():
         attends = name.startswith(("body.read_", "body.interaction."))
-        assert_allclose(rate, 1e-3 if attends else {"features": 1e-2, "tokens": 2e-3}[kind])
+        of_encoder = {"features": 3e-3, "tokens": 2e-3}[kind]
+        if name == "vote_weight":
+            of_encoder = {"features": 1e-2, "tokens": 2e-3}[kind]
+        assert_allclose(rate, 1e-3 if attends else of_encoder)
 
 
 FACTORS = {"embedding": 2.0, "encoder": 0.5, "projection": 3.0, "head": 0.25}
@@ -591,7 +594,10 @@ def test_a_grid_search_finds_the_setting_that_must_win(kind, corpus):
     layer = "dropout" if kind == "features" else "embedding_dropout"
     folds, scoring = MultilabelStratifiedKFold(2), RankingScorer("ndcg", k=5)
     grid = {"retrieval": [Anybody(), "tfidf"], f"encoder__{layer}": [0.0, 0.99]}
-    search = GridSearchCV(model(kind, lr=0.005, max_epochs=3), grid, scoring=scoring, cv=folds)
+    reader = model(kind, lr=0.005, max_epochs=3)
+    if kind == "features":  # else it knows the words before any are dropped
+        reader.set_params(encoder__start="random")
+    search = GridSearchCV(reader, grid, scoring=scoring, cv=folds)
     search.fit(corpus.X[kind], corpus.Y)
     assert search.best_params_ == {"retrieval": "tfidf", f"encoder__{layer}": 0.0}
 
