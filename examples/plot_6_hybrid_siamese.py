@@ -31,9 +31,11 @@ label_counts = y_train.sum(axis=0)
 # ----------------------------
 #
 # Labels with fewer than ``n_phi`` training documents are scored by similarity: with 0 none is, and
-# "auto" chooses the number on documents held out.
+# "auto" chooses the number on documents held out. The network begins at random here, as the paper's
+# does. By default it begins as the linear models of the labels; the single network then knows the
+# words of rare labels itself, and "auto" leaves them to it.
 
-encoder = BagEncoder(hidden_dims=(128,))
+encoder = BagEncoder(hidden_dims=(128,), start="random")
 classifiers = {
     f"n_phi = {n_phi}": HybridSiameseClassifier(
         encoder=encoder, n_phi=n_phi, max_epochs=12, random_state=0

@@ -45,8 +45,8 @@ def start_as_linear_models(encoder, head, loss, documents, device):
     weight[:, dims] = torch.from_numpy(layer / length)
     head.weight.zero_()[:, dims] = torch.from_numpy(rest * length)
     if head.bias.requires_grad:
-        known = torch.from_numpy(models.intercepts > NEVER_LOGIT)
-        head.bias[known] = torch.from_numpy(models.intercepts)[known]
+        intercepts = torch.from_numpy(models.intercepts).to(head.bias.device)
+        head.bias.copy_(torch.where(intercepts > NEVER_LOGIT, intercepts, head.bias))
 
 
 def _halves(weights, n_dims):

@@ -266,11 +266,13 @@ monitor, keep, bucket, precision
             network = build_network(inputs.encoder, inputs.n_inputs, n_labels, documents.X)
             built = loss.build(documents.Y)
             self.start(head_of(network), built, documents.Y)
+            begin = None
             if self.starts_linear(inputs.encoder):
-                start_as_linear_models(*network, loss, documents, self.device)
+                begin = partial(start_as_linear_models, *network, loss, documents, self.device)
             dataset = DocumentDataset(documents.X, documents.Y)
             held = None if stop_by is None else sorted_by_length(stop_by)
-            return self.train(network, SparseTargets(built), dataset, held, parts_of(network))
+            how = SparseTargets(built), dataset, held, parts_of(network), begin
+            return self.train(network, *how)
 
     def start(self, head, loss, Y):
         """Start a head, before it is trained."""
@@ -280,7 +282,7 @@ monitor, keep, bucket, precision
         """Whether an encoder and its head begin as linear models."""
         return encoder.starts_linear and self.head_start == "constants"
 
-    def train(self, network, loss, dataset, stop_by=None, parts=None):
+    def train(self, network, loss, dataset, stop_by=None, parts=None, begin=None):
         """Train a network in mini-batches; torch is seeded already.
 
         Parameters
@@ -296,6 +298,9 @@ monitor, keep, bucket, precision
             weights of that epoch, unless `early_stopping` is off.
         parts : mapping of str to nn.Module, default=None
             What `lr_factors` speak of, as for `parameter_parts`.
+        begin : callable, default=None
+            Gives the network a better start, once its loss has been looked at: what is trained may
+            be worse than that, and has not diverged.
 
         Returns
         -------
@@ -337,8 +342,10 @@ monitor, keep, bucket, precision
             verbose=max(0, self.verbose - 1),
         )
         net.initialize()
-        copy_first(network.state_dict().values())
         before = probe(net, dataset)
+        if begin is not None:
+            begin()
+        copy_first(network.state_dict().values())
         with training_precision(self.precision):
             net.interrupted_ = run(net, dataset, stoppable=bool(self.callbacks))
         leave_if_interrupted(net, processes.size > 1)  # the others are elsewhere

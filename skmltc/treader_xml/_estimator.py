@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -411,13 +412,20 @@ class TReaderXMLClassifier(AsPublished, BaseLongTailClassifier):
             words = self._describe(plan, X, retriever.label_sets) if self.teacher else None
             network = self._network(encoder, plan.inputs, words, Y.shape[1])
             plan.trainer.start(network.head, loss, Y)
+            begin = None
             if plan.trainer.starts_linear(plan.inputs.encoder):
-                torch.nn.init.eye_(network.body.bottleneck.weight)
-                start_as_linear_models(encoder, network.head, plan.loss, documents, self._device())
+                begin = partial(self._start_as_linear_models, network, plan.loss, documents)
             held = stop_by and sorted_by_length(stop_by, retriever.scopes(stop_by.X))
             dataset = DocumentDataset(X, Y, scopes)
-            net = plan.trainer.train(network, SparseTargets(loss), dataset, held, network.parts())
+            how = SparseTargets(loss), dataset, held, network.parts(), begin
+            net = plan.trainer.train(network, *how)
         return net, ReadingScorer(network, retriever)
+
+    def _start_as_linear_models(self, network, loss, documents):
+        """Let the head read, of documents and of what they are taught, the first dimensions."""
+        torch.nn.init.eye_(network.body.bottleneck.weight)
+        how = loss, documents, self._device()
+        start_as_linear_models(network.body.reader.encoder, network.head, *how)
 
     def _check_encoder(self, inputs):
         if inputs.encoder.is_linear:

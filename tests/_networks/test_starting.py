@@ -170,3 +170,12 @@ def test_rare_labels_are_found_where_a_random_start_does_not_find_them():
             )
         )
     assert scores[0] > scores[1] + 0.02
+
+
+def test_documents_that_are_told_apart_at_once_are_no_divergence():
+    """The loss may rise from next to nothing while dropout trains."""
+    rng = np.random.RandomState(0)
+    X, Y = 3 * rng.randn(30, 60), rng.rand(30, 3) < 0.4
+    model = BalancedLossClassifier(encoder=BagEncoder((8,)), lr=0.02, max_epochs=20, random_state=0)
+    model.fit(X, Y)
+    assert np.isfinite(model.decision_function(X)).all()

@@ -94,9 +94,9 @@ def second_stage(monkeypatch):
     """A function from data and settings to the training of the second network, which is not run."""
     train, seen = Trainer.train, []
 
-    def look(self, network, loss, dataset, stop_by=None, parts=None):
+    def look(self, network, loss, dataset, stop_by=None, parts=None, begin=None):
         if not isinstance(dataset, TripletDocuments):
-            return train(self, network, loss, dataset, stop_by, parts)
+            return train(self, network, loss, dataset, stop_by, parts, begin)
         seen.append((self, network, loss, dataset, stop_by))
         schedule = SimpleNamespace(falls_=())
         return SimpleNamespace(interrupted_=None, callbacks_=[("schedule", schedule)], history=[])

@@ -83,9 +83,9 @@ def spy(monkeypatch):
     """Arguments of each training."""
     trainings, train = [], Trainer.train
 
-    def look(self, network, loss, dataset, stop_by=None, parts=None):
+    def look(self, network, loss, dataset, stop_by=None, parts=None, begin=None):
         trainings.append(Bunch(loss=loss, dataset=dataset, stop_by=stop_by))
-        return train(self, network, loss, dataset, stop_by, parts)
+        return train(self, network, loss, dataset, stop_by, parts, begin)
 
     monkeypatch.setattr(Trainer, "train", look)
     return trainings
