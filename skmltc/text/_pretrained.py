@@ -7,7 +7,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from .._devices import device_of
 from .._pretrained import (
     POOLINGS,
     Source,
@@ -312,7 +311,11 @@ class PretrainedEmbedder(_OfTexts):
                 bar.update(int(lengths[rows].sum()))
 
     def _device(self):
-        return device_of(self.device)
+        import torch
+
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     @property
     def _n_features_out(self):
