@@ -405,9 +405,9 @@ def test_the_papers_tuning_takes_documents_drawn_for_the_tail_alone(split, monke
     X, Y, *_ = split
     trainings, train = [], Trainer.train
 
-    def spy(self, network, loss, dataset, stop_by=None, parts=None):
+    def spy(self, network, loss, dataset, stop_by=None, parts=None, begin=None):
         trainings.append((self, dataset))
-        return train(self, network, loss, dataset, stop_by, parts)
+        return train(self, network, loss, dataset, stop_by, parts, begin)
 
     monkeypatch.setattr(Trainer, "train", spy)
     fitted = model(fine_tune="paper", n_prototypes=30, n_prototype_documents=2).fit(X, Y)
