@@ -43,15 +43,6 @@ def two(**options):
 
 
 @pytest.fixture(scope="module")
-def parts():
-    """Documents to learn from, and others."""
-    corpus = make_long_tailed_corpus(500, 12, n_words=40, random_state=1)
-    X = TfidfVectorizer().fit_transform(corpus.data)
-    Y = corpus.target.toarray()
-    return X[:300], Y[:300], X[300:], Y[300:]
-
-
-@pytest.fixture(scope="module")
 def fitted(parts):
     X, Y, _, _ = parts
     return two().fit(X, Y)
