@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +40,12 @@ def beside_bench(monkeypatch):
     n_threads = torch.get_num_threads()
     yield
     torch.set_num_threads(n_threads)
+
+
+def defined(bench, path, source):
+    """What counts of the function f of a file."""
+    path.write_text(textwrap.dedent(source))
+    return bench.code.Module(("one",), path).definition("f")
 
 
 def load_script(path):
@@ -206,22 +213,71 @@ class TestDeclarations:
 
 
 class TestCode:
-    def test_an_estimator_depends_on_its_folder_and_what_it_imports(self, bench):
-        reached = {
-            path.relative_to(bench.code.PACKAGE).as_posix()
-            for path in bench.code.reached_from("head_to_tail")
-        }
-        assert {"head_to_tail/_transfer.py", "base.py", "losses/_kernel.py"} <= reached
-        assert not any(name.startswith(("hybrid_siamese", "treader_xml")) for name in reached)
-        assert "displays/__init__.py" not in reached
+    def test_a_row_depends_on_what_its_estimator_reaches(self, bench):
+        found = bench.code.reached_by("HeadToTailClassifier")
+        reached = {f"{'.'.join(module)}:{name}" for module, name in found}
+        assert {
+            "skmltc.head_to_tail._transfer:LabelTransfer.of_head",
+            "skmltc.base:BaseLongTailClassifier.predict",
+            "skmltc.losses._kernel:BalancedLoss.forward",
+            "skmltc._networks.training:_CACHE_OF_TORCH",
+            "skmltc.metrics._reports:long_tail_report",
+        } <= reached
+        folders = {module[1] for module, _ in found if len(module) > 1}
+        assert not folders & {"hybrid_siamese", "treader_xml", "long_tail", "displays"}
+        assert "skmltc.head_to_tail._estimator:HeadToTailClassifier.add_labels" not in reached
 
-    def test_comments_and_docstrings_do_not_count(self, bench, tmp_path):
-        sources = ['"""Doc."""\nx = 1  # one\n', "\n# said\nx = 1  # one\n", "x = 2  # one\n"]
-        found = []
-        for i, source in enumerate(sources):
-            (tmp_path / f"{i}.py").write_text(source)
-            found.append(bench.code.code_of(tmp_path / f"{i}.py"))
-        assert found[0] == found[1] != found[2]
+    def test_what_a_row_asks_of_its_model_counts(self, bench):
+        added = "add_labels" in bench.code.module_of("bench", "new_labels").words
+        plain, asked = (
+            {name for _, name in bench.code.reached_by("HeadToTailClassifier", *more)}
+            for more in ((), bench.rows.asked_of({"n_added": 2, "published": "H"}))
+        )
+        methods = {f"HeadToTailClassifier.{name}" for name in ("add_labels", "as_published")}
+        assert added and methods <= asked and not methods & plain
+
+    @pytest.mark.parametrize("estimator", ["LinearSVC", "LinearSVC, all chosen"])
+    def test_a_rival_depends_on_no_network(self, estimator, bench):
+        found = bench.code.reached_by(estimator)
+        folders = {module[1] for module, _ in found if len(module) > 1}
+        assert "decision" in folders and not folders & {"_networks", "_linear", "encoders"}
+
+    @pytest.mark.parametrize("estimator", ["vote", "stack", "from_texts", "SVM of the paper"])
+    def test_every_other_model_is_found(self, estimator, bench):
+        assert bench.code.hash_of_code(estimator)
+
+    def test_what_changes_no_figure_does_not_count(self, bench, tmp_path):
+        function = '''
+        def f(x):
+            """Doc."""
+            # said
+            if x < 0:
+                raise must_be("x", "0 or more", x)
+            elif x > 9:
+                warn("large")
+            return x + A
+        '''
+        plain = "def f(x):\n    return x + A\n"
+        sources = [function, plain, plain.replace("+", "-"), f"B = 1\n{plain}"]
+        found = [defined(bench, tmp_path / f"{i}.py", one) for i, one in enumerate(sources)]
+        assert found[0] == found[1] == found[3] != found[2]
+        assert found[0].names == {"x", "A"}
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            "if (n := next(x)) < 0:\n        raise E",
+            "if x:\n        raise E\n    else:\n        x = 1",
+        ],
+    )
+    def test_what_does_something_beside_an_error_counts(self, kept, bench, tmp_path):
+        source = f"def f(x):\n    {kept}\n    return x\n"
+        found = defined(bench, tmp_path / "one.py", source)
+        assert found.lines.count("\n") > 1
+
+    def test_methods_that_a_foreign_base_calls_are_reached(self, bench):
+        place = bench.code.Place(("skmltc", "losses", "_kernel"), "BalancedLoss")
+        assert "forward" in bench.code.asked_from_outside(place)
 
     def test_a_row_is_stale_when_code_or_declaration_changed(self, bench, table, monkeypatch):
         row = linear(bench)

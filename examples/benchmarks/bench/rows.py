@@ -106,7 +106,15 @@ class Row:
     def marks(self):
         """Hashes of the declaration and of the code that it runs."""
         text = json.dumps(self.declared(), sort_keys=True)
-        return {"declared": hash_of_text(text), "code": hash_of_code(self.estimator)}
+        code = hash_of_code(self.estimator, *asked_of(self.declared()))
+        return {"declared": hash_of_text(text), "code": code}
+
+
+def asked_of(declared):
+    """Which files of `bench` ask the model of a row, and what else is asked of it."""
+    files = {"n_added": "new_labels", "sizes": "costs"}
+    asking = tuple(file for name, file in files.items() if name in declared)
+    return asking, ("as_published",) if "published" in declared else ()
 
 
 def plain(value):
