@@ -134,6 +134,15 @@ def problem_of(X, Y, solver, weights=None):
     problem it is matters to nobody else: each can `solve` a block of so many `labels_at_a_time`,
     and what blocks are solved to can be `joined`.
     """
+    if not getattr(solver.loss, "clip", True) and len(_frequent(Y, weights)):
+        raise must_be(
+            f"the loss of a linear model, {solver.loss!r}",
+            "one that has a minimum",
+            "weights below 0 of the labels on more than half of the documents, in the columns "
+            f"{_frequent(Y, weights).tolist()}",
+            "Use clip=True; or a network, which trains with it, and which must not begin as a "
+            "linear model: encoder=BagEncoder((256,), start='random').",
+        )
     if not _are_shortlisted(X, Y, solver.loss):
         return LinearProblem.of(X, Y, solver, weights)
     documents = Shortlists.of(X, Y, weights)
@@ -141,6 +150,11 @@ def problem_of(X, Y, solver, weights=None):
         return documents
     loss, starts = _built(solver.loss, Y, weights, torch.float32)
     return SmoothShortlists.of(documents, loss, starts.numpy())
+
+
+def _frequent(Y, weights):
+    """Columns of labels on more than half of the documents."""
+    return np.flatnonzero(LabelStatistics.from_matrix(Y, weights).log_odds_against < 0)
 
 
 def _are_shortlisted(X, Y, loss):

@@ -5,11 +5,13 @@ import pytest
 import torch
 from scipy import sparse
 
+from skmltc import BalancedLossClassifier
 from skmltc._linear import problems, shortlists
 from skmltc._linear.models import Solver, fit_linear
 from skmltc._linear.problems import LinearProblem, block_size, problem_of
 from skmltc._linear.shortlists import Shortlists
-from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss
+from skmltc.encoders import BagEncoder
+from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss, WeightedBinaryCrossEntropyLoss
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,31 @@ def test_dense_weights_of_gigabytes_are_told_and_sparse_ones_are_not(documents, 
     fit_linear(documents.X, documents.Y, solver)
     with pytest.warns(UserWarning, match=r"24 labels by 300 features take .* GB .*MaxAbsScaler"):
         fit_linear(documents.X.toarray(), documents.Y, solver)
+
+
+@pytest.mark.filterwarnings("ignore:weighted_bce gives")
+class TestALossWithoutMinimum:
+    """As printed, labels on more than half of the documents have weights below 0."""
+
+    LOSS = WeightedBinaryCrossEntropyLoss(clip=False)
+
+    @pytest.fixture
+    def Y(self, documents):
+        frequent = np.arange(documents.X.shape[0]) % 3 > 0
+        known = documents.Y.sum(axis=0) > 0
+        return np.column_stack([documents.Y.toarray()[:, known], frequent])
+
+    @pytest.mark.parametrize("encoder", ["bag", BagEncoder((32,))], ids=["linear", "hidden layer"])
+    def test_is_refused_with_a_remedy(self, encoder, documents, Y):
+        model = BalancedLossClassifier(encoder=encoder, loss=self.LOSS)
+        with pytest.raises(ValueError, match=rf"columns \[{Y.shape[1] - 1}\].*start='random'"):
+            model.fit(documents.X, Y)
+
+    def test_trains_a_network_from_a_random_start(self, documents, Y):
+        encoder = BagEncoder((8,), start="random")
+        model = BalancedLossClassifier(encoder=encoder, loss=self.LOSS, max_epochs=1)
+        assert np.isfinite(model.fit(documents.X, Y).predict_proba(documents.X)).all()
+
+    def test_has_one_where_no_label_is_so_frequent(self, documents, Y):
+        model = BalancedLossClassifier(loss=self.LOSS).fit(documents.X, Y[:, :-1])
+        assert np.isfinite(model.predict_proba(documents.X)).all()
