@@ -51,6 +51,7 @@ def row(name, dataset, kind, estimator, **parameters):
 ROWS = []
 for dataset in ("reuters", "cooking", "tib-bk"):
     ROWS += [row("default", dataset, "tfidf", "LongTailClassifier")]
+    ROWS += [row("with trees", dataset, "tfidf", "LongTailClassifier", refine="trees")]
     ROWS += [row("from_texts", dataset, WORDS, "from_texts")]
     ROWS += [row("from_texts", dataset, ENCODED, "from_texts", encoder=True)]
     ROWS += [
