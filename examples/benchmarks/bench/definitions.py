@@ -1,6 +1,7 @@
 """Definitions of source files: the lines of each that decide figures, and the names in them."""
 
 import ast
+import re
 import textwrap
 from collections import defaultdict
 from functools import cached_property
@@ -74,7 +75,8 @@ class Module:
         dropped = {n for one in ast.walk(node) if id(one) in skipped for n in numbers_of(one)}
         every = self.text.splitlines()
         kept = (every[n - 1].rstrip() for n in numbers_of(node) if n not in dropped)
-        return "\n".join(line for line in kept if line and not line.lstrip().startswith("#"))
+        lines = (line for line in kept if line and not line.lstrip().startswith("#"))
+        return re.sub(r"\b_+(?=[A-Za-z])", "", "\n".join(lines))  # private or not is no matter
 
 
 def numbers_of(node):
@@ -97,15 +99,20 @@ def names_bound_by(node):
 
 
 def is_idle(node):
-    """Whether a statement decides no figure: a docstring, a warning, an error."""
+    """Whether a statement decides no figure: a docstring, a warning, a check, an error."""
     if isinstance(node, ast.If):
         binds = any(isinstance(one, ast.NamedExpr) for one in ast.walk(node.test))
         return not binds and all(map(is_idle, [*node.body, *node.orelse]))
     if isinstance(node, ast.Expr):
-        call = node.value
-        warns = isinstance(call, ast.Call) and getattr(call.func, "id", "") == "warn"
-        return warns or isinstance(call, ast.Constant)
+        return isinstance(node.value, ast.Constant) or complains(node.value)
     return isinstance(node, ast.Raise)
+
+
+def complains(node):
+    """Whether all that a call can do is to warn or to raise."""
+    called = getattr(node, "func", None)
+    name = getattr(called, "id", getattr(called, "attr", ""))
+    return name == "warn" or name.lstrip("_").startswith("check_")
 
 
 def words_of(nodes, skipped=()):
