@@ -30,6 +30,18 @@ def known_labels():
         _labels_are_known.reset(token)
 
 
+@contextmanager
+def without_news_of_labels(message=""):
+    """Silence what estimators say of labels, which the caller knows: LabelWarnings of a message.
+
+    To be entered outside of what runs in parallel: filters of warnings are those of the process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+        warnings.filterwarnings("ignore", message=message, category=LabelWarning)
+        yield
+
+
 _IN_BETWEEN = {"skmltc", "sklearn", "joblib"}  # whose lines are not the user's
 
 

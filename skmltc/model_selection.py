@@ -1,8 +1,6 @@
 """Splits and out-of-fold scores for label indicator matrices with rare labels."""
 
-import warnings
 from collections.abc import Iterable
-from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 
@@ -19,7 +17,7 @@ from ._inner import is_frozen, training_counts
 from ._inputs import take_rows
 from ._ranking import keep_top
 from ._targets import label_scores
-from ._validation import LabelWarning, check_choice, check_label_matrix, must_be
+from ._validation import check_choice, check_label_matrix, must_be, without_news_of_labels
 
 METHODS = ("decision_function", "predict_proba", "predict_log_proba")
 BLOCK_SIZE = 2**24  # scores that are dense at a time
@@ -499,18 +497,6 @@ def _is_absent(estimator, fold_counts):
         return fold_counts == 0
     known = training_counts(estimator, len(fold_counts))
     return known[0] == 0 if known else np.zeros(len(fold_counts), dtype=bool)
-
-
-@contextmanager
-def without_news_of_labels(message=""):
-    """Silence what estimators say of labels, which the caller knows: LabelWarnings of a message.
-
-    To be entered outside of what runs in parallel: filters of warnings are those of the process.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        warnings.filterwarnings("ignore", message=message, category=LabelWarning)
-        yield
 
 
 _FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cut-off from

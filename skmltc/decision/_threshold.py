@@ -21,10 +21,10 @@ from .._targets import (
     refuse_no_label,
     warn_of_empty_labels,
 )
-from .._validation import LabelWarning, check_choice, must_be, warn
+from .._validation import LabelWarning, check_choice, must_be, warn, without_news_of_labels
 from .._weighting import router_of, weights_of
 from ..labels import LabelStatistics
-from ..model_selection import list_folds, without_news_of_labels
+from ..model_selection import list_folds
 from ._decision import Decision, check_decision, idle_in_decision
 from ._meta import (
     Given,

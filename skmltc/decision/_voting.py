@@ -13,9 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._engines import Shared
 from .._inner import is_frozen, last_step, training_counts
 from .._targets import NO_DOCUMENT, label_scores, warn_of_empty_labels
-from .._validation import must_be
+from .._validation import must_be, without_news_of_labels
 from .._weighting import router_of, weights_of
-from ..model_selection import without_news_of_labels
 from ._decision import Decision
 from ._meta import Given, MultilabelMetaClassifier, decision_of_classes
 

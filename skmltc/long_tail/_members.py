@@ -18,11 +18,10 @@ from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, last_step, with_last_step
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
-from .._validation import must_be
+from .._validation import must_be, without_news_of_labels
 from .._votes import best_cosines, times_counted, vote_shares
 from ..balanced_loss import BalancedLossClassifier
 from ..losses import SquaredHingeLoss
-from ..model_selection import without_news_of_labels
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
 from ._views import Views
