@@ -88,7 +88,7 @@ def _assign(labels, sizes, parts, offset, rng):
     """
     counts = np.bincount(labels.indices, minlength=labels.shape[1])
     label_step = 1.0 / np.outer(np.maximum(counts, 1), sizes / sizes.sum())
-    label_cost = label_step * (offset + _count_by_part(labels, parts, len(sizes)))
+    label_cost = label_step * (offset + count_by_part(labels, parts, len(sizes)))
     # All documents together are like one more label, but it never outweighs a real one.
     size_step = 0.5 / sizes
     room = sizes - np.bincount(parts[parts >= 0], minlength=len(sizes))
@@ -106,7 +106,7 @@ def _assign(labels, sizes, parts, offset, rng):
     return parts
 
 
-def _count_by_part(labels, parts, n_parts):
+def count_by_part(labels, parts, n_parts):
     """Documents of each label in each part, (n_labels, n_parts); undecided ones do not count."""
     documents = np.flatnonzero(parts >= 0)
     membership = sparse.csr_array(
@@ -305,7 +305,7 @@ def _one_document_of_lost_labels(labels, folds, n_splits):
     """Find one document of each label whose documents all lie in one fold."""
     by_label = labels.tocsc()
     counts = np.diff(by_label.indptr)
-    lost = (counts > 0) & (_count_by_part(labels, folds, n_splits).max(axis=1) == counts)
+    lost = (counts > 0) & (count_by_part(labels, folds, n_splits).max(axis=1) == counts)
     return by_label.indices[by_label.indptr[:-1][lost]]
 
 
@@ -543,7 +543,7 @@ def list_held_out(Y, seed, n_folds="auto", enough=None):
 
 def _count_folds(Y, folds, n_folds, enough):
     """How many folds hold out so many labels in all."""
-    by_fold = _count_by_part(Y, folds, n_folds)
+    by_fold = count_by_part(Y, folds, n_folds)
     is_known = by_fold < by_fold.sum(axis=1, keepdims=True)  # to the model of the others
     held_out = np.cumsum((by_fold * is_known).sum(axis=0))
     return 1 + int(np.searchsorted(held_out, enough))
