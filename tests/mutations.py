@@ -187,10 +187,10 @@ MUTATIONS = [
     ),
     Mutation(
         name="labels of held-out documents count that no model of the others knows",
-        path="skmltc/model_selection.py",
+        path="skmltc/model_selection/_folds.py",
         text="is_known = by_fold < by_fold",
         fault="is_known = by_fold <= by_fold",
-        tests="tests/test_model_selection.py -k labels_enough",
+        tests="tests/model_selection/test_folds.py -k labels_enough",
     ),
     Mutation(
         name="an interrupted fit returns",
