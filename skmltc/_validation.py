@@ -74,6 +74,11 @@ def did_you_mean(value, choices):
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
+def object_of(value):
+    """The remedy for a class that is given in place of an object of it; else nothing."""
+    return f"Give an object of the class, {value.__name__}(...)." if isinstance(value, type) else ""
+
+
 def check_number(what, value, lowest=-inf, highest=inf, *, whole=False, remedy=""):
     """Refuse what is no finite number between two limits, both included, or no whole one."""
     is_number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)

@@ -6,10 +6,14 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import check_cv
 
-from .._validation import must_be
+from .._validation import must_be, object_of
 from ._splits import MultilabelStratifiedKFold, assign_folds, count_by_part
 
 _FEWEST_TO_HOLD_OUT = 10  # documents: with fewer there is nothing to learn a cut-off from
+_REMEDIES = {  # where a splitter refuses X and y, by a word of what it says
+    "groups": "Give the pairs that it yields: cv=list(splitter.split(X, y, groups)).",
+    "multilabel-indicator": "MultilabelStratifiedKFold takes several labels per document.",
+}
 _FOLDS, _MOST_LABELS_IN_FOLDS, _PARTS = 3, 5000, 6
 
 
@@ -44,8 +48,23 @@ def list_folds(cv, X, y, random_state=None, *, every=True):
 
 def _splits(cv, X, y):
     """What a splitter yields, or what is in an iterable of (train, test)."""
-    is_iterable = isinstance(cv, Iterable) and not hasattr(cv, "split")
-    return list(cv) if is_iterable else check_cv(cv).split(X, y)
+    is_made = not isinstance(cv, str | type)  # text has a `split`, and so has a splitter's class
+    if is_made and (cv is None or hasattr(cv, "split")):
+        return _split(cv, X, y)
+    if not is_made or not isinstance(cv, Iterable):
+        expected = "a splitter, a number of folds, or pairs (train, test) of rows"
+        raise must_be("cv", expected, repr(cv), object_of(cv))
+    return list(cv)
+
+
+def _split(cv, X, y):
+    """What a splitter yields, or what it says against X and y, and what to give instead."""
+    try:
+        return list(check_cv(cv).split(X, y))
+    except (TypeError, ValueError) as error:
+        remedies = [remedy for word, remedy in _REMEDIES.items() if word in str(error)]
+        remedy = " ".join([str(error), *remedies])
+        raise must_be("cv", "a splitter that takes this X and y", repr(cv), remedy) from error
 
 
 def _checked_fold(fold, n_samples):

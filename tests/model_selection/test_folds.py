@@ -4,6 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    LeaveOneOut,
+    StratifiedKFold,
+)
 
 from skmltc.model_selection import (
     MultilabelStratifiedKFold,
@@ -118,3 +125,29 @@ def test_folds_may_be_masks_or_come_one_by_one():
     rows = [[part.tolist() for part in fold] for fold in found]
     first, last = list(range(4)), list(range(4, 10))
     assert rows == [[first, last], [last, first]]
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (GroupKFold(2), r"Got GroupKFold.n_splits=2.*: cv=list\(splitter.split\(X, y, groups\)\)"),
+        (LeaveOneGroupOut(), r"'groups' .* Give the pairs that it yields: cv=list"),
+        (StratifiedKFold(2), "MultilabelStratifiedKFold takes several labels per document"),
+        (KFold(11), "n_splits=11 greater than the number of samples"),
+        (LeaveOneOut, r"Got <class .* Give an object of the class, LeaveOneOut\(...\)"),
+        ("groups", "cv must be a splitter, a number of folds, or pairs .*. Got 'groups' instead.$"),
+        (2.5, "cv must be a splitter, a number of folds, or pairs .*. Got 2.5 instead.$"),
+    ],
+)
+def test_a_splitter_that_cannot_split_is_refused_with_what_to_give(cv, message):
+    y = np.eye(10, 3) + np.eye(10, 3, k=1)
+    with pytest.raises(ValueError, match=message) as raised:
+        list_folds(cv, y, y)
+    assert str(raised.value).startswith("cv must be a splitter")
+
+
+def test_the_pairs_of_a_splitter_by_groups_are_folds():
+    y, groups = np.ones((10, 2)), np.arange(10) // 3
+    pairs = list(GroupKFold(2).split(y, y, groups))
+    for train, test in list_folds(pairs, y, y):
+        assert not set(groups[train]) & set(groups[test])
