@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._devices import check_device, device_of
 from ._idle import changed_parameters, warn_of_idle
 from ._inputs import Inputs, input_kind
-from ._networks import Trainer
+from ._networks import Trainer, check_callbacks
 from ._progress import announced_parts
 from ._ranking import check_k
 from ._stages import (
@@ -147,6 +147,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         self._spec_of("loss"), self._spec_of("encoder")
         if self.training != "auto":
             self.training.check()
+        check_callbacks(self.callbacks)
 
     def _changed(self, **arguments):
         """Names of parameters that are not the defaults, and of arguments of fit that are given."""

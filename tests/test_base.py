@@ -223,6 +223,7 @@ BAD_PARAMETERS = [
     ({"early_stopping": "yes"}, "'early_stopping' .* must be .* Got 'yes' instead"),
     ({"random_state": "now"}, "'random_state' .* must be .* Got 'now' instead"),
     ({"callbacks": 3}, "'callbacks' .* must be .* Got 3 instead"),
+    ({"callbacks": [1]}, "What is in callbacks must be skorch callbacks, .*. Got 1 instead"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Training networks by mini-batches, and scoring documents with them."""
 
 from .batches import DocumentDataset, as_tensor, sorted_by_length
+from .callbacks import check_callbacks
 from .outcome import best_epoch, fitted_by, leave_if_interrupted
 from .scoring import (
     FrozenScorer,

@@ -21,6 +21,17 @@ _IMPROVEMENT = 1e-4  # of what is monitored, as a share, that counts as one
 _LOSSES = ("train_loss", "valid_loss")
 
 
+def check_callbacks(callbacks):
+    """Refuse what skorch cannot call: it takes callbacks, their classes, and None, named or not."""
+    for given in callbacks or ():
+        one = given[1] if isinstance(given, tuple | list) and len(given) == 2 else given
+        kind = one if isinstance(one, type) else type(one)
+        if one is not None and not issubclass(kind, Callback):
+            expected = "skorch callbacks, or pairs of a name and one"
+            remedy = "Subclass skorch.callbacks.Callback."
+            raise must_be("What is in callbacks", expected, repr(given), remedy)
+
+
 class Progress(Callback):
     """A bar over the steps of all epochs, with the time left; early stopping may cut it short."""
 

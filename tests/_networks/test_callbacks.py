@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.svm import LinearSVC
+from skorch.callbacks import Callback, EarlyStopping
 
-from skmltc._networks.callbacks import best_micro_f1, half_ranks
+from skmltc._networks.callbacks import best_micro_f1, check_callbacks, half_ranks
 
 
 def naive_micro_f1(logits, Y):
@@ -38,3 +40,14 @@ def test_ranks_are_in_the_order_of_the_numbers():
     ranks = half_ranks(numbers)
     assert (ranks.diff() > 0).all() and ranks.min() >= 0 and ranks.max() < 2**16
     assert half_ranks(torch.tensor([-0.0])) == ranks[5]
+
+
+@pytest.mark.parametrize("wrong", [1, "EarlyStopping", LinearSVC, [Callback()], ("a", 1)])
+def test_what_skorch_cannot_call_is_refused(wrong):
+    with pytest.raises(ValueError, match="What is in callbacks must be skorch callbacks"):
+        check_callbacks([Callback(), wrong])
+
+
+def test_what_skorch_takes_is_let_through():
+    check_callbacks(None)
+    check_callbacks((Callback(), EarlyStopping, ("mine", Callback()), ("none", None), None))
