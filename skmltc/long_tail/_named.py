@@ -49,7 +49,7 @@ class NamedMembers(_BaseComposition):
         """Refuse what is neither "auto" nor a list of named classifiers."""
         if self._is_auto():
             return
-        if not _are_named(self.estimators) or not self._kept(None):
+        if not are_named(self.estimators) or not self._kept(None):
             expected = "'auto' or a list of (name, classifier) pairs, not all dropped"
             raise must_be("estimators", expected, repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
@@ -88,7 +88,7 @@ class NamedMembers(_BaseComposition):
         return router_of(self, {} if self._is_auto() else dict(self._kept(None)))
 
 
-def _are_named(estimators):
+def are_named(estimators):
     """Whether they are a list of pairs of a name and something."""
     is_list = isinstance(estimators, list | tuple)
     return is_list and all(
