@@ -5,6 +5,7 @@ from ._decision import Decision, check_decision, idle_in_decision, label_worth, 
 from ._meta import (
     Given,
     MultilabelMetaClassifier,
+    are_named,
     check_rows,
     decision_of_classes,
     document_blocks,

@@ -297,3 +297,12 @@ def decision_of_classes(target, cut_off):
     if target.type == "binary":
         return Decision(np.array([cut_off]))
     return Decision.best(len(target.classes))
+
+
+def are_named(estimators):
+    """Whether they are a list of pairs of a name and something."""
+    is_list = isinstance(estimators, list | tuple)
+    return is_list and all(
+        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str)
+        for one in estimators
+    )

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._inputs import input_kind
 from .._validation import must_be
 from .._weighting import router_of, weights_of
+from ..decision import are_named
 from ._texts import default_members
 
 
@@ -86,12 +87,3 @@ class NamedMembers(_BaseComposition):
         sklearn.utils.metadata_routing.MetadataRouter
         """
         return router_of(self, {} if self._is_auto() else dict(self._kept(None)))
-
-
-def are_named(estimators):
-    """Whether they are a list of pairs of a name and something."""
-    is_list = isinstance(estimators, list | tuple)
-    return is_list and all(
-        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str)
-        for one in estimators
-    )
