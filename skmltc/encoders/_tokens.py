@@ -46,6 +46,7 @@ class _TokenEncoderSpec(Encoder):
             One row for each id, from 0 (padding) and 1 (unknown word) up; with pretrained
             vectors a row for each of them, whether its word was seen or not.
         """
+        self._check_table()
         if isinstance(self.embeddings, str):
             return super().n_embeddings(largest_id)
         return len(self.embeddings) + 2
@@ -72,9 +73,10 @@ class _TokenEncoderSpec(Encoder):
     def _check_table(self):
         _check_sizes(self, "embedding_dim")
         is_initialiser = isinstance(self.embeddings, str) and self.embeddings in ("svd", "random")
-        if not is_initialiser and not hasattr(self.embeddings, "matrix"):
+        is_made = not isinstance(self.embeddings, type) and hasattr(self.embeddings, "matrix")
+        if not is_initialiser and not is_made:
             remedy = "skmltc.text.WordVectors(words, vectors) makes them of an array."
-            by_name = isinstance(self.embeddings, str) or self.embeddings is None
+            by_name = isinstance(self.embeddings, str | type) or self.embeddings is None
             found = repr(self.embeddings) if by_name else type(self.embeddings).__name__
             raise must_be("embeddings", "'svd', 'random' or a WordVectors", found, remedy)
 

@@ -3,7 +3,7 @@
 import gzip
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from numbers import Integral
 from pathlib import Path
@@ -171,7 +171,7 @@ PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 def number_words(vocabulary):
     """Ids of the words of any kind of vocabulary, from 2 up, in the order of the ids."""
-    if isinstance(vocabulary, str):
+    if isinstance(vocabulary, str | type) or not isinstance(vocabulary, Iterable):
         raise must_be("vocabulary", "an iterable of words", repr(vocabulary))
     if isinstance(vocabulary, Mapping):
         words = _in_order(vocabulary)

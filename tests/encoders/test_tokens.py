@@ -60,6 +60,7 @@ def test_table_size(spec):
         ({"embeddings": np.eye(3)}, "'svd', 'random' or a WordVectors. Got ndarray instead"),
         ({"embeddings": "glove"}, "'svd', 'random' or a WordVectors. Got 'glove' instead"),
         ({"embeddings": None}, "'svd', 'random' or a WordVectors. Got None instead"),
+        ({"embeddings": WordVectors}, "'svd', 'random' or a WordVectors. Got <class"),
     ],
 )
 def test_wrong_parameters_of_token_encoders(spec, parameters, message):

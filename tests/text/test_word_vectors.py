@@ -223,6 +223,8 @@ def test_a_set_of_words_is_numbered_by_the_alphabet():
     "vocabulary, message",
     [
         ("words", "vocabulary must be an iterable of words"),
+        (3, "vocabulary must be an iterable of words. Got 3 instead"),
+        (WordVectors, "vocabulary must be an iterable of words. Got <class"),
         ({"a": 0, "b": 2}, "consecutive numbers"),
         (["a", "a"], "distinct words. Got 'a' twice"),
         ([], "a word at least"),
