@@ -3,6 +3,7 @@
 import difflib
 import sys
 import warnings
+from collections.abc import Hashable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
@@ -62,7 +63,7 @@ def warn(message, category=UserWarning):
 
 def check_choice(what, value, choices):
     """Refuse a name that is not among the choices, and say which was probably meant."""
-    if value in choices:
+    if isinstance(value, Hashable) and value in list(choices):
         return value
     names = ", ".join(repr(choice) for choice in choices)
     raise must_be(what, f"one of {names}", repr(value), did_you_mean(value, choices))
@@ -77,6 +78,20 @@ def did_you_mean(value, choices):
 def object_of(value):
     """The remedy for a class that is given in place of an object of it; else nothing."""
     return f"Give an object of the class, {value.__name__}(...)." if isinstance(value, type) else ""
+
+
+def check_constraints(estimator):
+    """Refuse classes among the parameters, and what `_parameter_constraints` do not allow."""
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, type):  # it may have all methods that an object must have
+            raise must_be(name, "an object", repr(value), object_of(value))
+    estimator._validate_params()
+
+
+def check_classifier(what, value, expected="a classifier"):
+    """Refuse what cannot be fitted: a class, or what is no estimator."""
+    if isinstance(value, type) or not hasattr(value, "fit"):
+        raise must_be(what, expected, repr(value), object_of(value))
 
 
 def check_number(what, value, lowest=-inf, highest=inf, *, whole=False, remedy=""):
@@ -173,8 +188,8 @@ def check_columns(what, group, n_labels):
     if columns.dtype.kind == "b" and columns.shape == (n_labels,):
         return np.flatnonzero(columns)
     columns = columns if columns.size else columns.astype(np.int64)
-    numbers = set(columns.ravel().tolist())
-    is_list = columns.ndim == 1 and columns.dtype.kind in "iu" and len(numbers) == columns.size
+    numbers = set(columns.ravel().tolist()) if columns.dtype.kind in "iu" else {-1}
+    is_list = columns.ndim == 1 and len(numbers) == columns.size
     if not is_list or not numbers <= set(range(n_labels)):
         expected = f"a mask of {n_labels} labels, or different column numbers from 0 and below that"
         raise must_be(what, expected, repr(group))

@@ -33,7 +33,7 @@ from ._stages import (
     read_documents,
 )
 from ._targets import Target, warn_of_empty_labels
-from ._validation import LabelWarning, check_choice, known_labels, must_be, warn
+from ._validation import LabelWarning, check_choice, check_constraints, known_labels, must_be, warn
 from .decision import (
     Calibration,
     Decision,
@@ -142,7 +142,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _check_parameters(self):
-        self._validate_params()
+        check_constraints(self)
         check_threshold(self.threshold), check_decision(self), check_device(self.device)
         self._spec_of("loss"), self._spec_of("encoder")
         if self.training != "auto":

@@ -195,12 +195,21 @@ BAD_PARAMETERS = [
     ({"loss": "focl"}, "loss must be one of 'auto', 'bce', .* Got 'focl' instead. Did you mean"),
     ({"loss": "db"}, "loss must be one of .* Got 'db' instead"),
     ({"loss": 3}, "'loss' .* must be .* Got 3 instead"),
+    *(
+        ({name: kind}, rf"{name} must be an object. Got <class .* {kind.__name__}\(\.\.\.\)")
+        for name, kind in [
+            ("loss", FocalLoss),
+            ("encoder", BagEncoder),
+            ("training", Training),
+            ("callbacks", list),
+        ]
+    ),
     ({"loss": LINEAR}, "loss must be a name or a spec with a build method. Got Balanced"),
     ({"loss": FocalLoss(gamma=-1)}, r"gamma of FocalLoss must be .* Got -1 instead"),
     ({"encoder": "bga"}, "encoder must be one of 'auto', 'bag', 'cnn', .* Did you mean 'bag'"),
     *(
         ({"encoder": value}, "encoder must be a name or a spec .* Subclass skmltc.encoders.Encoder")
-        for value in (LINEAR, DistributionBalancedLoss(), BagEncoder, torch.nn.Linear(6, 3), 3)
+        for value in (LINEAR, DistributionBalancedLoss(), torch.nn.Linear(6, 3), 3)
     ),
     ({"encoder": BagEncoder(dropout=2)}, r"dropout must be a number in \[0, 1\). Got 2 instead"),
     ({"encoder": BagEncoder(hidden_dims=8)}, "hidden_dims must be a tuple of positive integers"),

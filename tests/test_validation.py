@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skmltc import BalancedLossClassifier, TReaderXMLClassifier
+from skmltc import (
+    BalancedLossClassifier,
+    HeadToTailClassifier,
+    LongTailClassifier,
+    TReaderXMLClassifier,
+)
 from skmltc._validation import (
     check_choice,
+    check_columns,
     check_consistent_rows,
     check_label_counts,
     check_label_matrix,
@@ -21,8 +28,12 @@ from skmltc._validation import (
     known_labels,
     must_be,
 )
+from skmltc.decision import MultilabelThresholdClassifierCV, MultilabelVotingClassifier
 from skmltc.encoders import BagEncoder
+from skmltc.head_to_tail import AdamTransfer
 from skmltc.labels import LabelWarning, parents_from_edges
+from skmltc.losses import FocalLoss
+from skmltc.neighbors import CosineNeighbors, MultilabelKNeighborsClassifier
 
 DENSE = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
 CONTAINERS = [
@@ -56,6 +67,36 @@ class TestCheckChoice:
     def test_does_not_guess_wildly(self):
         with pytest.raises(ValueError, match="Got 'xyz' instead.$"):
             check_choice("loss", "xyz", ("bce", "focal"))
+
+    @pytest.mark.parametrize("value", [["bce"], {}, np.array(["bce", "focal"])])
+    @pytest.mark.parametrize("choices", [("bce", "focal"), {"bce": 1, "focal": 2}])
+    def test_values_without_a_hash_are_no_choice(self, value, choices):
+        with pytest.raises(ValueError, match="loss must be one of 'bce', 'focal'. Got "):
+            check_choice("loss", value, choices)
+
+
+@pytest.mark.parametrize(
+    "model, name, kind",
+    [
+        (BalancedLossClassifier(), "loss", FocalLoss),
+        (TReaderXMLClassifier(), "retrieval", CosineNeighbors),
+        (MultilabelKNeighborsClassifier(), "neighbors", CosineNeighbors),
+        (HeadToTailClassifier(), "transfer", AdamTransfer),
+        (LongTailClassifier(), "estimators", CosineNeighbors),
+        (MultilabelThresholdClassifierCV(None), "estimator", BalancedLossClassifier),
+        (MultilabelVotingClassifier([]), "weights", list),
+    ],
+)
+def test_a_class_in_place_of_an_object_is_refused_by_all_estimators(model, name, kind):
+    match = rf"{name} must be an object. Got .* Give an object of the class, {kind.__name__}\("
+    with pytest.raises(ValueError, match=match):
+        clone(model).set_params(**{name: kind}).fit(np.eye(4), np.eye(4))
+
+
+@pytest.mark.parametrize("columns", [{}, [{}], ["a"], [[0]], 2.5, None])
+def test_what_is_no_list_of_columns_is_refused(columns):
+    with pytest.raises(ValueError, match="labels must be a mask of 3 labels, or different column"):
+        check_columns("labels", columns, 3)
 
 
 class TestCheckLabelMatrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._inputs import as_rows, count_rows, take_rows
 from .._ranking import check_k
 from .._targets import Target, count_documents, count_labels
-from .._validation import check_sample_weight, must_be
+from .._validation import check_constraints, check_sample_weight, must_be
 from .._weighting import fit_weighted, rows_with_weight
 from ..labels import LabelStatistics
 from ._decision import Decision, label_worth
@@ -67,6 +68,15 @@ def prior_cut_off(score_blocks, n_true):
 
 class MultilabelMetaClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Base of both: a subclass scores a block of documents by `_score_block`."""
+
+    _parameter_constraints: dict = {
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def _check_parameters(self):
+        check_constraints(self)
 
     def _learn_target(self, y):
         """What y is, and its label indicators."""

@@ -21,7 +21,14 @@ from .._targets import (
     refuse_no_label,
     warn_of_empty_labels,
 )
-from .._validation import LabelWarning, check_choice, must_be, warn, without_news_of_labels
+from .._validation import (
+    LabelWarning,
+    check_choice,
+    check_classifier,
+    must_be,
+    warn,
+    without_news_of_labels,
+)
 from .._weighting import router_of, weights_of
 from ..labels import LabelStatistics
 from ..model_selection import list_folds
@@ -177,12 +184,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             If y or a parameter is not of the form above, y has no label at all, the estimator has
             no scores, or weights are given and it takes none.
         """
-        if not hasattr(self.estimator, "fit"):
-            raise must_be("estimator", "a classifier", repr(self.estimator))
-        check_choice("threshold", self.threshold, RULES)
-        check_choice("response_method", self.response_method, ["auto", *_DEFAULT_CUT_OFF])
-        check_decision(self)
-        warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
+        self._check_parameters()
         target, Y = self._learn_target(y)
         say = refuse_no_label if is_frozen(self.estimator) else warn_of_empty_labels
         given = Given.of(target, X, y, Y, sample_weight)
@@ -201,6 +203,14 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             response_method_=response,
         )
         return self
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_classifier("estimator", self.estimator)
+        check_choice("threshold", self.threshold, RULES)
+        check_choice("response_method", self.response_method, ["auto", *_DEFAULT_CUT_OFF])
+        check_decision(self)
+        warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
 
     def _find_response(self, estimator):
         """The first method of a fitted estimator: some have theirs only then."""

@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._engines import Shared
 from .._inner import is_frozen, last_step, training_counts
 from .._targets import NO_DOCUMENT, label_scores, warn_of_empty_labels
-from .._validation import must_be, without_news_of_labels
+from .._validation import must_be, object_of, without_news_of_labels
 from .._weighting import router_of, weights_of
 from ._decision import Decision
-from ._meta import Given, MultilabelMetaClassifier, decision_of_classes
+from ._meta import Given, MultilabelMetaClassifier, are_named, decision_of_classes
 
 _METHODS = "decision_function", "predict_proba"
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite and would outvote all
@@ -115,7 +115,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
             If y or a parameter is not of the form above, y has no label at all, or weights are
             given and a member takes none.
         """
-        self._check_members()
+        self._check_parameters()
         target, Y = self._learn_target(y)
         given = Given.of(target, X, y, Y, sample_weight).weighing()
         counts, n_samples = self._training_counts(given)
@@ -167,9 +167,9 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         counts, n_samples = zip(*known, strict=True)
         return np.max(counts, axis=0), max(n_samples)
 
-    def _check_members(self):
-        pairs = isinstance(self.estimators, list | tuple) and self.estimators
-        if not pairs or not self._kept():
+    def _check_parameters(self):
+        super()._check_parameters()
+        if not are_named(self.estimators) or not self._kept():
             expected = "a list of (name, classifier) pairs, not all dropped"
             raise must_be("estimators", expected, repr(self.estimators))
         self._validate_names([name for name, _ in self.estimators])
@@ -178,12 +178,8 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
 
     def _check_weights(self, members):
         weights, n_members = self._member_weights(len(members)), len(members)
-        allowed = np.isfinite(weights) & (weights >= 0)
-        if (
-            weights.shape != (n_members,)
-            or not allowed.all()
-            or not _of_kept(weights, members).any()
-        ):
+        is_right = weights.shape == (n_members,) and np.all(np.isfinite(weights) & (weights >= 0))
+        if not is_right or not _of_kept(weights, members).any():
             expected = f"{n_members} numbers, one per estimator, not below 0 and not all 0"
             raise must_be("weights", expected, repr(self.weights))
         return weights
@@ -191,13 +187,17 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
     def _check_responses(self, members):
         """Refuse members without scores; some have theirs only once they are fitted."""
         for (name, _), member in zip(self._kept(), members, strict=True):
-            if not any(hasattr(member, method) for method in _METHODS):
+            has_scores = any(hasattr(member, method) for method in _METHODS)
+            if isinstance(member, type) or not has_scores:
                 expected = f"one with {' or '.join(_METHODS)}"
-                raise must_be(f"estimator {name!r}", expected, repr(member))
+                raise must_be(f"estimator {name!r}", expected, repr(member), object_of(member))
 
     def _member_weights(self, n_members):
         weights = np.ones(n_members) if self.weights is None else self.weights
-        return np.asarray(weights, dtype=np.float64)
+        try:
+            return np.asarray(weights, dtype=np.float64)
+        except (TypeError, ValueError):
+            return np.array(np.nan)  # no number at all is as wrong as one that is none
 
     def decision_function(self, X):
         """Average the members' decision values, less their cut-offs, by their weights.

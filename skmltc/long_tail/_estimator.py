@@ -299,6 +299,7 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers)
         return self
 
     def _check_parameters(self):
+        super()._check_parameters()
         check_threshold(self.threshold), check_decision(self)
         warn_of_idle(changed_parameters(self), [idle_in_decision(self.threshold)])
         if self.refine not in (None, "trees"):

@@ -7,7 +7,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from .._inputs import input_kind
-from .._validation import must_be
+from .._validation import check_classifier, must_be
 from .._weighting import router_of, weights_of
 from ..decision import are_named
 from ._texts import default_members
@@ -57,8 +57,7 @@ class NamedMembers(_BaseComposition):
         for name, estimator in self.estimators:
             if isinstance(estimator, str) and estimator == "drop":
                 continue
-            if isinstance(estimator, type) or not hasattr(estimator, "fit"):
-                raise must_be(f"estimator {name!r}", "a classifier or 'drop'", repr(estimator))
+            check_classifier(f"estimator {name!r}", estimator, "a classifier or 'drop'")
 
     def _is_auto(self):
         return isinstance(self.estimators, str) and self.estimators == "auto"

@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
 
-from .._validation import must_be
+from .._validation import check_choice, must_be, object_of
 from ..balanced_loss import BalancedLossClassifier
 from ..neighbors import MultilabelKNeighborsClassifier
 
@@ -56,6 +56,7 @@ def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs
     -------
     list of (str, Pipeline)
     """
+    check_choice("characters", characters, (True, False))
     vectorizer = weighted_words() if vectorizer is None else vectorizer
     _check_transformer("vectorizer", vectorizer)
     words = [("vectorizer", vectorizer)]
@@ -80,4 +81,5 @@ def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs
 def _check_transformer(name, transformer):
     if isinstance(transformer, type) or not hasattr(transformer, "transform"):
         remedy = "skmltc.text.PretrainedEmbedder(model) takes the name or the folder of an encoder."
+        remedy = object_of(transformer) or remedy
         raise must_be(name, "a transformer of texts", repr(transformer), remedy)

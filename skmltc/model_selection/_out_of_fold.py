@@ -15,7 +15,13 @@ from .._inner import is_frozen, training_counts
 from .._inputs import take_rows
 from .._ranking import keep_top
 from .._targets import label_scores
-from .._validation import check_choice, check_label_matrix, must_be, without_news_of_labels
+from .._validation import (
+    check_choice,
+    check_classifier,
+    check_label_matrix,
+    must_be,
+    without_news_of_labels,
+)
 from ._folds import list_folds
 
 METHODS = ("decision_function", "predict_proba", "predict_log_proba")
@@ -86,7 +92,7 @@ def multilabel_cross_val_predict(
     >>> scores.shape
     (200, 10)
     """
-    check_choice("method", method, METHODS)
+    check_classifier("estimator", estimator), check_choice("method", method, METHODS)
     if top_k is not None and not (isinstance(top_k, Integral) and top_k >= 1):
         raise must_be("top_k", "None or a positive integer", repr(top_k))
     X, y = indexable(X, y if sparse.issparse(y) else np.asarray(y))

@@ -12,6 +12,7 @@ from .._cosine import CosineNeighbors
 from .._stages import Problem, Trained, counted, grown, read_documents, read_new_labels
 from .._targets import count_labels
 from .._token_counts import token_tfidf
+from .._validation import check_constraints
 from ..base import BaseLongTailClassifier
 from ..decision import Decision
 from ._scorer import Memory, VoteScorer
@@ -128,7 +129,7 @@ class MultilabelKNeighborsClassifier(BaseLongTailClassifier):
         return self._fit(X, y, sample_weight=sample_weight)
 
     def _check_parameters(self):
-        self._validate_params()
+        check_constraints(self)
 
     def _idle(self, problem, train, given):
         return []

@@ -655,6 +655,9 @@ def test_parameters_survive_clone_and_pickle(corpus):
             "estimator must be a classifier with predict_proba. Got OneVsRest",
         ),
         ({"min_labels": -1}, "min_labels must be 0 or a positive integer. Got -1"),
+        ({"threshold": ["tuned"]}, "threshold must be one of .* Got .'tuned'. instead"),
+        ({"random_state": "now"}, "'random_state' .* must be .* Got 'now' instead"),
+        ({"n_jobs": 1.5}, "'n_jobs' .* must be .* Got 1.5 instead"),
         (
             {"cv": 1},
             "cv must be a splitter, or an integer from 2 to 150, the number of docu.* Got 1",
@@ -674,6 +677,12 @@ def test_bad_options(options, match, X, y):
 def test_what_is_no_estimator(estimator, X, y):
     with pytest.raises(ValueError, match=f"estimator must be a classifier. Got {estimator!r}"):
         MultilabelThresholdClassifierCV(estimator).fit(X, y)
+
+
+def test_a_class_in_place_of_an_estimator_is_refused(X, y):
+    match = r"estimator must be an object. Got .* Give an object of the class, LinearSVC\(\.\.\.\)"
+    with pytest.raises(ValueError, match=match):
+        MultilabelThresholdClassifierCV(LinearSVC).fit(X, y)
 
 
 def test_an_estimator_without_scores(X, y):

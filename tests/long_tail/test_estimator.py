@@ -488,6 +488,12 @@ def test_a_document_of_weight_zero_is_left_out(parts):
     assert_array_equal(weighted.threshold_, without.threshold_)
 
 
+@pytest.mark.parametrize("name, value", [("random_state", "now"), ("n_jobs", 1.5), ("verbose", [])])
+def test_parameters_of_another_kind_are_refused(name, value, parts):
+    with pytest.raises(ValueError, match=f"'{name}' .* must be .* Got .* instead"):
+        LongTailClassifier(**{name: value}).fit(*parts[:2])
+
+
 def test_members_that_take_no_weights_are_named(parts):
     X, Y, _, _ = parts
     model = LongTailClassifier([("near", KNeighborsClassifier())], random_state=0)

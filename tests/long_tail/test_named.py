@@ -60,6 +60,10 @@ def test_parameters_of_the_members_of_auto_want_a_list():
             "estimator 'mute' must be one with decision_function or predict_pro",
         ),
         ([("a", linear), ("b", 3)], "estimator 'a' must be a classifier"),
+        (
+            [("a", MultinomialNB)],
+            r"estimator 'a' must be a classifier .* an object of the class, MultinomialNB\(",
+        ),
         ([("a", "dropped"), ("b", linear())], "estimator 'a' must be a classifier or 'drop'"),
         ([linear()], "estimators must be 'auto' or a list of"),
         ([("a", linear(), 1)], "estimators must be 'auto' or a list of"),

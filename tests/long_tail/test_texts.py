@@ -218,8 +218,14 @@ def test_a_transformer_of_texts_is_wanted():
     remedy = r"Got 'a-model' instead. skmltc.text.PretrainedEmbedder\(model\) takes the name"
     with pytest.raises(ValueError, match="embedder must be a transformer of texts. " + remedy):
         LongTailClassifier.from_texts("a-model")
-    with pytest.raises(ValueError, match="vectorizer must be a transformer of texts"):
+    expected = r"vectorizer must be a transformer of texts. Got .* instead. Give an object of the"
+    with pytest.raises(ValueError, match=expected):
         LongTailClassifier.from_texts(vectorizer=TfidfVectorizer)
+
+
+def test_characters_are_read_or_not():
+    with pytest.raises(ValueError, match="characters must be one of True, False. Got 'yes'"):
+        LongTailClassifier.from_texts(characters="yes")
 
 
 def test_a_pretrained_encoder_is_asked_once_per_text(corpus, transformer, monkeypatch):

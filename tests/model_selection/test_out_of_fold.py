@@ -161,6 +161,13 @@ def test_options_that_make_no_sense_are_refused(options, message):
         multilabel_cross_val_predict(Narrow(), np.ones((12, 2)), y, **options)
 
 
+@pytest.mark.parametrize("estimator", [Narrow, 3, "svc"])
+def test_what_is_no_estimator_is_refused(estimator):
+    with pytest.raises(ValueError, match="estimator must be a classifier. Got") as raised:
+        multilabel_cross_val_predict(estimator, np.ones((4, 2)), np.eye(4))
+    assert ("Give an object of the class, Narrow" in str(raised.value)) == (estimator is Narrow)
+
+
 # ---------------------------------------------------- scores of any classifier, whatever their form
 
 
