@@ -112,7 +112,8 @@ def fit_linear(X, Y, solver, weights=None):
     scorer, solved = solve_linear(X, Y, solver, weights)
     if solved.n_unconverged:
         _warn_of_unconverged(solved.n_unconverged, np.count_nonzero(count_labels(Y)), solver)
-    return scorer.without_small_weights(X) if solver.is_pruned else scorer, solved.n_iter
+    pruned = scorer.without_small_weights(X, weights) if solver.is_pruned else scorer
+    return pruned, solved.n_iter
 
 
 def solve_linear(X, Y, solver, weights=None):

@@ -72,11 +72,12 @@ class LinearScorer:
         """Add a number to the logits of each label."""
         return replace(self, intercepts=(self.intercepts + by_label).astype(np.float32))
 
-    def without_small_weights(self, X):
+    def without_small_weights(self, X, document_weights=None):
         """Keep the weights that can move a score of the documents X by 0.005, if that saves memory.
 
         The others are most of them where X is sparse and labels are rare, and worth nothing; the
-        intercepts make up for them in the mean over X.
+        intercepts make up for them in the mean over X, each document counted by its weight.
+        Labels that were solved on shortlists have lost theirs already, by a share of their margin.
         """
         few = self.weights.shape[0] * self.weights.shape[1] <= _FEW_WEIGHTS
         if few or not sparse.issparse(X) or sparse.issparse(self.weights):
@@ -86,7 +87,7 @@ class LinearScorer:
         weights = sparse.csr_array(kept)
         if 2 * weights.nnz >= self.weights.size:  # an index takes as much as a weight
             return self
-        means = mean_of(X)
+        means = mean_of(X, document_weights)
         lost = means @ self.weights - weights.T @ means
         return replace(self.raised(lost), weights=weights)
 

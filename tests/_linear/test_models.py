@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 from joblib import Parallel, effective_n_jobs, parallel_config
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from skmltc._linear.models import Solver, fit_linear
 from skmltc._linear.scorers import LazyLinearScorer
 from skmltc._linear.weight_decay import select_weight_decay
 from skmltc._targets import count_labels
 from skmltc.decision import HeldOut, ScoredPairs
-from skmltc.losses import BinaryCrossEntropyLoss, DistributionBalancedLoss
+from skmltc.losses import BinaryCrossEntropyLoss, DistributionBalancedLoss, SquaredHingeLoss
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,20 @@ def test_progress_is_shown_after_some_blocks(capsys, make_documents):
     assert capsys.readouterr().out == ""
     fit_linear(documents.X, documents.Y, Solver(spec, 1.0, max_iter=1, verbose=1))
     assert capsys.readouterr().out == "labels: 2048 of 2145\nlabels: 2145 of 2145\n"
+
+
+def test_a_document_of_weight_two_is_one_twice_where_small_weights_are_dropped(monkeypatch):
+    monkeypatch.setattr("skmltc._linear.scorers._FEW_WEIGHTS", 0)
+    rng = np.random.RandomState(0)
+    sizes = np.repeat([1.0, 0.02], [10, 30])  # the most columns move a score by too little
+    X = sparse.csr_array(rng.rand(60, 40) * (rng.rand(60, 40) < 0.15) * sizes, dtype=np.float32)
+    Y = sparse.csr_array((rng.rand(60, 3) < 0.3).astype(np.float32))
+    times = 1 + (np.arange(60) % 3 == 0) * 3
+    rows = np.repeat(np.arange(60), times)
+    solver = Solver(SquaredHingeLoss(), 1.0, tol=1e-6, is_pruned=True)
+    weighted, _ = fit_linear(X, Y, solver, times.astype(np.float64))
+    repeated, _ = fit_linear(X[rows], Y[rows], solver)
+    assert sparse.issparse(weighted.weights)
+    assert_array_equal(weighted.weights.indices, repeated.weights.indices)
+    assert_allclose(weighted.weights.data, repeated.weights.data, atol=1e-5)
+    assert_allclose(weighted.intercepts, repeated.intercepts, atol=3e-5)

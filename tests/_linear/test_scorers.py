@@ -70,6 +70,16 @@ def test_intercepts_make_up_for_small_weights_in_the_mean(problem, few_are_enoug
     assert_allclose(*means, rtol=1e-5)
 
 
+def test_intercepts_make_up_by_the_weights_of_documents(few_are_enough):
+    X = sparse.csr_array(np.eye(5, dtype=np.float32))
+    scorer = LinearScorer(np.float32([[1], [1], [0.004], [0.002], [0]]), np.zeros(1, np.float32))
+    weights = np.array([1.0, 1.0, 3.0, 2.0, 1.0])
+    some = scorer.without_small_weights(X, weights)
+    again = scorer.without_small_weights(X[np.repeat(np.arange(5), weights.astype(int))])
+    assert_allclose(some.intercepts, [(3 * 0.004 + 2 * 0.002) / 8], rtol=1e-5)
+    assert_allclose(some.intercepts, again.intercepts, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_that_are_mapped_from_a_file_are_given_to_torch_as_copies(
