@@ -175,7 +175,7 @@ def with_known(model, added, X_known):
     return added, X.shape[0] if X_known is None else int((~is_among(X, known)).sum())
 
 
-def typical_excess(label_counts, new_counts):
+def mean_excess(label_counts, new_counts):
     """How many more documents new labels are likely to have than those they come with.
 
     They come with a few documents, not with all that there are: a label with n of them is taken to
@@ -213,7 +213,7 @@ def counted(target, counts, n_samples):
 
 
 def raise_of_new(model, new_counts, n_samples):
-    """What to add to scores of new labels, so that their log-odds rise by `typical_excess`.
+    """What to add to scores of new labels, so that their log-odds rise by `mean_excess`.
 
     Zeros where scores are not calibrated: they may be no log-odds. And zeros inside a stack, which
     raises its own.
@@ -230,7 +230,7 @@ def raise_of_new(model, new_counts, n_samples):
     if model._undecided or not model._calibrates(model.target_):
         return np.zeros(len(new_counts))
     slopes, _ = model.calibration_.lines(log_odds_against(new_counts, n_samples))
-    return typical_excess(model.label_counts_, new_counts) / slopes
+    return mean_excess(model.label_counts_, new_counts) / slopes
 
 
 def grown(model, new_counts, n_samples, Y_new=None):

@@ -14,10 +14,10 @@ from skmltc._stages import (
     decides,
     draw_seed,
     grown,
+    mean_excess,
     parts_in_turn,
     raise_of_new,
     read_documents,
-    typical_excess,
     with_known,
 )
 from skmltc._targets import Target
@@ -144,7 +144,7 @@ def test_documents_that_are_known_count_once(fitted):
 
 def test_a_new_label_is_as_frequent_as_known_ones_of_as_many_documents_or_more():
     known, new = np.array([0, 1, 4, 9, 15]), np.array([1, 5, 15, 40])
-    for n, found in zip(new, typical_excess(known, new), strict=True):
+    for n, found in zip(new, mean_excess(known, new), strict=True):
         logs = [np.log(m) for m in known if m >= n]
         expected = sum(logs) / len(logs) - np.log(n) if logs else 0
         assert found == pytest.approx(expected)
@@ -156,5 +156,5 @@ def test_scores_that_are_no_log_odds_are_not_raised(fitted):
     assert_array_equal(raise_of_new(model, np.array([1, 4]), 25), [0, 0])
     model.set_params(calibrate=True)
     model.calibration_ = Calibration(("score",), np.array([4.0]))
-    expected = typical_excess(model.label_counts_, np.array([1, 4])) / 4
+    expected = mean_excess(model.label_counts_, np.array([1, 4])) / 4
     assert_allclose(raise_of_new(model, np.array([1, 4]), 25), expected)

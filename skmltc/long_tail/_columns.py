@@ -87,7 +87,7 @@ class Known:
         blocks = [[self.together, cross], [cross.T, _together(Y)]]
         together = _in_order(sparse.block_array(blocks, format="csr", dtype=np.float32))
         counts = count_labels(Y)
-        raised = (*self.raised, *likely_excesses(self.counts[: self.n_fitted], counts))
+        raised = (*self.raised, *tenths_of_excess(self.counts[: self.n_fitted], counts))
         return Known(np.append(self.counts, counts), n_samples, together, raised)
 
     @property
@@ -112,7 +112,7 @@ class Known:
         return log_odds_against(self.counts, self.n_samples)
 
 
-def likely_excesses(label_counts, new_counts):
+def tenths_of_excess(label_counts, new_counts):
     """How many more documents new labels may have than those they come with.
 
     Parameters

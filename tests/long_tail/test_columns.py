@@ -16,7 +16,7 @@ from skmltc.long_tail._columns import (
     context,
     evidence,
     keys_of,
-    likely_excesses,
+    tenths_of_excess,
 )
 
 N_SAMPLES, N_LABELS = 7, 6
@@ -91,7 +91,7 @@ def test_new_labels_come_together_with_others_as_often_as_is_likely():
     assert_array_equal(found.counts, [*known.counts, *new.sum(axis=0)])
     assert found.n_samples == 45 and found.together.has_sorted_indices
     counts = new.sum(axis=0).astype(int)
-    assert found.raised == tuple(likely_excesses(known.counts, counts)) and found.n_fitted == 6
+    assert found.raised == tuple(tenths_of_excess(known.counts, counts)) and found.n_fitted == 6
     again = found.with_labels(sparse.csr_array(new), sparse.csr_array(np.ones((5, 8))), 45)
     assert again.raised == 2 * found.raised and again.n_fitted == 6
     assert found.with_documents(sparse.csr_array(np.ones((1, 8)))).raised == found.raised
@@ -99,7 +99,7 @@ def test_new_labels_come_together_with_others_as_often_as_is_likely():
 
 def test_an_added_label_may_be_as_frequent_as_any_with_as_many_documents():
     known = np.array([0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
-    few, many = likely_excesses(known, np.array([3, 14]))
+    few, many = tenths_of_excess(known, np.array([3, 14]))
     frequencies = 3 * np.exp(few)
     assert len(few) == 10 and frequencies[0] > 3 and frequencies[-1] < 13
     above = [n for n in known if n >= 3]
