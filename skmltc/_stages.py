@@ -175,11 +175,11 @@ def with_known(model, added, X_known):
     return added, X.shape[0] if X_known is None else int((~is_among(X, known)).sum())
 
 
-def mean_excess(label_counts, new_counts):
-    """How many more documents new labels are likely to have than those they come with.
+def as_frequent(label_counts, new_counts):
+    """For each new label the known ones that it may be as frequent as.
 
-    They come with a few documents, not with all that there are: a label with n of them is taken to
-    be as frequent as known labels of n documents or more, in the mean of the logarithms.
+    It comes with a few documents, not with all that there are: of n documents, it is taken to be as
+    frequent as known labels of n documents or more; where there is none, as itself.
 
     Parameters
     ----------
@@ -188,13 +188,31 @@ def mean_excess(label_counts, new_counts):
     new_counts : array of int of shape (n_new,)
         Documents that the new labels come with, at least one each.
 
+    Yields
+    ------
+    array of int
+        Documents of these labels.
+    """
+    for n in new_counts:
+        above = label_counts[label_counts >= n]
+        yield above if len(above) else np.array([n])
+
+
+def mean_excess(label_counts, new_counts):
+    """How many more documents new labels are likely to have than those they come with.
+
+    Parameters
+    ----------
+    label_counts, new_counts
+        As of `as_frequent`.
+
     Returns
     -------
     array of float of shape (n_new,)
-        log(m/n); 0 where no known label has n documents.
+        log(m/n) of a label with n documents, in the mean over the labels, of m documents each, that
+        it may be as frequent as.
     """
-    above = [label_counts[label_counts >= n] for n in new_counts]
-    means = [np.log(counts).mean() if len(counts) else 0.0 for counts in above]
+    means = [np.log(counts).mean() for counts in as_frequent(label_counts, new_counts)]
     return np.maximum(means - np.log(new_counts), 0.0)
 
 

@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from .._products import sparse_dot
 from .._ranking import keep_top
+from .._stages import as_frequent
 from .._targets import count_documents, count_labels
 from .._votes import vote_evidence
 from ..labels import log_odds_against
@@ -117,23 +118,17 @@ def tenths_of_excess(label_counts, new_counts):
 
     Parameters
     ----------
-    label_counts : array of int of shape (n_labels,)
-        Documents of the known labels.
-    new_counts : array of int of shape (n_new,)
-        Documents that the new labels come with, at least one each.
+    label_counts, new_counts
+        As of `as_frequent`.
 
     Returns
     -------
     list of tuple of float
-        For each new label with n documents log(m/n) at the middle of each tenth of the known
-        labels that have m >= n of them; zeros where none has.
+        For each new label with n documents log(m/n) at the middle of each tenth of the labels, of m
+        documents each, that it may be as frequent as.
     """
-    excesses = []
-    for n in new_counts:
-        above = label_counts[label_counts >= n]
-        tenths = np.quantile(np.log(above / n), _TENTHS) if len(above) else np.zeros(len(_TENTHS))
-        excesses.append(tuple(tenths.tolist()))
-    return excesses
+    known = zip(as_frequent(label_counts, new_counts), new_counts, strict=True)
+    return [tuple(np.quantile(np.log(counts / n), _TENTHS).tolist()) for counts, n in known]
 
 
 @dataclass(frozen=True, eq=False)
