@@ -1491,11 +1491,18 @@ MUTATIONS = [
         tests="tests/_linear/test_smooth_shortlists.py -k gradient",
     ),
     Mutation(
-        name="smooth shortlists: nothing makes up for dropped weights",
-        path="skmltc/_linear/smooth_shortlists.py",
-        text="found.intercept + lost}",
-        fault="found.intercept}",
-        tests="tests/_linear/test_smooth_shortlists.py -k dropped",
+        name="shortlists: nothing makes up for dropped weights",
+        path="skmltc/_linear/shortlists.py",
+        text="intercept=found.intercept + lost)",
+        fault="intercept=found.intercept)",
+        tests="tests/_linear/test_shortlists.py tests/_linear/test_smooth_shortlists.py",
+    ),
+    Mutation(
+        name="linear models: documents count alike where dropped weights are made up for",
+        path="skmltc/_linear/models.py",
+        text="scorer.without_small_weights(X, weights)",
+        fault="scorer.without_small_weights(X)",
+        tests="tests/_linear/test_models.py tests/_linear/test_scorers.py",
     ),
     Mutation(
         name="smooth shortlists: the mildest are taken for the steepest",
@@ -1634,8 +1641,8 @@ MUTATIONS = [
     Mutation(
         name="neighbours: rows without a common word come last to first",
         path="skmltc/_cosine.py",
-        text="np.flatnonzero(may_be & ~meets)[:k]",
-        fault="np.flatnonzero(may_be & ~meets)[-k:]",
+        text="near[meets], near[~meets][:k]",
+        fault="near[meets], near[~meets][-k:]",
         tests="tests/test_cosine.py",
     ),
     Mutation(

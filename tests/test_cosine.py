@@ -81,6 +81,14 @@ class TestKneighbors:
         np.testing.assert_array_equal(indices, expected)
 
     @FORMS
+    def test_rows_without_a_common_word_come_by_number_behind_the_others(self, form):
+        X = np.eye(4)[np.arange(300) % 3]
+        X[[150, 290]] = [0, 0, 1, 1]
+        distances, indices = find(form(X), form(np.eye(4)[[3]]), k=5)
+        np.testing.assert_array_equal(indices, [[150, 290, 0, 1, 2]])
+        np.testing.assert_allclose(distances[0], 1 - np.sqrt([0.5, 0.5, 0, 0, 0]), atol=1e-6)
+
+    @FORMS
     @UNHURRIED
     @given(st.integers(20, 300), st.integers(2, 40), st.integers(0, 99))
     def test_equals_scikit_learn(self, form, n, n_features, seed):
