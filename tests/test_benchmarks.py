@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.linalg import norm as sparse_norm
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
@@ -445,6 +446,18 @@ class TestEncodedTexts:
         expected = transform(embedder.fit(texts.train), texts.train[:3])
         found = bench.data.VectorsOfTexts().transform(task.X_train[:3])
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def test_beside_words_they_are_as_long_as_these(
+        self, bench, data_folder, transformer, monkeypatch
+    ):
+        monkeypatch.setenv("SKMLTC_ENCODER", str(transformer))
+        texts, reader = bench.data.load(data_folder, "texts"), bench.data.reader_of
+        X, both = (
+            reader(kind).fit_transform(texts.train) for kind in ("tfidf", "vectors 12 and tfidf")
+        )
+        n_words = X.shape[1]
+        assert not (both[:, :n_words] != X).nnz and both.shape[1] > n_words
+        np.testing.assert_allclose(sparse_norm(both[:, n_words:], axis=1), 1, rtol=1e-5)
 
 
 class TestMeasures:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import Normalizer
 
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.labels import parents_from_edges
@@ -260,19 +262,6 @@ class _AsTheyAre:
         return texts
 
 
-class _Both:
-    """Vectors of a transformer beside weighted words, in one matrix."""
-
-    def __init__(self, *readers):
-        self.readers = readers
-
-    def fit_transform(self, texts):
-        return sparse.hstack([one.fit_transform(texts) for one in self.readers], format="csr")
-
-    def transform(self, texts):
-        return sparse.hstack([one.transform(texts) for one in self.readers], format="csr")
-
-
 VECTORS: dict = {}  # of texts that are encoded: for all rows that read a set in this process
 
 
@@ -309,6 +298,20 @@ class VectorsOfTexts(TransformerMixin, BaseEstimator):
         return tags
 
 
+class _WordsAndVectors:
+    """Weighted words beside vectors of the same length as theirs, in one matrix."""
+
+    def __init__(self, embedder):
+        self.encoded = _Encoded(embedder)
+        self.both = make_union(words(), make_pipeline(VectorsOfTexts(), Normalizer()))
+
+    def fit_transform(self, texts):
+        return self.both.fit_transform(self.encoded.fit_transform(texts))
+
+    def transform(self, texts):
+        return self.both.transform(self.encoded.transform(texts))
+
+
 def needs_transformer(row):
     return row.input.startswith(OF_TRANSFORMERS)
 
@@ -330,6 +333,5 @@ def _reader_of_transformer(kind):
     if kind.startswith("word pieces"):
         return part_of(text, "PretrainedTokenizer")(transformer_folder(), max_length=length)
     embedder = part_of(text, "PretrainedEmbedder")(transformer_folder(), max_length=length)
-    if kind.endswith(" and texts"):
-        return _Encoded(embedder)
-    return _Both(words(), embedder) if kind.endswith(" and tfidf") else embedder
+    beside = {"texts": _Encoded, "tfidf": _WordsAndVectors}.get(kind.rpartition(" and ")[2])
+    return beside(embedder) if beside else embedder
