@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from pickle import PicklingError
 
 import joblib
@@ -12,9 +13,11 @@ from sklearn.utils import gen_batches, get_tags
 
 from .._inner import transformed
 from .._inputs import count_rows, take_rows
+from .._validation import must_be
 from .._weighting import fit_weighted
 from ..text import PretrainedEmbedder, PretrainedTokenizer
 
+OF_TEXTS = "Texts are a list, an array of one axis or one column of a data frame, each a str."
 _LEARN_NOTHING = FrozenEstimator, PretrainedEmbedder, PretrainedTokenizer
 
 
@@ -81,6 +84,7 @@ class Views:
         return self._learned[key]
 
     def _learn_once(self, pipeline, y):
+        _check_no_table(pipeline.steps[:-1], self.X)
         if self._whole is None or not _learns_nothing(pipeline.steps[:-1]):
             return _fit_steps(pipeline, y, self.X)
         fitted, X = self._whole._learn(pipeline, None)
@@ -107,7 +111,9 @@ class Views:
         """The documents as fitted steps make them."""
         key = _ids(steps)
         if not self._has_read(key):
+            _check_texts(steps, self.X)
             self._read[key] = steps, transformed(steps, self.X)
+            _check_n_rows(self._read[key][1], self.X)
         return self._read[key][1]
 
     def _has_read(self, key):
@@ -116,6 +122,39 @@ class Views:
             steps, X = self._whole._read[key]
             self._read[key] = steps, take_rows(X, self._rows)
         return key in self._read
+
+
+def reads_texts(steps):
+    """Whether the first step wants texts, by its tags."""
+    first = steps[0][1]
+    return isinstance(first, BaseEstimator) and get_tags(first).input_tags.string
+
+
+def _check_no_table(steps, X):
+    """Refuse a data frame where texts are read: it yields the names of its columns."""
+    if hasattr(X, "columns") and reads_texts(steps):
+        raise must_be("X", "texts", f"a data frame of {X.shape[1]} columns", OF_TEXTS)
+
+
+def _check_texts(steps, X):
+    """Refuse tables, numbers and gaps where texts are read, if nothing else makes texts of them."""
+    _check_no_table(steps, X)
+    reader = steps[0][1]
+    own = any(callable(getattr(reader, name, None)) for name in ("preprocessor", "analyzer"))
+    if own or not reads_texts(steps):
+        return
+    if len(shape := getattr(X, "shape", (0,))) != 1:
+        raise must_be("X", "texts", f"an array of shape {shape}", OF_TEXTS)
+    for row, text in enumerate(X):
+        if text is None or isinstance(text, Number):
+            raise must_be("X", "texts", f"{text!r} in row {row}", OF_TEXTS)
+
+
+def _check_n_rows(made, X):
+    """Refuse what steps make of documents if it is not a row of each."""
+    if count_rows(made) != count_rows(X):
+        expected = f"a row of each of {count_rows(X)} documents"
+        raise must_be("What the steps before a classifier return", expected, count_rows(made))
 
 
 def _can_be_split(estimator):

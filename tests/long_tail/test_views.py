@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from skmltc.long_tail._views import Views, _key_of, _learns_nothing
 from skmltc.text import PretrainedEmbedder, PretrainedTokenizer
@@ -207,3 +207,45 @@ def test_steps_are_told_apart_by_their_parameters():
 
 def clone_step(step):
     return step if isinstance(step, str) else clone(step)
+
+
+@pytest.mark.parametrize(
+    "wrong, got",
+    [
+        (np.array([["bean soup"]]), r"an array of shape \(1, 1\)"),
+        (sparse.csr_array((1, 3)), r"an array of shape \(1, 3\)"),
+        (["bean soup", 7], "7 in row 1"),
+        (["bean soup", None], "None in row 1"),
+        (["bean soup", np.nan], "nan in row 1"),
+    ],
+)
+def test_what_is_no_text_is_refused_where_texts_are_read(wrong, got):
+    fitted = make_pipeline(TfidfVectorizer(), bayes()).fit(["bean soup", "rye"], np.eye(2))
+    with pytest.raises(ValueError, match=f"^X must be texts. Got {got} instead. Texts are a list"):
+        Views(wrong).read(fitted)
+
+
+def test_a_table_is_not_read_as_texts():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"text": ["bean soup", "rye"]})
+    expected = "^X must be texts. Got a data frame of 1 columns instead. Texts are a list"
+    with pytest.raises(ValueError, match=expected):
+        Views(table).fit(make_pipeline(TfidfVectorizer(), bayes()), np.eye(2))
+    fitted = make_pipeline(TfidfVectorizer(), bayes()).fit(table["text"], np.eye(2))
+    with pytest.raises(ValueError, match=expected):
+        Views(table[:1]).read(fitted)
+
+
+@pytest.mark.parametrize("own", ["preprocessor", "analyzer"])
+def test_numbers_are_texts_for_a_vectorizer_that_makes_texts_of_them(own):
+    vectorizer = TfidfVectorizer(**{own: str})
+    fitted = make_pipeline(vectorizer, bayes()).fit([10, 23], np.eye(2))
+    assert Views([10, 23]).read(fitted)[1].shape[0] == 2
+
+
+def test_a_step_that_leaves_documents_out_is_refused():
+    halves = FunctionTransformer(lambda X: X[::2])
+    fitted = Pipeline([("halves", halves), ("bayes", bayes().fit(np.eye(4), np.eye(4)))])
+    expected = "a row of each of 4 documents. Got 2 instead"
+    with pytest.raises(ValueError, match=expected):
+        Views(np.eye(4)).read(fitted)
