@@ -12,7 +12,6 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
-from sklearn.utils import get_tags
 
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, last_step, with_last_step
@@ -24,15 +23,16 @@ from ..balanced_loss import BalancedLossClassifier
 from ..losses import SquaredHingeLoss
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
-from ._views import Views
+from ._views import OF_TEXTS, Views, reads_texts
 
 _OF_X = (
     "A member that wants X in another form, features of texts or token ids, is a pipeline: "
     "make_pipeline(vectorizer, classifier)."
 )
-_OF_TEXTS = "Texts are a list, an array of one axis or one column of a data frame, each a str."
 _OF_SPARSE_Y = "Wrap it, OneVsRestClassifier(classifier), or give y as an array."
-_SAID_IN_FULL = ("sample_weight", "' parameter of ", "contains NaN", "contains infinity")
+_WRAPPED = "Wrap it, OneVsRestClassifier(classifier)."
+_X_IS_WRONG = ("X must be ", "X has ", "(input X)", "with dim ", "Expected 2D", "string to float")
+_NO_TEXTS = ("no attribute 'lower'", "invalid document", "string", "sequence of texts", "read()")
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
@@ -64,7 +64,7 @@ class Member(NamedTuple):
         except (AttributeError, TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
             said = f"{str(error).rstrip('.')}. So says the member {name!r}."
-            raise kind(f"{said} {_remedy(estimator, str(error))}".rstrip()) from error
+            raise kind(_with_remedy(said, estimator, str(error))) from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
             expected = f"one with {' or '.join(_RESPONSES)}"
@@ -188,15 +188,20 @@ def _side_by_side(matrices):
 
 def _remedy(estimator, error):
     """What to do where the fit of a member has failed; nothing where the error says it."""
-    if "sparse multilabel-indicator for y" in error:
+    if "sparse multilabel-indicator for y" in error or "Sparse data was passed for y" in error:
         return _OF_SPARSE_Y
-    if any(what in error for what in _SAID_IN_FULL):
-        return ""
+    if "y should be a 1d array" in error:
+        return _WRAPPED
     if not isinstance(estimator, Pipeline):
-        return _OF_X
-    first = estimator.steps[0][1]
-    reads_texts = isinstance(first, BaseEstimator) and get_tags(first).input_tags.string
-    return _OF_TEXTS if reads_texts else ""
+        return _OF_X if any(said in error for said in _X_IS_WRONG) else ""
+    is_of_texts = any(said in error for said in _NO_TEXTS) and OF_TEXTS not in error
+    return OF_TEXTS if is_of_texts and reads_texts(estimator.steps) else ""
+
+
+def _with_remedy(said, estimator, error):
+    """What a member says, with one mark at the end of each sentence, and what to do."""
+    said = said.replace("?. So says", "? So says")
+    return f"{said} {_remedy(estimator, error)}".rstrip()
 
 
 def _prepared(estimator, seed):

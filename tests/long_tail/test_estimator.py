@@ -351,19 +351,34 @@ def test_a_pipeline_that_cannot_read_texts_is_told_what_texts_are(gap, error):
 
 
 @pytest.mark.parametrize(
-    "parameters, X, expected",
+    "member, X, expected",
     [
+        (linear(n_jobs=1.5), np.eye(30, 4), "'n_jobs' parameter of .* Got 1.5 instead."),
+        (linear(), np.full((30, 4), np.nan), "contains NaN.*"),
+        (BalancedLossClassifier(loss="squared_hing"), np.eye(30, 4), "Did you mean .*"),
+        (linear(device="gpu"), np.eye(30, 4), "device must be .* Got 'gpu' instead."),
+        (make_pipeline(TfidfVectorizer(min_df=50), linear()), ["soup"] * 30, "max_df .*"),
         (
-            {"n_jobs": 1.5},
-            np.eye(30, 4),
-            "The 'n_jobs' parameter of .* So says the member 'linear'.$",
+            make_pipeline(TfidfVectorizer(stop_words="english"), linear()),
+            ["and the"] * 30,
+            "empty vocabulary",
         ),
-        ({}, np.full((30, 4), np.nan), "contains NaN.* So says the member 'linear'.$"),
     ],
 )
-def test_an_error_that_says_what_to_do_is_followed_by_no_advice(parameters, X, expected):
-    with pytest.raises(ValueError, match=f"(?s){expected}"):
-        LongTailClassifier(**parameters).fit(X, np.tile(np.eye(2, dtype=int), (15, 1)))
+def test_an_error_that_is_not_of_x_is_followed_by_no_advice_on_x(member, X, expected):
+    with pytest.raises(ValueError, match=f"(?s){expected}") as got:
+        LongTailClassifier([("one", member)]).fit(X, np.tile(np.eye(2, dtype=int), (15, 1)))
+    assert str(got.value).endswith(" So says the member 'one'.")
+    assert "?." not in str(got.value)
+
+
+@pytest.mark.parametrize("member", [LinearSVC(), LogisticRegression()])
+def test_a_member_for_one_label_is_advised_to_be_wrapped(parts, member):
+    X, Y, _, _ = parts
+    for y in (Y, sparse.csr_array(Y)):
+        with pytest.raises((ValueError, TypeError), match="Wrap it, OneVsRestClassifier") as got:
+            LongTailClassifier([("one", member)]).fit(X, y)
+        assert "make_pipeline" not in str(got.value)
 
 
 def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
