@@ -15,6 +15,7 @@ from sklearn.svm import LinearSVC
 
 from .._idle import NO_EFFECT
 from .._inner import end_of_pipeline, last_step, with_last_step
+from .._inputs import count_rows
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
 from .._validation import must_be, without_news_of_labels
@@ -154,9 +155,18 @@ class Member(NamedTuple):
         if isinstance(inner, MultilabelKNeighborsClassifier):
             return _votes(self.name, *last_step(asked, X))
         scores = label_scores(asked, self.response, X, n_labels)
+        self._check_scores(scores, count_rows(X))
         if self.response == "predict_proba":
             scores = logit(np.clip(scores, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
         return Scores(self.name, scores, _has_margins(inner))
+
+    def _check_scores(self, scores, n_samples):
+        """Refuse NaN, and scores of more or fewer documents than were given."""
+        what = f"What {self.response} of the member {self.name!r} returns"
+        if len(scores) != n_samples:
+            raise must_be(what, f"of {n_samples} rows, one per document", len(scores))
+        if np.isnan(scores).any():
+            raise must_be(what, "without NaN", "NaN")
 
 
 def _votes(name, neighbors, X):

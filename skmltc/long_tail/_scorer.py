@@ -12,6 +12,7 @@ from scipy.special import expit, log_expit, logsumexp
 from .._progress import names_of
 from .._rows import stack_rows
 from .._targets import count_labels
+from .._validation import must_be
 from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
 from ._columns import LEAST_PROBABILITY, Known, Pairs, context, evidence, keys_of
@@ -109,6 +110,7 @@ class StackScorer:
     def pairs(self, X):
         """Candidates of a block of documents, with the columns of evidence and context."""
         pairs = ask(self.members, X, self.known)
+        _check_finite(pairs)
         return replace(pairs, columns=_with_context(pairs, self.first, self.known))
 
     def scores_of(self, pairs):
@@ -193,6 +195,14 @@ def ask(members, X, known):
     return evidence([member.answer(views, len(known.counts)) for member in members], known)
 
 
+def _check_finite(pairs):
+    """Refuse infinite scores of candidates: nothing could be learned of them, or said by them."""
+    for column, values in pairs.columns.items():
+        if not np.isfinite(values).all():
+            member = column.rpartition(": ")[0]
+            raise must_be(f"Scores of the member {member!r}", "finite", "infinite ones")
+
+
 def held_out_pairs(members, X, Y, known, weights=None):
     """Yield what members say of documents that they were not trained on, by blocks.
 
@@ -214,6 +224,7 @@ def held_out_pairs(members, X, Y, known, weights=None):
     first = 0
     for block in Views.of(X).blocks(max(1, SCORES_AT_A_TIME // Y.shape[1])):
         pairs = ask(members, block, known)
+        _check_finite(pairs)
         rows = slice(first, first := first + pairs.shape[0])
         yield HeldOutPairs(pairs, known, Y[rows], None if weights is None else weights[rows])
 

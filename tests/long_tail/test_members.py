@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
@@ -102,3 +103,30 @@ def test_a_member_that_is_fitted_again_is_another_one(documents):
     assert again.estimator.n_samples_fit_ == 200
     assert again.name == "a"
     assert_array_equal(member.answer(documents.X[:5], 12).scores, before)
+
+
+class Said(ClassifierMixin, BaseEstimator):
+    """Scores that `change` makes of those of a naive Bayes classifier."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def fit(self, X, y):
+        self.inner_ = OneVsRestClassifier(MultinomialNB()).fit(X, y)
+        return self
+
+    def decision_function(self, X):
+        return self.change(self.inner_.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (lambda z: z[1:], "What decision_function of the member 'odd' returns must be of 9 rows"),
+        (lambda z: np.where(z > 0.5, np.nan, z), "of the member 'odd' returns must be without NaN"),
+    ],
+)
+def test_scores_that_are_not_one_row_per_document_or_nan_are_refused(documents, change, expected):
+    member = Member.fit("odd", Said(change), documents.X, documents.Y.toarray(), 0)
+    with pytest.raises(ValueError, match=expected):
+        member.answer(documents.X[:9], 12)

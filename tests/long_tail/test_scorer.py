@@ -10,7 +10,9 @@ from scipy.special import expit, logit
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
+from skmltc import LongTailClassifier
 from skmltc.decision import Calibration, Given
+from skmltc.labels import NEVER_LOGIT
 from skmltc.long_tail import _scorer
 from skmltc.long_tail._columns import Known, context
 from skmltc.long_tail._members import Member
@@ -152,3 +154,28 @@ def test_added_labels_have_the_mean_of_both_calibrations_raised(documents, Y, pa
         assert found[i, label] == pytest.approx(expected, rel=1e-4)
     assert n_added > 0 and min(grown.known.raised[0]) > 0
     assert scorer.known.raised == () and scorer.members == (near,)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_infinite_scores_of_candidates_are_refused_in_the_name_of_the_member(documents):
+    class Sure(OneVsRestClassifier):
+        def decision_function(self, X):
+            scores = super().decision_function(X)
+            return np.where(scores > 0.5, np.inf, scores)
+
+    members = [("sure", Sure(LinearSVC(random_state=0)))]
+    with pytest.raises(ValueError, match="Scores of the member 'sure' must be finite. Got infin"):
+        LongTailClassifier(members, random_state=0).fit(documents.X, documents.Y)
+
+
+def test_a_label_of_an_infinitely_low_score_is_no_candidate(documents):
+    class Strict(OneVsRestClassifier):
+        def decision_function(self, X):
+            scores = super().decision_function(X)
+            return np.where(scores < -0.9, -np.inf, scores)
+
+    strict = Strict(LinearSVC(random_state=0))
+    model = LongTailClassifier([("strict", strict)], random_state=0).fit(documents.X, documents.Y)
+    said = model.members_["strict"].decision_function(documents.X)
+    assert np.isneginf(said).any()
+    assert_array_equal(model.decision_function(documents.X) == NEVER_LOGIT, np.isneginf(said))
