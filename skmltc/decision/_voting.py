@@ -169,12 +169,16 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
 
     def _check_parameters(self):
         super()._check_parameters()
-        if not are_named(self.estimators) or not self._kept():
-            expected = "a list of (name, classifier) pairs, not all dropped"
-            raise must_be("estimators", expected, repr(self.estimators))
+        self._check_pairs()
         self._validate_names([name for name, _ in self.estimators])
         self._check_responses([member for _, member in self._kept()])
         self._check_weights([member for _, member in self.estimators])
+
+    def _check_pairs(self):
+        """Refuse what is no list of pairs; scikit-learn asks for tags of members before `fit`."""
+        if not are_named(self.estimators) or not self._kept():
+            expected = "a list of (name, classifier) pairs, not all dropped"
+            raise must_be("estimators", expected, repr(self.estimators))
 
     def _check_weights(self, members):
         weights, n_members = self._member_weights(len(members)), len(members)
@@ -223,6 +227,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         )
 
     def _inner_tags(self):
+        self._check_pairs()
         return [get_tags(member) for _, member in self._kept()]
 
 

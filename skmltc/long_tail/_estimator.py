@@ -523,5 +523,6 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers)
         return best
 
     def _inner_tags(self):
+        self._check_pairs()
         members = self._default_members("features") if self._is_auto() else self._kept(None)
         return [get_tags(member) for _, member in members]

@@ -48,12 +48,17 @@ class NamedMembers(_BaseComposition):
 
     def _check_members(self):
         """Refuse what is neither "auto" nor a list of named classifiers."""
+        self._check_pairs()
+        if not self._is_auto():
+            self._validate_names([name for name, _ in self.estimators])
+
+    def _check_pairs(self):
+        """Refuse what is no list of pairs; scikit-learn asks for tags of members before `fit`."""
         if self._is_auto():
             return
         if not are_named(self.estimators) or not self._kept(None):
             expected = "'auto' or a list of (name, classifier) pairs, not all dropped"
             raise must_be("estimators", expected, repr(self.estimators))
-        self._validate_names([name for name, _ in self.estimators])
         for name, estimator in self.estimators:
             if isinstance(estimator, str) and estimator == "drop":
                 continue

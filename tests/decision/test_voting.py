@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
@@ -361,3 +361,9 @@ def test_voting_on_few_labels(n_labels, given_as, X, y):
 def test_bad_members(members, options, match, X, y):
     with pytest.raises(ValueError, match=match):
         MultilabelVotingClassifier(members, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("estimators", [svc(), [svc()], "all", None, []])
+def test_what_is_no_list_of_members_is_refused_by_what_asks_for_tags_alone(estimators):
+    with pytest.raises(ValueError, match="^estimators must be a list of"):
+        cross_val_score(MultilabelVotingClassifier(estimators), np.eye(4), np.eye(4))

@@ -4,6 +4,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 
@@ -73,6 +74,12 @@ def test_parameters_of_the_members_of_auto_want_a_list():
 def test_other_members_are_refused(parts, estimators, message):
     with pytest.raises(ValueError, match=message):
         LongTailClassifier(estimators).fit(*parts[:2])
+
+
+@pytest.mark.parametrize("estimators", [linear(), [linear()], "all", None, [("a", MultinomialNB)]])
+def test_other_members_are_refused_by_what_asks_for_tags_alone(parts, estimators):
+    with pytest.raises(ValueError, match="^estimator(s| 'a') must be "):
+        cross_val_score(LongTailClassifier(estimators), *parts)
 
 
 def test_members_are_there_as_in_a_stacking_classifier(parts):
