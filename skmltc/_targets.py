@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from numbers import Integral
 
@@ -54,6 +55,7 @@ class Target:
         A column (n_samples, 1) of zeros and ones is one label, dense as well as sparse; a dense
         column of anything else is one class per document.
         """
+        _check_names_differ(y, "y")
         names, y = _names_of(y), without_frame(y)
         form = form_of(y)
         if form != "dense" and y.ndim != 2:
@@ -81,6 +83,7 @@ class Target:
         csr_array of float32 of shape (n_samples, n_labels)
             One column for a binary y, that of its second class.
         """
+        _check_is_given(y, name)
         if self.is_multilabel:
             self._check_names(y, name)
             return check_label_matrix(without_frame(y), n_labels=len(self.classes), name=name)
@@ -143,6 +146,8 @@ class Target:
         if not self.is_multilabel:
             got = f"a {self.type} target"
             raise must_be("y", "label indicators in fit, to add labels", got)
+        _check_is_given(Y_new, "Y_new")
+        _check_names_differ(Y_new, "Y_new")
         if np.ndim(Y_new) == 1:
             remedy = "A single new label is a column: Y_new.reshape(-1, 1) of an array."
             raise must_be("Y_new", "a matrix with a column for each new label", "1-D", remedy)
@@ -215,6 +220,20 @@ def _names_of(y):
     names = list(getattr(y, "columns", []))
     is_named = names and all(isinstance(name, str) for name in names)
     return np.array(names, dtype=object) if is_named else None
+
+
+def _check_names_differ(y, name):
+    """Refuse a data frame with two columns of one name: labels are called by it."""
+    counts = Counter(getattr(y, "columns", []))
+    twice = [one for one, n in counts.items() if n > 1]
+    if twice:
+        got = f"{counts[twice[0]]} of the name {twice[0]!r}"
+        raise must_be(name, "a data frame of columns with different names", got)
+
+
+def _check_is_given(y, name):
+    if y is None:
+        raise must_be(name, "given", None)
 
 
 def without_frame(y):

@@ -328,6 +328,27 @@ def test_names_of_labels_are_those_of_a_data_frame():
     assert numbered.extended(2).names.tolist() == ["3", "2", "4", "new 3", "new 4"]
 
 
+@pytest.mark.parametrize("columns, name", [("aba", "'a'"), ([7, 7, 8], "7")])
+def test_names_of_labels_are_different_ones(columns, name):
+    pandas = pytest.importorskip("pandas")
+    dense = pandas.DataFrame(Y, columns=[*columns])
+    thin = pandas.DataFrame.sparse.from_spmatrix(sparse.csr_array(Y), columns=[*columns])
+    expected = f"must be a data frame of columns with different names. Got 2 of the name {name} ins"
+    for frame in (dense, thin):
+        with pytest.raises(ValueError, match=f"^y {expected}"):
+            Target.learn(frame)
+        with pytest.raises(ValueError, match=f"^Y_new {expected}"):
+            Target.learn(Y).indicators_of_new(frame, 3)
+
+
+@pytest.mark.parametrize("y", [Y, ["a", "b", "a"]])
+def test_a_y_that_is_not_there_is_called_by_its_name(y):
+    with pytest.raises(ValueError, match="^y_more must be given. Got None instead"):
+        Target.learn(np.array(y)).indicators(None, "y_more")
+    with pytest.raises(ValueError, match="^Y_new must be given. Got None instead"):
+        Target.learn(Y).indicators_of_new(None, 3)
+
+
 @pytest.mark.parametrize("columns", [[0, 1, 2], ["a", "b", 3]])
 def test_numbers_are_no_names(columns):
     pandas = pytest.importorskip("pandas")
