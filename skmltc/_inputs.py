@@ -158,8 +158,15 @@ def as_rows(X, name="X"):
     """
     if isinstance(X, Iterator | Set | Mapping | MappingView):
         expected = "a list, array, sparse matrix or data frame of documents"
-        raise must_be(name, expected, f"a {type(X).__name__}", "list(...) makes a list.")
+        raise must_be(name, expected, f"a {type(X).__name__}", _as_rows_instead(X))
     return indexable(X)[0]
+
+
+def _as_rows_instead(X):
+    """What makes documents of which some can be taken; a dok_matrix is a dict, too."""
+    if sparse.issparse(X):
+        return "X.tocsr() makes a sparse matrix of rows."
+    return "list(...) makes a list."
 
 
 def take_rows(X, rows):

@@ -33,6 +33,8 @@ def names_of_features(given, n_features, known=None):
 
 def given_names(given):
     """Names as an array, of a fitted transformer too; None stays None."""
+    if isinstance(given, type):
+        raise must_be("feature_names", "names or a fitted vectorizer", repr(given))
     if hasattr(given, "get_feature_names_out"):
         given = given.get_feature_names_out()
     return given if given is None else np.asarray(given, dtype=object)

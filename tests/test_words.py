@@ -26,6 +26,11 @@ def test_names_that_are_not_as_many_as_features_are_refused(given):
         names_of_features(given, 2)
 
 
+def test_a_class_of_vectorizers_has_no_names():
+    with pytest.raises(ValueError, match="feature_names must be names or a fitted vectorizer. Got"):
+        names_of_features(CountVectorizer, 2)
+
+
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array, sparse.csc_matrix])
 def test_a_row_of_a_matrix_is_a_dense_array(form):
     W = np.array([[0, 2.0, 0], [1, 0, 3]])

@@ -80,6 +80,13 @@ def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs
 
 def _check_transformer(name, transformer):
     if isinstance(transformer, type) or not hasattr(transformer, "transform"):
-        remedy = "skmltc.text.PretrainedEmbedder(model) takes the name or the folder of an encoder."
-        remedy = object_of(transformer) or remedy
-        raise must_be(name, "a transformer of texts", repr(transformer), remedy)
+        raise must_be(name, "a transformer of texts", repr(transformer), _made(name, transformer))
+
+
+def _made(name, transformer):
+    """What makes the transformer that is wanted."""
+    if isinstance(transformer, type):
+        return object_of(transformer)
+    if name == "embedder":
+        return "skmltc.text.PretrainedEmbedder(model) takes the name or the folder of an encoder."
+    return "sklearn.feature_extraction.text.TfidfVectorizer() is one."

@@ -387,6 +387,8 @@ def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
         for ask in (fitted.predict, fitted.explain, lambda one: two().fit(one, Y)):
             with pytest.raises(ValueError, match="X must be a list, array, sparse matrix or data"):
                 ask(documents)
+    with pytest.raises(ValueError, match=r"Got a dok_matrix instead. X.tocsr\(\) makes a sparse"):
+        fitted.predict(sparse.dok_matrix(X[:2]))
     with pytest.raises(ValueError, match="X_known must be a list, array, sparse matrix or data fr"):
         fitted.add_labels(X[:2], [[1], [1]], X_known=iter(X.toarray()))
 

@@ -221,6 +221,9 @@ def test_a_transformer_of_texts_is_wanted():
     expected = r"vectorizer must be a transformer of texts. Got .* instead. Give an object of the"
     with pytest.raises(ValueError, match=expected):
         LongTailClassifier.from_texts(vectorizer=TfidfVectorizer)
+    expected = "vectorizer must be .* Got 'tfidf' instead. sklearn.feature_extraction.text.TfidfVe"
+    with pytest.raises(ValueError, match=expected):
+        LongTailClassifier.from_texts(vectorizer="tfidf")
 
 
 def test_characters_are_read_or_not():
