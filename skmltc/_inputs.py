@@ -156,6 +156,8 @@ def as_rows(X, name="X"):
     name : str, default="X"
         What they are called in an error.
     """
+    if X is None:
+        raise must_be(name, "given", None)
     if isinstance(X, Iterator | Set | Mapping | MappingView):
         expected = "a list, array, sparse matrix or data frame of documents"
         raise must_be(name, expected, f"a {type(X).__name__}", _as_rows_instead(X))

@@ -271,6 +271,11 @@ def test_what_has_no_order_or_is_read_but_once_is_refused(X):
         as_rows(X, "X_known")
 
 
+def test_documents_that_are_missing_are_called_by_their_name():
+    with pytest.raises(ValueError, match="^X_known must be given. Got None instead"):
+        as_rows(None, "X_known")
+
+
 def test_rows_of_a_series_are_numbered_whatever_its_index():
     pandas = pytest.importorskip("pandas")
     texts = pandas.Series(["rice", "milk", "honey"], index=[2, 1, 0])

@@ -92,7 +92,12 @@ class ExplanationDisplay:
         ImportError
             Without matplotlib.
         """
+        if not hasattr(estimator, "explain"):
+            remedy = "Of a pipeline give the last step, and X as it gets there: model[:-1]."
+            raise must_be("estimator", "a LongTailClassifier", type(estimator).__name__, remedy)
         X = as_rows(X)
+        if count_rows(X) == 0:
+            raise must_be("X", "at least one document", "none")
         check_number("document", document, 0, count_rows(X) - 1, whole=True)
         one = take_rows(X, slice(document, document + 1))
         how = {"feature_names": feature_names, "n_words": n_words, "n_neighbors": 0}

@@ -100,11 +100,17 @@ class Member(NamedTuple):
             raise must_be(f"estimator {self.name!r}", "one with add_labels", repr(inner), remedy)
         if not isinstance(inner, BalancedLossClassifier):
             return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y))
+        self._check_adds(inner, X, Y)
         known = self._known_documents(inner, X_known, kept)
         with warnings.catch_warnings():
             if X_known is None:  # those that are kept have no names, whatever X has
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
             return self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y, known))
+
+    def _check_adds(self, inner, X, Y):
+        """Let a trained network say why it adds no labels, whatever documents are known."""
+        if not hasattr(inner, "weight_decay_"):
+            self._changed(inner, lambda one: one.add_labels(self._at_the_end(X), Y))
 
     def _known_documents(self, inner, X_known, kept):
         """Documents without the new labels, as the last step takes them."""

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 
 from skmltc import LongTailClassifier
 from skmltc.displays import ExplanationDisplay
@@ -93,6 +95,14 @@ class TestExplanationDisplay:
         with pytest.raises(ValueError, match=message):
             ExplanationDisplay.from_estimator(fitted, documents.X, **options)
         assert len(plt.get_fignums()) == n_figures
+
+    def test_what_explains_nothing_is_refused(self, documents, fitted):
+        piped = make_pipeline(Normalizer(), fitted)
+        remedy = r"Got Pipeline instead. Of a pipeline give the last step, and X .* model\[:-1\]"
+        with pytest.raises(ValueError, match=f"estimator must be a LongTailClassifier. {remedy}"):
+            ExplanationDisplay.from_estimator(piped, documents.X)
+        with pytest.raises(ValueError, match="X must be at least one document. Got none instead"):
+            ExplanationDisplay.from_estimator(fitted, documents.X[:0])
 
     def test_a_label_without_a_name_is_refused(self, documents, fitted):
         for names in (["one", "two"], {0: "one"}):

@@ -248,6 +248,9 @@ def test_a_member_that_cannot_add_is_named_and_nothing_has_changed(parts, later)
             model.add_labels(X[rows], Y[rows][:, NEW])
         assert all(vars(model)[name] is value for name, value in state.items())
         assert_array_equal(model.decision_function(X_new), before)
+        alone = LongTailClassifier(members[1:], random_state=0).fit(X[rest], Y[rest][:, old])
+        with pytest.raises(ValueError, match=message):  # not: X_known must be given
+            alone.add_labels(X[rows], Y[rows][:, NEW])
         model.add_documents(X[rows], Y[rows][:, old])  # what keeps none stays as it is
         assert model.members_.near.n_samples_fit_ == 300
 
