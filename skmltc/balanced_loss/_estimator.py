@@ -167,7 +167,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     classes_ : array
         Column numbers of the labels; for a 1-D y its classes.
     label_names_ : array of str of shape (n_labels,)
-        Where y is a data frame, the names of its columns.
+        Where y is a data frame, the names of its columns, if all of them are strings.
     n_labels_, n_samples_fit_, n_features_in_ : int
         Sizes of the training data.
     label_counts_ : array of int of shape (n_labels,)

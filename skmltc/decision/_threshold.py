@@ -108,7 +108,7 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         Columns (for a 1-D y its classes), training documents of each, and in all; of a frozen
         estimator that says so those that it was trained on.
     label_names_
-        Where y is a data frame, the names of its columns.
+        Where y is a data frame, the names of its columns, if all of them are strings.
     n_features_in_, feature_names_in_
         Those of the estimator, where it has them.
 

@@ -51,7 +51,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         Columns (for a 1-D y its classes), training documents of each, and in all; where all
         members are frozen and say so, the most that one was trained on.
     label_names_
-        Where y is a data frame, the names of its columns.
+        Where y is a data frame, the names of its columns, if all of them are strings.
     n_features_in_, feature_names_in_
         Those of the first member that has them.
 

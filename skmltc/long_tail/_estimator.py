@@ -110,7 +110,7 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers)
         Columns (for a 1-D y its classes), training documents of each, their number, and documents
         in all.
     label_names_
-        Where y is a data frame, the names of its columns.
+        Where y is a data frame, the names of its columns, if all of them are strings.
     n_features_in_, feature_names_in_
         Those of the first member that has them.
 
