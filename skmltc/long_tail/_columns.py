@@ -17,6 +17,7 @@ from .._ranking import keep_top
 from .._stages import as_frequent
 from .._targets import count_documents, count_labels
 from .._votes import vote_evidence
+from ..decision import Calibration
 from ..labels import log_odds_against
 
 AGAINST = "log_odds_against"
@@ -178,19 +179,29 @@ class Scores:
     scores : array of float32 of shape (n_samples, n_labels)
     is_margin : bool, default=False
         Whether they are the margins of a hinge loss, which crowd near -1 where labels are rare.
+    order : Calibration, default=None
+        Makes scores of labels of different frequencies comparable, where they are not.
     """
 
     name: str
     scores: np.ndarray
     is_margin: bool = False
+    order: Calibration | None = None
 
     def candidates(self, known, n_candidates):
         """Keys of the best labels of each document that were trained on, and as many added ones.
 
         So the labels of the fit have the candidates that they had before others came.
         """
-        scores = [np.where(part, self.scores, -np.inf) for part in known.parts if part.any()]
+        comparable = self._comparable(known)
+        scores = [np.where(part, comparable, -np.inf) for part in known.parts if part.any()]
         return np.concatenate([keys_of(keep_top(part, n_candidates)) for part in scores])
+
+    def _comparable(self, known):
+        if self.order is None:
+            return self.scores
+        slopes, offsets = self.order.lines(known.against)
+        return self.scores * slopes + offsets
 
     def columns(self, pairs, known):
         """Score z and z log(N/n - 1); of margins also what is above the knee, and its product."""
@@ -274,9 +285,7 @@ def evidence(answers, known, n_best=None, n_further=12):
     -------
     Pairs
     """
-    if n_best is None:
-        n_best = _BEST if len(known.counts) <= _MANY_LABELS else _BEST_OF_MANY
-    wanted = _wanted(answers, n_best, n_further)
+    wanted = _wanted(answers, n_best or usual_candidates(len(known.counts)), n_further)
     found = [one.candidates(known, n) for one, n in zip(answers, wanted, strict=True)]
     shape = next(_shape(one) for one in answers)
     pairs = Pairs(np.unique(np.concatenate(found)), shape, {})
@@ -287,6 +296,11 @@ def evidence(answers, known, n_best=None, n_further=12):
     }
     against = known.against[pairs.labels].astype(np.float32)
     return Pairs(pairs.keys, shape, {**columns, AGAINST: against})
+
+
+def usual_candidates(n_labels):
+    """How many labels per document are considered."""
+    return _BEST if n_labels <= _MANY_LABELS else _BEST_OF_MANY
 
 
 def _wanted(answers, n_best, n_further):

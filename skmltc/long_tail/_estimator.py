@@ -283,7 +283,7 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers)
         members = fit_members(kept, views, given.y, seed, weights, begin)
         routed = [its is not None for its in weights]
         how = seed, routed, begin
-        parts = list(fit_members_again(members, given, views, folds, *how))
+        members, parts = fit_members_again(members, given, views, folds, *how)
         scorer, decision = self._combine(target, members, parts, given, seed)
         named = Bunch(**{member.name: member.estimator for member in members})
         self._set_fitted(

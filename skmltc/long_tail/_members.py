@@ -21,6 +21,7 @@ from .._targets import NO_DOCUMENT, label_scores
 from .._validation import must_be, without_news_of_labels
 from .._votes import best_cosines, times_counted, vote_shares
 from ..balanced_loss import BalancedLossClassifier
+from ..decision import Calibration
 from ..losses import SquaredHingeLoss
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
@@ -49,11 +50,14 @@ class Member(NamedTuple):
         A pipeline, too.
     response : {"decision_function", "predict_proba"}
         What it is asked for.
+    order : Calibration, default=None
+        Makes its scores of different labels comparable, where they are not; see `order_of`.
     """
 
     name: str
     estimator: BaseEstimator
     response: str
+    order: Calibration | None = None
 
     @classmethod
     def fit(cls, name, estimator, X, y, seed, weights=None):
@@ -164,7 +168,7 @@ class Member(NamedTuple):
         self._check_scores(scores, count_rows(X))
         if self.response == "predict_proba":
             scores = logit(np.clip(scores, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
-        return Scores(self.name, scores, _has_margins(inner))
+        return Scores(self.name, scores, _has_margins(inner), self.order)
 
     def _check_scores(self, scores, n_samples):
         """Refuse NaN, and scores of more or fewer documents than were given."""

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, log_expit, logsumexp
 
+from .._inputs import count_rows
 from .._progress import names_of
 from .._rows import stack_rows
 from .._targets import count_labels
@@ -17,6 +18,7 @@ from ..decision import Calibration, ScoredPairs, document_blocks
 from ..labels import NEVER_LOGIT
 from ._columns import LEAST_PROBABILITY, Known, Pairs, context, evidence, keys_of
 from ._members import Member
+from ._order import order_of
 from ._trees import ENOUGH_FOR_TREES, Trees
 from ._views import Views
 
@@ -98,7 +100,7 @@ class StackScorer:
     def _likely_labels(self, X):
         """Probabilities of the labels of documents, but for the small ones, as a csr_array."""
         found = []
-        for block in X.blocks(max(1, SCORES_AT_A_TIME // len(self.known.counts))):
+        for block in X.blocks(_documents_at_a_time(len(self.known.counts))):
             p = expit(self.scores(block))
             found.append(sparse.csr_array(np.where(p >= LEAST_PROBABILITY, p, 0)))
         return stack_rows(found)
@@ -222,7 +224,7 @@ def held_out_pairs(members, X, Y, known, weights=None):
     HeldOutPairs
     """
     first = 0
-    for block in Views.of(X).blocks(max(1, SCORES_AT_A_TIME // Y.shape[1])):
+    for block in Views.of(X).blocks(_documents_at_a_time(Y.shape[1])):
         pairs = ask(members, block, known)
         _check_finite(pairs)
         rows = slice(first, first := first + pairs.shape[0])
@@ -236,7 +238,7 @@ def fit_members(estimators, X, y, seed, weights, begin):
 
 
 def fit_members_again(members, given, views, folds, seed, routed, begin):
-    """Yield the pairs of all folds, one fold after the other: members of one are kept at a time.
+    """Fit members without each fold, and ask them about it; members of one are kept at a time.
 
     Parameters
     ----------
@@ -254,18 +256,39 @@ def fit_members_again(members, given, views, folds, seed, routed, begin):
     begin : iterator
         What is asked for its next item as each training begins.
 
-    Yields
-    ------
-    HeldOutPairs
+    Returns
+    -------
+    members : tuple of Member
+        With an order of labels, where the first fold shows that they need one.
+    pairs : list of HeldOutPairs
+        Of all folds, one after the other.
     """
+    parts, orders = [], ()
     for fit, held in folds:
         fitted_on, part, others = views.take(fit), given.take(fit), given.take(held)
         again = [
             member.again(fitted_on, part.y, seed, part.weights if has_weights else None)
             for member, has_weights, _ in zip(members, routed, begin, strict=False)
         ]
-        known = Known.of(part.Y, part.weights)
-        yield from held_out_pairs(again, views.take(held), others.Y, known, others.weights)
+        known, unseen = Known.of(part.Y, part.weights), views.take(held)
+        orders = orders or [_order(member, unseen, others.Y, known) for member in again]
+        again = _with_orders(again, orders)
+        parts += held_out_pairs(again, unseen, others.Y, known, others.weights)
+    return _with_orders(members, orders) if folds else members, parts
+
+
+def _order(member, X, Y, known):
+    """How the scores of a member are ordered: the first block of documents shows it."""
+    block = next(X.blocks(_documents_at_a_time(Y.shape[1])))
+    return order_of(member.answer(block, Y.shape[1]), known, Y[: count_rows(block.X)])
+
+
+def _with_orders(members, orders):
+    return tuple(m._replace(order=order) for m, order in zip(members, orders, strict=True))
+
+
+def _documents_at_a_time(n_labels):
+    return max(1, SCORES_AT_A_TIME // n_labels)
 
 
 def trainings(names, n_folds):

@@ -40,9 +40,8 @@ def members(documents, Y):
 
 def pairs_of_folds(members, X, Y, folds):
     given = Given(X, Y, Y)
-    return list(
-        fit_members_again(members, given, Views(X), folds, 0, [False] * len(members), repeat(None))
-    )
+    how = Views(X), folds, 0, [False] * len(members), repeat(None)
+    return fit_members_again(members, given, *how)[1]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,55 @@
+"""Whether the scores of a member order the labels of a document, and what makes them do so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .._validation import known_labels
+from ..decision import Calibration, ScoredPairs
+from ..labels import LabelStatistics
+from ._columns import Scores, keys_of, usual_candidates
+
+_GAIN = 0.02  # of the labels of documents; what is less may be chance
+
+
+def order_of(answer, known, truth):
+    """A calibration that makes the scores of different labels comparable, if they are not.
+
+    Only the best labels of a document are considered. By the scores of a hinge loss they are the
+    likely ones; a balancing loss, or a classifier of each label that knows of no other, may put
+    hundreds of rare labels above a frequent one that the document has.
+
+    Parameters
+    ----------
+    answer : Scores or Votes
+        Of documents that the member was not trained on.
+    known : Known
+        Of the documents that it was trained on.
+    truth : csr_array of shape (n_samples, n_labels)
+        Labels of the documents.
+
+    Returns
+    -------
+    Calibration or None
+        None where it would not put more of the documents' labels among their candidates.
+    """
+    n_labels = len(known.counts)
+    if not isinstance(answer, Scores) or n_labels <= usual_candidates(n_labels):
+        return None
+    has_label = truth[:, known.counts > 0].nnz > 0
+    if not has_label or not np.isfinite(answer.scores).all():
+        return None
+    statistics = LabelStatistics(known.counts, known.n_samples)
+    pairs = ScoredPairs.collect_rows([answer.scores], statistics, truth)
+    with known_labels():  # where scores tell nothing there is no order either
+        order = Calibration.of_pairs(pairs)
+    gain = _found(replace(answer, order=order), known, truth) - _found(answer, known, truth)
+    return order if gain > _GAIN else None
+
+
+def _found(answer, known, truth):
+    """Share of the labels of documents that are candidates."""
+    candidates = answer.candidates(known, usual_candidates(len(known.counts)))
+    return np.isin(keys_of(truth), candidates).mean()
