@@ -189,17 +189,14 @@ class Scores:
     order: Calibration | None = None
 
     def candidates(self, known, n_candidates):
-        """Keys of the best labels of each document that were trained on, and as many added ones.
-
-        So the labels of the fit have the candidates that they had before others came.
-        """
-        comparable = self._comparable(known)
-        scores = [np.where(part, comparable, -np.inf) for part in known.parts if part.any()]
-        return np.concatenate([keys_of(keep_top(part, n_candidates)) for part in scores])
-
-    def _comparable(self, known):
+        """Keys of the best labels of each document by its scores, and by comparable ones."""
+        found = best_labels(self.scores, known, n_candidates)
         if self.order is None:
-            return self.scores
+            return found
+        return np.append(found, best_labels(self.comparable(known), known, n_candidates))
+
+    def comparable(self, known):
+        """Scores (n_samples, n_labels) in the order that was learned."""
         slopes, offsets = self.order.lines(known.against)
         return self.scores * slopes + offsets
 
@@ -212,6 +209,15 @@ class Scores:
         for kind, values in found.copy().items():
             found[f"{kind} x {AGAINST}"] = values * against
         return found
+
+
+def best_labels(scores, known, n_best):
+    """Keys of the best labels of each document that were trained on, and as many added ones.
+
+    So the labels of the fit have the candidates that they had before others came.
+    """
+    parts = [np.where(part, scores, -np.inf) for part in known.parts if part.any()]
+    return np.concatenate([keys_of(keep_top(part, n_best)) for part in parts])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from .._validation import known_labels
 from ..decision import Calibration, ScoredPairs
 from ..labels import LabelStatistics
-from ._columns import Scores, keys_of, usual_candidates
+from ._columns import Scores, best_labels, keys_of, usual_candidates
 
 _GAIN = 0.02  # of the labels of documents; what is less may be chance
 
@@ -33,7 +33,8 @@ def order_of(answer, known, truth):
     Returns
     -------
     Calibration or None
-        None where it would not put more of the documents' labels among their candidates.
+        None where it would not put more of the documents' labels among their best. Where there is
+        one, the best by scores as they are stay candidates: rare labels are among these.
     """
     n_labels = len(known.counts)
     if not isinstance(answer, Scores) or n_labels <= usual_candidates(n_labels):
@@ -45,11 +46,12 @@ def order_of(answer, known, truth):
     pairs = ScoredPairs.collect_rows([answer.scores], statistics, truth)
     with known_labels():  # where scores tell nothing there is no order either
         order = Calibration.of_pairs(pairs)
-    gain = _found(replace(answer, order=order), known, truth) - _found(answer, known, truth)
+    comparable = replace(answer, order=order).comparable(known)
+    gain = _found(comparable, known, truth) - _found(answer.scores, known, truth)
     return order if gain > _GAIN else None
 
 
-def _found(answer, known, truth):
-    """Share of the labels of documents that are candidates."""
-    candidates = answer.candidates(known, usual_candidates(len(known.counts)))
-    return np.isin(keys_of(truth), candidates).mean()
+def _found(scores, known, truth):
+    """Share of the labels of documents that are among their best."""
+    best = best_labels(scores, known, usual_candidates(len(known.counts)))
+    return np.isin(keys_of(truth), best).mean()

@@ -55,6 +55,12 @@ def test_others_are_calibrated_and_candidates_are_what_documents_have(Y, known, 
     assert before < 0.7 and after > 0.95
 
 
+def test_rare_labels_that_the_scores_raise_stay_candidates(Y, known, rng):
+    plain = Scores("a", scores_of(Y, rng, raised=9.0))
+    ordered = Scores("a", plain.scores, order=order_of(plain, known, Y))
+    assert np.isin(plain.candidates(known, 25), ordered.candidates(known, 25)).all()
+
+
 def test_the_columns_are_of_the_scores_as_they_are(Y, known, rng):
     plain = Scores("a", scores_of(Y, rng, raised=9.0))
     ordered = Scores("a", plain.scores, order=order_of(plain, known, Y))
