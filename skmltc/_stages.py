@@ -111,7 +111,7 @@ def weights_in_batches():
     expected = "None where a network is trained in mini-batches"
     remedy = (
         "A weight of two is not the same as a document twice there. Weights are for linear models "
-        "that L-BFGS solves: encoder='bag', or one that is not trained."
+        "that Newton's method solves: encoder='bag', or one that is not trained."
     )
     return must_be("sample_weight", expected, "weights", remedy)
 

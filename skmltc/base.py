@@ -65,7 +65,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "encoder": "no_validation",  # `_spec_of` says what to subclass
         "loss": [str, BaseEstimator],
-        "optimizer": [StrOptions({"auto", "lbfgs", "adamw", "adam"})],
+        "optimizer": [StrOptions({"auto", "newton", "lbfgs", "adamw", "adam"})],
         "training": [StrOptions({"auto"}), Training],
         "lr": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -369,7 +369,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def module_(self):
-        """The torch network; linear models that L-BFGS solves have none."""
+        """The torch network; linear models that Newton's method solves have none."""
         return self.scorer_.network
 
     @property

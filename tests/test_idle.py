@@ -92,7 +92,12 @@ ON_PLATEAU = Training(schedule="plateau")
 
 # What is fitted, on what, what has no effect there, and what is said of it.
 MODES = {
-    "linear": (linear, (X, Y), OF_BATCHES, "on L-BFGS (optimizer='adamw' trains in mini-batches)"),
+    "linear": (
+        linear,
+        (X, Y),
+        OF_BATCHES,
+        "on Newton's method (optimizer='adamw' trains in mini-batches)",
+    ),
     "linear, adamw": (
         partial(linear, optimizer="adamw", max_epochs=1),
         (X, Y),
@@ -313,7 +318,7 @@ def test_a_fit_without_tail_says_so_and_what_is_in_vain():
 )
 def test_around_an_estimator_it_is_said_once(around):
     (said,) = said_by(around(linear(lr=0.1)), X, Y)
-    assert said.startswith("lr has no effect on L-BFGS")
+    assert said.startswith("lr has no effect on Newton's method")
 
 
 def test_in_a_search_it_is_said_at_the_users_line():

@@ -18,6 +18,8 @@ from ..distributed import shown
 from .problems import problem_of
 from .scorers import scorer_of
 
+NEWTON = ("newton", "lbfgs")  # of `optimizer`: the name of the method, and an older one
+ON_NEWTON = "on Newton's method (optimizer='adamw' trains in mini-batches)"
 _BLOCKS_AT_A_TIME = 32  # whose weights are in memory twice
 
 
@@ -34,7 +36,7 @@ class Solver(NamedTuple):
         tau: scores are raised by tau log(N/n - 1).
     device : str, default="cpu"
     max_iter : int, default=200
-        Of L-BFGS; a label needs five to sixty.
+        Newton steps; a label needs four to a dozen.
     tol : float, default=1e-4
         Relative accuracy of a label's objective.
     n_jobs : int, default=None

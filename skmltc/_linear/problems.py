@@ -14,7 +14,7 @@ from ..losses import LOSSES, SquaredHingeLoss
 from .products import DesignMatrix, is_plain
 from .shortlists import Shortlists
 from .smooth_shortlists import SmoothShortlists
-from .solver import BlockLBFGS, BlockObjective, SolvedBlock
+from .solver import BlockNewton, BlockObjective, SolvedBlock
 from .threads import one_torch_thread
 
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
@@ -91,8 +91,8 @@ class LinearProblem(NamedTuple):
         with one_torch_thread():
             for decay in decays:
                 objective = self._objective(labels, decay)
-                lbfgs = BlockLBFGS(objective, W, solver.tol)
-                W, n_iter, converged = lbfgs.minimise(solver.max_iter)
+                newton = BlockNewton(objective, W, solver.tol)
+                W, n_iter, converged = newton.minimise(solver.max_iter)
                 _check_finite(W, labels)
                 weights = W.float().cpu().numpy()
                 solved.append(SolvedBlock(weights, n_iter, int((~converged).sum())))

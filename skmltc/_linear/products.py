@@ -8,6 +8,7 @@ from scipy import sparse
 
 from .._products import csr_dot, csr_tensors
 
+_ROWS_AT_A_TIME = 4096
 _NEARLY_CONSTANT = 0.9  # share of the mean square that is the square of the mean
 
 
@@ -54,11 +55,14 @@ class DesignMatrix:
             with_ones.data = self._numbers(with_ones.data * scale[with_ones.indices])
             how = self.device, with_ones.data.dtype
             self.dot = partial(csr_dot, *csr_tensors(with_ones, *how))
-            self.t_dot = partial(csr_dot, *csr_tensors(with_ones.T.tocsr(), *how))
+            turned = with_ones.T.tocsr()
+            self.t_dot = partial(csr_dot, *csr_tensors(turned, *how))
+            self.t_dot_of_squares = partial(csr_dot, *csr_tensors(turned.power(2), *how))
         else:
             dense = self._numbers(np.hstack([X, ones]) * scale)
             dense = torch.from_numpy(dense).to(self.device)
             self.dot, self.t_dot = dense.matmul, dense.T.matmul
+            self.t_dot_of_squares = partial(_dense_t_dot_of_squares, dense)
 
     def _numbers(self, values):
         return values.astype(np.float64 if self.dtype == torch.float64 else np.float32)
@@ -83,6 +87,12 @@ class DesignMatrix:
     def __reduce__(self):
         """Go to other processes as X: they make their own tensors."""
         return DesignMatrix, self._made_of
+
+
+def _dense_t_dot_of_squares(X, cells):
+    """The product of the squares of X, turned, with cells; they are not all in memory at once."""
+    blocks = zip(X.split(_ROWS_AT_A_TIME), cells.split(_ROWS_AT_A_TIME), strict=True)
+    return sum(rows.square().T @ some for rows, some in blocks)
 
 
 def is_plain(X):

@@ -1,10 +1,9 @@
-"""L-BFGS in float32 for a block of labels, every label its own problem.
+"""Newton's method in float32 for a block of labels, every label its own problem.
 
 Given the label counts, the labels of a linear model are independent. A block of them shares the
-matrix products with X, and each label has its own curvature, step and end: most labels are rare and
-done after a dozen iterations, where one optimiser over the block would wait for the slowest. What a
-label ends with does not depend on the others in its block, but for rounding: sums over columns of
-another width are taken in another order.
+matrix products with X, and each label has its own curvature, steps and end: one optimiser over the
+block would wait for the slowest. What a label ends with does not depend on the others in its block,
+but for rounding: sums over columns of another width are taken in another order.
 """
 
 from __future__ import annotations
@@ -15,13 +14,19 @@ import numpy as np
 import torch
 from scipy import sparse
 
-_HISTORY = 7  # pairs of L-BFGS
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
-_ARMIJO, _WOLFE = 1e-4, 0.9
-_TRIALS, _FIRST_TRIALS = 6, 20  # of a step; the length of the first is a guess
-_FAILED_SEARCHES = 2  # in a row, the second along the gradient: no lower point can be found
+_RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
+_MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
+_QUICK_TRIALS = 4  # of Newton's method; others halve what is left
+_FLAT = 1e-12  # a curvature that is none, in units of that divided by
+_LEAP = 10  # times as far as the last trial is where the next one is, at most
+_EVENNESS = 2  # times the largest curvature of a weight is added to that of each, to divide by
+_FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
+_SLOPE = 0.1  # left along a step, relative to the slope at its start
 _RESOLUTION = 1e-6  # of an objective in float32
-_NEAR = 10  # times the tolerance is near enough for a label without a lower point
+_PROMISED = 3  # times the tolerance, by a step that may be the last
+_NEAR = 100  # times the tolerance is near enough for a label without a lower point
+_TINY = 1e-30
 
 
 class SolvedBlock(NamedTuple):
@@ -71,6 +76,11 @@ class BlockObjective:
         values, slopes = self.loss.cells(logits, self.targets, self.weight)
         return self._counted(values).sum(0), self._counted(slopes)
 
+    def curvatures(self, logits):
+        """Second derivative of each cell; where a focused one bends down, it counts as straight."""
+        found = self.loss.curvatures(logits, self.targets, self.weight)
+        return self._counted(found.clamp_min_(0))
+
     def _counted(self, cells):
         """Cells times the weights of their documents."""
         return cells if self.of_documents is None else cells * self.of_documents
@@ -81,6 +91,10 @@ class BlockObjective:
 
     def gradient(self, V, slopes):
         return self.features.t_dot(slopes).addcmul_(self.decays, V)  # (n_weights, n_block)
+
+    def diagonal(self, curvatures):
+        """Second derivative in each weight, (n_weights, n_block)."""
+        return self.features.t_dot_of_squares(curvatures).add_(self.decays)
 
     def keep(self, columns):
         """Leave out the other labels of the block."""
@@ -94,13 +108,13 @@ def _dots(A, B):
     return (A * B).sum(0)
 
 
-class BlockLBFGS:
-    """L-BFGS of every column of W at once, each with its own step, until it converges.
+class BlockNewton:
+    """Newton's method on every column of W at once, each with its own steps, until it converges.
 
-    A column has converged when its last step lowered the objective by less than `tol` of it, and
-    the gradient promises no more: half its square in the metric of the inverse Hessian that L-BFGS
-    has learned, which is the fall to the minimum of a quadratic function. A column in which no
-    lower point can be found ends too, but has converged only if little was promised.
+    A step is found by conjugate gradients, and is as long as the objective falls along it. A column
+    has converged when its last step promised less than 3 `tol` of its objective: of that a small
+    part is left. A column in which a step leads to no lower point ends too, but has converged only
+    if little was promised.
 
     Parameters
     ----------
@@ -119,18 +133,12 @@ class BlockLBFGS:
         self.columns = torch.arange(W.shape[1], device=W.device)
         self.V = objective.features.inner(W)
         self.logits = objective.features.dot(self.V)
-        values, slopes = objective.cells(self.logits)
+        values, self.slopes = objective.cells(self.logits)
         self.values = values + objective.penalty(self.V, self.V) / 2
-        self.gradient = objective.gradient(self.V, slopes)
-        self.done = torch.zeros_like(self.converged)
-        self.n_failed = torch.zeros_like(self.columns)
-        self.promised = torch.full_like(self.values, torch.inf)  # both relative to the values
-        self.fallen = torch.full_like(self.values, torch.inf)
-        self.pairs = []  # (step, change of gradient, 1 / <step, change>) of the last iterations
-        self.curvature_scale = None  # <step, change> / <change, change> of the last pair
+        self.promised = torch.ones_like(self.values)  # by the last step, relative to the values
 
     def minimise(self, max_iter):
-        """Iterate until every column has ended.
+        """Take steps until every column has ended.
 
         Returns
         -------
@@ -139,174 +147,125 @@ class BlockLBFGS:
         converged : bool tensor of shape (n_block,)
         """
         n_iter = 0
-        while n_iter < max_iter:
-            direction = self._direction()
-            slope = _dots(direction, self.gradient)
-            self._end_converged(slope)
-            if self.done.all():
-                break
-            self._step(direction, slope)
+        while n_iter < max_iter and len(self.columns):
+            is_lower = self.step()
+            self._end(self.promised <= _PROMISED * self.tol, ~is_lower)
             n_iter += 1
-            self._end_stuck()
-            if self.done.float().mean() > 0.25:
-                self._narrow()
-        at_work = ~self.done
-        self.solution[:, self.columns[at_work]] = self._outer()[:, at_work]
+        self.solution[:, self.columns] = self._outer()
         return self.solution, n_iter, self.converged
+
+    def step(self):
+        """Take a step in every column, but where it would lead to a higher value.
+
+        Returns
+        -------
+        bool tensor of shape (n_block,)
+            Where it has been taken.
+        """
+        gradient = self.objective.gradient(self.V, self.slopes)
+        direction, moved = self._direction(gradient)
+        slope = _dots(gradient, direction)
+        step, values, slopes = self._search(direction, moved, slope)
+        self._promise(gradient, slope)
+        is_higher = values > self.values  # NaN is not: an error will say so
+        step = torch.where(is_higher, 0.0, step)
+        self.V = direction.mul_(step).add_(self.V)
+        self.logits = moved.mul_(step).add_(self.logits)
+        self.values = torch.where(is_higher, self.values, values)
+        self.slopes = torch.where(is_higher, self.slopes, slopes)
+        return ~is_higher
+
+    def _promise(self, gradient, slope):
+        """Keep how much the quadratic function of a step falls, relative to the objective."""
+        falls = torch.where(slope < 0, -slope / 2, torch.inf)
+        falls = torch.where((gradient == 0).all(dim=0), 0.0, falls)
+        self.promised = falls / torch.maximum(self.values, self.objective.little)
+
+    def _direction(self, gradient):
+        """Conjugate gradients on H d = -gradient; d, and what it adds to the logits.
+
+        They run in weights divided by the roots of about their curvatures. The curvature itself
+        would slow them down: of many rare words none says much alone.
+        """
+        objective = self.objective
+        curvatures = objective.curvatures(self.logits)
+        inverse = _about(objective.diagonal(curvatures)).reciprocal_()
+        direction, moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
+        rest = -gradient
+        p = inverse * rest
+        left = _dots(rest, p)
+        enough = self.promised.clamp(*(share**2 for share in _RESIDUALS)) * left
+        for _ in range(_MOST_GRADIENTS):
+            p_logits = objective.features.dot(p)
+            product = objective.gradient(p, curvatures * p_logits)
+            bend = _dots(p, product)
+            at_work = (left > enough) & (bend > _FLAT * left)
+            if not at_work.any():
+                break
+            length = torch.where(at_work, left / bend, 0.0)
+            direction.addcmul_(length, p)
+            moved.addcmul_(length, p_logits)
+            rest.addcmul_(length, product, value=-1)
+            scaled = inverse * rest
+            before, left = left, torch.where(at_work, _dots(rest, scaled), 0.0)
+            p.mul_(torch.where(at_work, left / before, 0.0)).add_(scaled)
+        return direction, moved
+
+    def _search(self, direction, moved, slope):
+        """The step at which the objective stops to fall: a root of its slope, by Newton's method.
+
+        The logits are linear in the step, so a trial costs no product with X. Without weight decay
+        nothing but `_FARTHEST` bounds a step where the loss is flat.
+
+        Returns
+        -------
+        step : tensor of shape (n_block,)
+        values : tensor of shape (n_block,)
+            The objective there.
+        slopes : tensor of shape (n_samples, n_block)
+        """
+        penalty = self.objective.penalty
+        linear, quadratic = penalty(self.V, direction), penalty(direction, direction)
+        constant = penalty(self.V, self.V) / 2
+        step = (_FARTHEST / moved.abs().amax(0)).clamp_max(1)
+        low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
+        for n_trials in range(1, _MOST_TRIALS + 1):
+            logits = torch.addcmul(self.logits, step, moved)
+            values, slopes = self.objective.cells(logits)
+            here = _dots(slopes, moved) + linear + step * quadratic
+            wrong = here.abs() > _SLOPE * slope.abs()
+            if not wrong.any() or n_trials == _MOST_TRIALS:
+                break
+            low, high = torch.where(here > 0, low, step), torch.where(here > 0, step, high)
+            bend = _dots(self.objective.curvatures(logits).mul_(moved), moved) + quadratic
+            newton = step - here / bend if n_trials <= _QUICK_TRIALS else step
+            step = torch.where(wrong, _next_step(step, newton, low, high), step)
+        return step, values + constant + step * linear + step * step * quadratic / 2, slopes
+
+    def _end(self, small, stuck):
+        """Leave out columns that have converged, or are stuck, with their weights as they are."""
+        ended = small | stuck
+        if not ended.any():
+            return
+        near = _NEAR * max(self.tol, _RESOLUTION)
+        self.solution[:, self.columns[ended]] = self._outer()[:, ended]
+        self.converged[self.columns] = small | stuck & (self.promised <= near)
+        keep = torch.nonzero(~ended).squeeze(1)
+        self.objective.keep(keep)
+        for name in ("columns", "V", "logits", "values", "slopes", "promised"):
+            setattr(self, name, getattr(self, name)[..., keep])
 
     def _outer(self):
         return self.objective.features.outer(self.V)
 
-    def _relative(self, differences):
-        return differences / torch.maximum(self.values, self.objective.little)
 
-    def _end_converged(self, slope):
-        """End columns of whose objective neither the last step nor the gradient made much."""
-        promised = self._relative(-slope / 2)
-        if not self.pairs:
-            promised = torch.full_like(slope, torch.inf)
-        else:
-            promised = torch.where(self.pairs[-1][2] > 0, promised, self.promised)
-        self.promised = torch.where(slope == 0, 0.0, promised)
-        small = (self.promised <= self.tol) & (self.fallen <= self.tol)
-        self._end(small | (slope == 0), True)
-
-    def _end_stuck(self):
-        stuck = ~self.done & (self.n_failed >= _FAILED_SEARCHES)
-        self._end(stuck, self.promised <= _NEAR * max(self.tol, _RESOLUTION))
-
-    def _end(self, columns, converged):
-        """Keep the weights of columns as they are now."""
-        columns = columns & ~self.done
-        if columns.any():
-            self.done = self.done | columns
-            self.solution[:, self.columns[columns]] = self._outer()[:, columns]
-            self.converged[self.columns] |= columns & converged
-
-    def _step(self, direction, slope):
-        direction_logits = self.objective.features.dot(direction)
-        step, values, slopes = self._search(direction, direction_logits, slope)
-        self.fallen = self._relative(self.values - values)
-        failed = ~(values < self.values)
-        moved = direction.mul_(step)
-        self.V = self.V + moved
-        self.logits = torch.addcmul(self.logits, step, direction_logits)
-        gradient = self.objective.gradient(self.V, slopes)
-        self._remember(moved, gradient - self.gradient)
-        if failed.any():
-            self._forget(failed)
-        self.n_failed = torch.where(failed, self.n_failed + 1, 0)
-        self.values, self.gradient = values, gradient
-
-    def _direction(self):
-        """The two-loop recursion; a column whose last pair is useless falls back to descent."""
-        direction, factors = self.gradient.clone(), []
-        for moved, change, inverse in reversed(self.pairs):
-            factor = inverse * _dots(moved, direction)
-            direction.addcmul_(factor, change, value=-1)
-            factors.append(factor)
-        direction *= self._initial_scale()
-        for (moved, change, inverse), factor in zip(self.pairs, reversed(factors), strict=True):
-            direction.addcmul_(factor - inverse * _dots(change, direction), moved)
-        return direction.neg_()
-
-    def _initial_scale(self):
-        descent = _dots(self.gradient, self.gradient).rsqrt().nan_to_num(posinf=0.0)
-        if not self.pairs:
-            return descent
-        return torch.where(self.pairs[-1][2] > 0, self.curvature_scale, descent)
-
-    def _search(self, direction, direction_logits, slope):
-        """A step that satisfies the weak Wolfe conditions, by bracketing secants, a column each.
-
-        The logits are linear in the step, so a trial costs no product with X. Where a step takes
-        many documents inside a hinge, the slope jumps, and secants from the start would shorten the
-        step by a tenth each: a second trial in a row that is too far halves the bracket.
-        """
-        penalty = self.objective.penalty
-        penalties = [
-            penalty(self.V, self.V),
-            penalty(self.V, direction),
-            penalty(direction, direction),
-        ]
-        step = torch.ones_like(slope)
-        low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
-        n_trials, was_too_far = self._n_trials(), torch.zeros_like(self.done)
-        for n in range(_FIRST_TRIALS + 1):
-            values, slopes, trial_slope = self._trial(step, direction_logits, penalties)
-            too_far = ~(values <= self.values + _ARMIJO * step * slope)  # NaN is too far
-            too_short = ~too_far & (trial_slope < _WOLFE * slope)
-            wrong = (too_far | too_short) & ~self.done & (n < n_trials)
-            if not wrong.any():
-                break
-            high, low = torch.where(too_far, step, high), torch.where(too_short, step, low)
-            better = _next_step(step, slope, trial_slope, low, high)
-            better = torch.where(was_too_far & too_far, better.minimum((low + high) / 2), better)
-            step, was_too_far = torch.where(wrong, better, step), too_far
-        self._promise(step * slope.square() / (trial_slope - slope) / 2)
-        if (values <= self.values).all():
-            return step, values, slopes
-        step = torch.where(values <= self.values, step, 0.0)  # never uphill
-        values, slopes, _ = self._trial(step, direction_logits, penalties)
-        return step, values, slopes
-
-    def _promise(self, falls):
-        """Take what the curvature of the last trial promises where that of no step is known."""
-        falls = torch.where(falls >= 0, falls, torch.inf)
-        self.promised = torch.where(self.promised.isinf(), self._relative(falls), self.promised)
-
-    def _n_trials(self):
-        """More of them where there is no curvature to tell the length of a step."""
-        if not self.pairs:
-            return _FIRST_TRIALS
-        return torch.where(self.pairs[-1][2] > 0, _TRIALS, _FIRST_TRIALS)
-
-    def _trial(self, step, direction_logits, penalties):
-        constant, linear, quadratic = penalties
-        values, slopes = self.objective.cells(torch.addcmul(self.logits, step, direction_logits))
-        values = values + constant / 2 + step * linear + step * step * quadratic / 2
-        return values, slopes, _dots(slopes, direction_logits) + linear + step * quadratic
-
-    def _remember(self, moved, change):
-        curvature = _dots(moved, change)
-        squares = _dots(change, change)
-        useful = curvature > 1e-10 * squares
-        self.curvature_scale = curvature / squares
-        self.pairs.append((moved, change, torch.where(useful, 1 / curvature, 0.0)))
-        del self.pairs[:-_HISTORY]
-
-    def _forget(self, columns):
-        """Let columns start again along their gradients."""
-        self.pairs = [(m, c, torch.where(columns, 0.0, inverse)) for m, c, inverse in self.pairs]
-
-    def _narrow(self):
-        """Leave out columns that have ended."""
-        keep = torch.nonzero(~self.done).squeeze(1)
-        self.objective.keep(keep)
-        for name in _OF_COLUMNS:
-            setattr(self, name, getattr(self, name)[..., keep])
-        self.pairs = [tuple(part[..., keep] for part in pair) for pair in self.pairs]
+def _about(curvatures):
+    """Curvatures of weights, more alike."""
+    return curvatures.add_(_EVENNESS * curvatures[:-1].amax(0)).clamp_min_(_TINY)
 
 
-_OF_COLUMNS = (
-    "columns",
-    "V",
-    "logits",
-    "values",
-    "gradient",
-    "done",
-    "n_failed",
-    "promised",
-    "fallen",
-    "curvature_scale",
-)
-
-
-def _next_step(step, slope, trial_slope, low, high):
-    """The secant's step, kept inside the bracket; where it is open, at most ten times further."""
-    secant = step * slope / (slope - trial_slope)
-    inside = (secant > low) & (secant < high)
-    bounded = torch.where(inside, secant, (low + high) / 2)
-    bounded = torch.minimum(torch.maximum(bounded, 0.9 * low + 0.1 * high), 0.1 * low + 0.9 * high)
-    forward = torch.where(secant > 2 * step, secant, 2 * step).minimum(10 * step)
-    return torch.where(high.isinf(), forward, bounded)
+def _next_step(step, newton, low, high):
+    """Newton's step, if it is inside the bracket and no leap; else its middle, or twice as far."""
+    middle = torch.where(high.isinf(), 2 * step, (low + high) / 2)
+    inside = torch.where((newton > low) & (newton < high), newton, middle)
+    return inside.minimum(_LEAP * step)

@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._linear import (
+    NEWTON,
+    ON_NEWTON,
     LazyLinearScorer,
     Solver,
     fit_linear,
@@ -86,34 +88,35 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         tau: scores are raised by tau log(N/n - 1) after training, before they are calibrated.
         "auto" is 0: calibration learns what the frequency of a label says. A number is for
         ``calibrate=False``.
-    optimizer : {"auto", "lbfgs", "adamw", "adam"}, default="auto"
-        "lbfgs" (full batch, to convergence) is for linear models, of features or of the vectors of
-        an encoder that is not trained, and their default. The others work by mini-batches; by
-        default networks have that of the training in force.
+    optimizer : {"auto", "newton", "lbfgs", "adamw", "adam"}, default="auto"
+        "newton" (all documents, to convergence) is for linear models, of features or of the
+        vectors of an encoder that is not trained, and their default; "lbfgs" is another name of it.
+        "adamw" and "adam" work by mini-batches; by default networks have that of the training in
+        force.
     training : "auto" or Training, default="auto"
         How mini-batches are trained on: a :class:`~skmltc.encoders.Training`. "auto" is what the
-        encoder recommends. It has no effect on L-BFGS.
+        encoder recommends. It has no effect on Newton's method.
     lr : float or "auto", default="auto"
         Learning rate of mini-batches: one for all parameters, and constant unless a `training`
         that is given says else. "auto" is that of the training in force, with its schedule and
-        its factors. L-BFGS has none.
+        its factors. Newton's method has none.
     weight_decay : float or "auto", default="auto"
-        For L-BFGS the factor of half the squared weights against the loss summed over documents;
-        "auto" chooses on held-out documents, by the criterion of the rule "frequency". With
-        "squared_hinge" it is 1 / C of `LinearSVC`, and "auto" tries 1 / C of 0.1, 0.2, 0.4, 1, 2.
-        For mini-batches their own decay, by default that of the training in force.
+        For Newton's method the factor of half the squared weights against the loss summed over
+        documents; "auto" chooses on held-out documents, by the criterion of the rule "frequency".
+        With "squared_hinge" it is 1 / C of `LinearSVC`, and "auto" tries 1 / C of 0.1, 0.2, 0.4, 1,
+        2. For mini-batches their own decay, by default that of the training in force.
     max_epochs : int or "auto", default="auto"
         Passes of mini-batches over the documents; "auto" is the number of a `training` that is
         given, else the one that the encoder recommends, and where documents are few as many as
         make 200 steps.
     max_iter : int, default=200
-        Most iterations of L-BFGS for a label; a `ConvergenceWarning` says how many labels need
-        more. Most are done after five to sixty.
+        Most steps of Newton's method for a label; a `ConvergenceWarning` says how many labels need
+        more. Most are done after four to a dozen.
     tol : float, default=1e-4
-        Accuracy of L-BFGS, relative to the objective of a label (or to a millionth per document
-        with the label, where the objective is smaller). A label is done when neither its last
-        step lowered the objective by more, nor the gradient promises more. In float32 less than
-        1e-5 is not reached.
+        Accuracy of Newton's method, relative to the objective of a label (or to a millionth per
+        document with the label, where the objective is smaller). A label is done when its last
+        step promised to lower the objective by less than three times as much. In float32 less
+        than 1e-5 is not reached.
     batch_size : int, default=64
         Documents per step.
     early_stopping : bool or "auto", default="auto"
@@ -181,7 +184,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         From scores to what `decision_function` returns: log-odds. The identity where nothing is
         calibrated.
     weight_decay_ : float
-        Of L-BFGS.
+        Of Newton's method.
     coef_, intercept_ : array of float32 of shape (n_labels, n_features) and (n_labels,)
         Of a linear model. `coef_` is a csr_array where labels are solved on the documents that
         matter, as the notes say.
@@ -197,8 +200,8 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     Notes
     -----
-    Weights of documents (`sample_weight` of `fit`) are for L-BFGS. In mini-batches a weight of two
-    is not the same as a document given twice, which scikit-learn would have it be.
+    Weights of documents (`sample_weight` of `fit`) are for Newton's method. In mini-batches a
+    weight of two is not the same as a document given twice, which scikit-learn would have it be.
 
     With sparse features of moderate size (TF-IDF, say) and more than 10 million weights
     (n_features x n_labels), labels are solved on the documents that matter: those of the label,
@@ -211,10 +214,9 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     makes up for the rest in the mean. On 120 labels of a library catalogue (20,000 documents)
     scores of new documents above -0.9 of the hinge then differ from those of models of all
     documents by 0.005 in the mean (correlation 0.9998), with the balancing losses those of a
-    label's best documents by 3 to 5 % of their spread (0.998 to 0.9994). `max_iter` and `tol` are
-    those of Newton's method there, and the CPU solves whatever `device` is. Losses of your own,
-    and ``WeightedBinaryCrossEntropyLoss(clip=False)``, are solved on all documents; a warning
-    says so where the weights take more than 2 GB.
+    label's best documents by 3 to 5 % of their spread (0.998 to 0.9994). The CPU solves there,
+    whatever `device` is. Losses of your own, and ``WeightedBinaryCrossEntropyLoss(clip=False)``,
+    are solved on all documents; a warning says so where the weights take more than 2 GB.
 
     Examples
     --------
@@ -357,11 +359,11 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
             An official validation part. Without it what has to be tuned is tuned on documents
             held out of X.
         sample_weight : array of shape (n_samples,), default=None
-            How often each document counts, once by default, where L-BFGS solves linear models: in
-            the loss, in how frequent labels are, in the choice of the weight decay, in calibration
-            and in thresholds. A weight of 2 is the document twice in one fold, and a document of
-            weight 0 is left out. Weights below 1 in the mean are taken for shares, and raised to a
-            mean of 1.
+            How often each document counts, once by default, where Newton's method solves linear
+            models: in the loss, in how frequent labels are, in the choice of the weight decay, in
+            calibration and in thresholds. A weight of 2 is the document twice in one fold, and a
+            document of weight 0 is left out. Weights below 1 in the mean are taken for shares, and
+            raised to a mean of 1.
 
         Returns
         -------
@@ -396,12 +398,12 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     def _idle(self, problem, train, given):
         if self._is_linear(problem.inputs.encoder):
-            lbfgs = True, "on L-BFGS (optimizer='adamw' trains in mini-batches)", _OF_BATCHES
+            newton = True, ON_NEWTON, _OF_BATCHES
             few = f"with fewer than {ENOUGH_TO_DECIDE} labels to decide by"
             unread = not decides(given), few, ("X_val", "y_val")
-            return [*self._idle_in_decision(problem.target), lbfgs, unread]
-        of_lbfgs = True, "in mini-batches", ("max_iter", "tol")
-        return [*super()._idle(problem, train, given), of_lbfgs]
+            return [*self._idle_in_decision(problem.target), newton, unread]
+        of_newton = True, "in mini-batches", ("max_iter", "tol")
+        return [*super()._idle(problem, train, given), of_newton]
 
     def _recommended_loss(self, target):
         """The best loss for labels; for a 1-D y, whose scores are compared, one without shifts."""
@@ -415,10 +417,10 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def _is_linear(self, encoder):
         """Whether a linear model is solved, of the features or of vectors that are not trained."""
         is_linear = encoder.is_linear or encoder.is_frozen
-        if self.optimizer == "lbfgs" and not is_linear:
+        if self.optimizer in NEWTON and not is_linear:
             expected = "'adamw', 'adam' or 'auto' for an encoder with layers to train"
-            raise must_be("optimizer", expected, "'lbfgs'")
-        return is_linear and self.optimizer in ("auto", "lbfgs")
+            raise must_be("optimizer", expected, repr(self.optimizer))
+        return is_linear and self.optimizer in ("auto", *NEWTON)
 
     def _train_on_vectors(self, inputs, loss, train, given, seed):
         """A linear model of the documents' vectors, which are computed once; folds share them."""
@@ -509,7 +511,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
     def top_features(self, label, feature_names=None, k=10):
         """Find the features (words) of the largest weights for a label.
 
-        Only models of features that L-BFGS solves have it.
+        Only models of features that Newton's method solves have it.
 
         Parameters
         ----------
@@ -582,7 +584,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
                 "Fit again with all labels; LongTailClassifier and HeadToTailClassifier add them."
             )
             if self._is_linear_by_batches():
-                raise must_be("optimizer", "'lbfgs', to add labels", repr(self.optimizer), remedy)
+                raise must_be("optimizer", "'newton', to add labels", repr(self.optimizer), remedy)
             raise must_be("encoder", "linear or not trained, to add labels", self.encoder, remedy)
         documents, n_new = with_known(self, added, X_known)
         n_samples = self.n_samples_fit_ + n_new
@@ -599,7 +601,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         return self
 
     def _is_linear_by_batches(self):
-        """Whether L-BFGS could have solved what was trained in mini-batches."""
+        """Whether Newton's method could have solved what was trained in mini-batches."""
         return self.inputs_.encoder.is_linear or self.inputs_.encoder.is_frozen
 
     @property
@@ -610,5 +612,5 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
 
     @property
     def intercept_(self):
-        """Intercepts of a model solved by L-BFGS, float32 of shape (n_labels,)."""
+        """Intercepts of a model solved by Newton's method, float32 of shape (n_labels,)."""
         return self.scorer_.intercepts

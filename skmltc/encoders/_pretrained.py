@@ -53,7 +53,7 @@ class TransformerEncoder(Encoder):
     trainable : bool or int, default=True
         Whether the model is trained; a number k is that of the last layers that are, and with them
         the pooler. With False :class:`~skmltc.BalancedLossClassifier` computes each document's
-        vector once per fit, and solves a linear model of the vectors by L-BFGS. The other
+        vector once per fit, and solves a linear model of the vectors by Newton's method. The other
         estimators compute the vectors in every epoch.
     dropout : float, default=0.1
         On the document's vector and in all dropout layers of the model while it is trained.

@@ -12,7 +12,7 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from .._linear import BlockLBFGS, BlockObjective, DesignMatrix, block_size
+from .._linear import BlockNewton, BlockObjective, DesignMatrix, block_size
 from .._networks import NetworkScorer, network_vectors, on_device
 from .._products import dense_dot
 from .._targets import count_labels
@@ -22,7 +22,7 @@ from ._transfer import LabelSplit, LabelTransfer
 
 _L2_TO_START = 0.3  # towards where the weights were, against the loss summed over documents
 _WHITENING_RIDGE = 1e-4  # of the vectors' mean square, added to their variance in each direction
-_MAX_ITER, _TOL = 200, 1e-4  # of L-BFGS; the tolerance is relative, of a label's objective
+_MAX_ITER, _TOL = 200, 1e-4  # of Newton's method; the tolerance is relative, of a label's objective
 _SAME = 1e-4  # by which two vectors of one document differ at most, in the quadratic mean
 
 
@@ -159,6 +159,9 @@ class _PulledObjective(BlockObjective):
     def cells(self, logits):
         return super().cells(logits + self.offset)
 
+    def curvatures(self, logits):
+        return super().curvatures(logits + self.offset)
+
     def keep(self, columns):
         super().keep(columns)
         self.offset = self.offset[:, columns]
@@ -198,7 +201,7 @@ def fine_tune_tail(vectors, Y, loss, labels, heads, device, l2=_L2_TO_START):
         at = np.searchsorted(labels, block)
         W = torch.from_numpy(start[:, at]).to(device)
         objective = _PulledObjective(features, Y, built, block, l2, W)
-        change, *_ = BlockLBFGS(objective, torch.zeros_like(W), _TOL).minimise(_MAX_ITER)
+        change, *_ = BlockNewton(objective, torch.zeros_like(W), _TOL).minimise(_MAX_ITER)
         changes[:, at] = change.cpu().numpy()
     changes[:-1] = whiten @ changes[:-1]
     return changes

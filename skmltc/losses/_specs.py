@@ -397,8 +397,8 @@ class DistributionBalancedLoss(_ShareInDocument, _NegativeTolerance, _Focusing):
 class SquaredHingeLoss(_LossSpec):
     """Squared hinge of every label: max(0, 1 - z)^2 where a document has it, max(0, 1 + z)^2 else.
 
-    That of scikit-learn's `LinearSVC`. A linear model solved by L-BFGS minimises its sum over the
-    documents plus half the squared weights times `weight_decay`, which is 1 / C: the objective of
+    That of scikit-learn's `LinearSVC`. A linear model minimises its sum over the documents plus
+    half the squared weights times `weight_decay`, which is 1 / C: the objective of
     ``LinearSVC(loss="squared_hinge", C=C)`` divided by C, but for the intercept, which is not
     penalised here, while `LinearSVC` treats it as the weight of a column of ``intercept_scaling``.
     Networks may be trained with it too.

@@ -334,19 +334,25 @@ def test_the_weight_decay_of_a_squared_hinge_is_one_over_c(documents):
 # --------------------------------------------------------------------------------- optimizers
 
 
-def test_lr_is_in_vain_for_lbfgs(documents):
-    with pytest.warns(UserWarning, match="^lr has no effect on L-BFGS .optimizer='adamw' tr"):
+def test_lr_is_in_vain_for_newtons_method(documents):
+    with pytest.warns(
+        UserWarning, match="^lr has no effect on Newton's method .optimizer='adamw' tr"
+    ):
         linear(lr=0.1).fit(documents.X, documents.Y)
-    with pytest.warns(UserWarning, match="^training and lr have no effect on L-BFGS"):
+    with pytest.warns(UserWarning, match="^training and lr have no effect on Newton's method"):
         linear(lr=0.1, training=Training()).fit(documents.X, documents.Y)
 
 
-def test_lbfgs_is_for_linear_models(documents):
-    message = "'adamw', 'adam' or 'auto' for an encoder with layers to train. Got 'lbfgs' instead"
+def test_newtons_method_is_for_linear_models(documents):
+    message = "'adamw', 'adam' or 'auto' for an encoder with layers to train. Got 'newton' instead"
     with pytest.raises(ValueError, match=message):
-        network(optimizer="lbfgs").fit(documents.X, documents.Y)
-    model = linear(optimizer="lbfgs").fit(documents.X, documents.Y)
-    assert model.coef_.shape == (12, documents.X.shape[1]) and not hasattr(model, "net_")
+        network(optimizer="newton").fit(documents.X, documents.Y)
+    models = [
+        linear(optimizer=name).fit(documents.X, documents.Y) for name in ("newton", "lbfgs", "auto")
+    ]
+    for model in models:
+        assert model.coef_.shape == (12, documents.X.shape[1]) and not hasattr(model, "net_")
+        assert_array_equal(model.coef_, models[0].coef_)
 
 
 def test_adamw_on_a_linear_model(split):
@@ -873,7 +879,7 @@ def test_a_network_cannot_add_labels_nor_can_classes(split, few):
         fitted.add_labels(X[rows], Y[rows][:, 18:], X[rest])
     assert fitted.n_labels_ == 18
     in_batches = linear(optimizer="adamw", max_epochs=1, weight_decay=0.0).fit(X, Y[:, :18])
-    with pytest.raises(ValueError, match="optimizer must be 'lbfgs', to add labels. Got 'adamw'"):
+    with pytest.raises(ValueError, match="optimizer must be 'newton', to add labels. Got 'adamw'"):
         in_batches.add_labels(X[rows], Y[rows][:, 18:], X[rest])
     classes = linear().fit(X, np.arange(N_FIT) % 3)
     with pytest.raises(ValueError, match="y must be label indicators in fit"):

@@ -335,7 +335,7 @@ def test_mini_batches_train_a_head_on_a_frozen_model(transformer, tokens, Y):
     after = model.fit(tokens, Y).module_[0].model.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
     with pytest.raises(ValueError, match="optimizer must be 'adamw', 'adam' or 'auto' for an enc"):
-        clone(model).set_params(optimizer="lbfgs", encoder__trainable=1).fit(tokens, Y)
+        clone(model).set_params(optimizer="newton", encoder__trainable=1).fit(tokens, Y)
 
 
 def test_a_search_over_losses_on_texts(transformer, documents):
