@@ -14,7 +14,7 @@ from ._columns import Scores, best_labels, keys_of, usual_candidates
 _GAIN = 0.02  # of the labels of documents; what is less may be chance
 
 
-def order_of(answer, known, truth):
+def order_of(answer, known, truth, document_weights=None):
     """A calibration that makes the scores of different labels comparable, if they are not.
 
     Only the best labels of a document are considered. By the scores of a hinge loss they are the
@@ -29,6 +29,8 @@ def order_of(answer, known, truth):
         Of the documents that it was trained on.
     truth : csr_array of shape (n_samples, n_labels)
         Labels of the documents.
+    document_weights : array of shape (n_samples,), default=None
+        How often each document counts; once by default.
 
     Returns
     -------
@@ -43,15 +45,20 @@ def order_of(answer, known, truth):
     if not has_label or not np.isfinite(answer.scores).all():
         return None
     statistics = LabelStatistics(known.counts, known.n_samples)
-    pairs = ScoredPairs.collect_rows([answer.scores], statistics, truth)
+    weights = {"document_weights": document_weights}
+    pairs = ScoredPairs.collect_rows([answer.scores], statistics, truth, **weights)
     with known_labels():  # where scores tell nothing there is no order either
         order = Calibration.of_pairs(pairs)
     comparable = replace(answer, order=order).comparable(known)
-    gain = _found(comparable, known, truth) - _found(answer.scores, known, truth)
-    return order if gain > _GAIN else None
+    before, after = (
+        _share_found(one, known, truth, document_weights) for one in (answer.scores, comparable)
+    )
+    return order if after - before > _GAIN else None
 
 
-def _found(scores, known, truth):
+def _share_found(scores, known, truth, document_weights):
     """Share of the labels of documents that are among their best."""
     best = best_labels(scores, known, usual_candidates(len(known.counts)))
-    return np.isin(keys_of(truth), best).mean()
+    if document_weights is not None:
+        document_weights = np.repeat(document_weights, np.diff(truth.indptr))
+    return np.average(np.isin(keys_of(truth), best), weights=document_weights)

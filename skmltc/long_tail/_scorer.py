@@ -111,8 +111,7 @@ class StackScorer:
 
     def pairs(self, X):
         """Candidates of a block of documents, with the columns of evidence and context."""
-        pairs = ask(self.members, X, self.known)
-        _check_finite(pairs)
+        pairs = _finite(ask(self.members, X, self.known))
         return replace(pairs, columns=_with_context(pairs, self.first, self.known))
 
     def scores_of(self, pairs):
@@ -191,21 +190,52 @@ class HeldOutPairs(NamedTuple):
         )
 
 
+class HeldOutAnswers(NamedTuple):
+    """What members say of a block of documents that they were not trained on, and their labels.
+
+    Parameters
+    ----------
+    answers : list of Scores and Votes
+    known, truth, document_weights
+        As of `HeldOutPairs`.
+    """
+
+    answers: list
+    known: Known
+    truth: sparse.csr_array
+    document_weights: np.ndarray | None = None
+
+    def orders(self):
+        """For each member what makes its scores comparable, or None; see `order_of`."""
+        return [order_of(one, *self[1:]) for one in self.answers]
+
+    def pairs(self, orders):
+        """The candidates and their columns; whatever has an order has it from now on."""
+        answers = zip(self.answers, orders, strict=True)
+        answers = [one if order is None else replace(one, order=order) for one, order in answers]
+        return HeldOutPairs(_finite(evidence(answers, self.known)), *self[1:])
+
+
 def ask(members, X, known):
     """Candidates of a block of documents, or views of them, and their evidence."""
+    return evidence(_answers(members, X, len(known.counts)), known)
+
+
+def _answers(members, X, n_labels):
     views = Views.of(X)
-    return evidence([member.answer(views, len(known.counts)) for member in members], known)
+    return [member.answer(views, n_labels) for member in members]
 
 
-def _check_finite(pairs):
+def _finite(pairs):
     """Refuse infinite scores of candidates: nothing could be learned of them, or said by them."""
     for column, values in pairs.columns.items():
         if not np.isfinite(values).all():
             member = column.rpartition(": ")[0]
             raise must_be(f"Scores of the member {member!r}", "finite", "infinite ones")
+    return pairs
 
 
-def held_out_pairs(members, X, Y, known, weights=None):
+def held_out_answers(members, X, Y, known, weights=None):
     """Yield what members say of documents that they were not trained on, by blocks.
 
     Parameters
@@ -221,14 +251,13 @@ def held_out_pairs(members, X, Y, known, weights=None):
 
     Yields
     ------
-    HeldOutPairs
+    HeldOutAnswers
     """
     first = 0
     for block in Views.of(X).blocks(_documents_at_a_time(Y.shape[1])):
-        pairs = ask(members, block, known)
-        _check_finite(pairs)
-        rows = slice(first, first := first + pairs.shape[0])
-        yield HeldOutPairs(pairs, known, Y[rows], None if weights is None else weights[rows])
+        rows = slice(first, first := first + count_rows(block.X))
+        of_rows = Y[rows], None if weights is None else weights[rows]
+        yield HeldOutAnswers(_answers(members, block, Y.shape[1]), known, *of_rows)
 
 
 def fit_members(estimators, X, y, seed, weights, begin):
@@ -259,11 +288,11 @@ def fit_members_again(members, given, views, folds, seed, routed, begin):
     Returns
     -------
     members : tuple of Member
-        With an order of labels, where the first fold shows that they need one.
+        With an order of labels, where the first documents held out show that they need one.
     pairs : list of HeldOutPairs
         Of all folds, one after the other.
     """
-    parts, orders = [], ()
+    parts, orders = [], None
     for fit, held in folds:
         fitted_on, part, others = views.take(fit), given.take(fit), given.take(held)
         again = [
@@ -271,16 +300,10 @@ def fit_members_again(members, given, views, folds, seed, routed, begin):
             for member, has_weights, _ in zip(members, routed, begin, strict=False)
         ]
         known, unseen = Known.of(part.Y, part.weights), views.take(held)
-        orders = orders or [_order(member, unseen, others.Y, known) for member in again]
-        again = _with_orders(again, orders)
-        parts += held_out_pairs(again, unseen, others.Y, known, others.weights)
-    return _with_orders(members, orders) if folds else members, parts
-
-
-def _order(member, X, Y, known):
-    """How the scores of a member are ordered: the first block of documents shows it."""
-    block = next(X.blocks(_documents_at_a_time(Y.shape[1])))
-    return order_of(member.answer(block, Y.shape[1]), known, Y[: count_rows(block.X)])
+        for told in held_out_answers(again, unseen, others.Y, known, others.weights):
+            orders = orders or told.orders()
+            parts.append(told.pairs(orders))
+    return _with_orders(members, orders) if orders else members, parts
 
 
 def _with_orders(members, orders):
