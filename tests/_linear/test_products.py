@@ -33,6 +33,15 @@ def test_products_equal_those_of_scipy(X, form, width):
     assert (features.n_samples, features.n_weights) == (20, 9)
     assert_allclose(features.dot(torch.from_numpy(factor)), with_ones @ factor, atol=1e-5)
     assert_allclose(features.t_dot(torch.from_numpy(slopes)), with_ones.T @ slopes, atol=1e-5)
+    squares = features.t_dot_of_squares(torch.from_numpy(slopes))
+    assert_allclose(squares, with_ones.power(2).T @ slopes, atol=1e-5)
+
+
+def test_squares_of_many_dense_documents_are_summed_block_by_block():
+    X = np.random.RandomState(0).random_sample((10_000, 2)).astype(np.float32)
+    cells = torch.ones(10_000, 1)
+    found = DesignMatrix(X).t_dot_of_squares(cells)
+    assert_allclose(found[:2, 0], (X.astype(np.float64) ** 2).sum(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)

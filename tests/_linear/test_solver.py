@@ -97,6 +97,28 @@ def test_values_and_gradients_of_a_block(problem, name, columns):
         assert_allclose(gradient[row], (rise[0] - rise[1]) / 2e-6, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"squared_hinge"}))
+def test_the_diagonal_is_the_change_of_the_gradient(problem, name):
+    """Where cells do not bend down, as focused ones do far on the wrong side."""
+    X, Y = problem
+    loss = LOSSES[name]().build(Y).double()
+    weights = np.random.RandomState(3).random_sample(100) + 0.5
+    how = np.array([5, 0, 3]), 0.3, weights
+    objective = BlockObjective(ExactFeatures(X), Y.astype(np.float64), loss, *how)
+    V = 0.1 * torch.from_numpy(np.random.RandomState(1).randn(31, 3))
+
+    def gradient(V):
+        return objective.gradient(V, objective.cells(objective.features.dot(V))[1])
+
+    diagonal = objective.diagonal(objective.curvatures(objective.features.dot(V)))
+    for row in (0, 11, 29, 30):
+        step = torch.zeros_like(V)
+        step[row] = 1e-6
+        change = (gradient(V + step) - gradient(V - step))[row] / 2e-6
+        assert_allclose(diagonal[row], change, rtol=1e-5, atol=1e-7)
+
+
 def test_a_block_weighs_cells_by_all_labels_of_the_document(problem):
     X, Y = problem
     spec, columns = DistributionBalancedLoss(mu=0.4), np.array([1, 4])
