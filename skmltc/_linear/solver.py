@@ -17,6 +17,7 @@ from scipy import sparse
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
 _MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
+_AT_WORK = 0.75  # share of the columns, below which the others are left out
 _QUICK_TRIALS = 4  # of Newton's method; others halve what is left
 _FLAT = 1e-12  # a curvature that is none, in units of that divided by
 _LEAP = 10  # times as far as the last trial is where the next one is, at most
@@ -182,34 +183,10 @@ class BlockNewton:
         self.promised = falls / torch.maximum(self.values, self.objective.little)
 
     def _direction(self, gradient):
-        """Conjugate gradients on H d = -gradient; d, and what it adds to the logits.
-
-        They run in weights divided by the roots of about their curvatures. The curvature itself
-        would slow them down: of many rare words none says much alone.
-        """
-        objective = self.objective
-        curvatures = objective.curvatures(self.logits)
-        inverse = _about(objective.diagonal(curvatures)).reciprocal_()
-        direction, moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
-        rest = -gradient
-        p = inverse * rest
-        left = _dots(rest, p)
-        enough = self.promised.clamp(*(share**2 for share in _RESIDUALS)) * left
-        for _ in range(_MOST_GRADIENTS):
-            p_logits = objective.features.dot(p)
-            product = objective.gradient(p, curvatures * p_logits)
-            bend = _dots(p, product)
-            at_work = (left > enough) & (bend > _FLAT * left)
-            if not at_work.any():
-                break
-            length = torch.where(at_work, left / bend, 0.0)
-            direction.addcmul_(length, p)
-            moved.addcmul_(length, p_logits)
-            rest.addcmul_(length, product, value=-1)
-            scaled = inverse * rest
-            before, left = left, torch.where(at_work, _dots(rest, scaled), 0.0)
-            p.mul_(torch.where(at_work, left / before, 0.0)).add_(scaled)
-        return direction, moved
+        """Conjugate gradients on H d = -gradient; d, and what it adds to the logits."""
+        curvatures = self.objective.curvatures(self.logits)
+        residuals = self.promised.sqrt().clamp(*_RESIDUALS)
+        return ConjugateGradients(self.objective, curvatures, gradient).minimise(residuals)
 
     def _search(self, direction, moved, slope):
         """The step at which the objective stops to fall: a root of its slope, by Newton's method.
@@ -257,6 +234,67 @@ class BlockNewton:
 
     def _outer(self):
         return self.objective.features.outer(self.V)
+
+
+class ConjugateGradients:
+    """The minimum of the quadratic functions of all columns, each until it is near enough.
+
+    They run in weights divided by the roots of about their curvatures. The curvatures themselves
+    would slow them down: of many rare words none says much alone.
+
+    Parameters
+    ----------
+    objective : BlockObjective
+    curvatures : tensor of shape (n_samples, n_block)
+        Of the cells.
+    gradient : tensor of shape (n_weights, n_block)
+    """
+
+    def __init__(self, objective, curvatures, gradient):
+        self.objective, self.curvatures = objective, curvatures
+        self.direction, self.moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
+        self.columns = torch.arange(gradient.shape[1], device=gradient.device)
+        self.inverse = _about(objective.diagonal(curvatures)).reciprocal_()
+        self.rest = -gradient
+        self.p = self.inverse * self.rest
+        self.left = _dots(self.rest, self.p)
+
+    def minimise(self, residuals):
+        """Reduce the gradient of each column to a share (n_block,) of what it is.
+
+        Returns
+        -------
+        direction : tensor of shape (n_weights, n_block)
+        moved : tensor of shape (n_samples, n_block)
+            What it adds to the logits.
+        """
+        enough = residuals.square() * self.left
+        for _ in range(_MOST_GRADIENTS):
+            at_work = self.left > enough[self.columns]
+            if not at_work.any():
+                break
+            if at_work.float().mean() < _AT_WORK:
+                self._narrow(torch.nonzero(at_work).squeeze(1))
+            self._step()
+        return self.direction, self.moved
+
+    def _step(self):
+        """A step in each column, and the next direction."""
+        logits = self.objective.features.dot(self.p)
+        product = self.objective.gradient(self.p, self.curvatures * logits)
+        bend = _dots(self.p, product)
+        length = torch.where(bend > _FLAT * self.left, self.left / bend, 0.0)
+        self.direction.index_add_(1, self.columns, length * self.p)
+        self.moved.index_add_(1, self.columns, logits.mul_(length))
+        self.rest.addcmul_(length, product, value=-1)
+        scaled = self.inverse * self.rest
+        before, self.left = self.left, torch.where(length > 0, _dots(self.rest, scaled), 0.0)
+        self.p.mul_((self.left / before).nan_to_num_(0.0)).add_(scaled)
+
+    def _narrow(self, keep):
+        """Leave out columns that are near enough."""
+        for name in ("columns", "curvatures", "inverse", "rest", "p", "left"):
+            setattr(self, name, getattr(self, name)[..., keep])
 
 
 def _about(curvatures):
