@@ -275,20 +275,22 @@ class ConjugateGradients:
                 break
             if at_work.float().mean() < _AT_WORK:
                 self._narrow(torch.nonzero(at_work).squeeze(1))
-            self._step()
+                at_work = at_work[at_work]
+            self._step(at_work)
         return self.direction, self.moved
 
-    def _step(self):
-        """A step in each column, and the next direction."""
+    def _step(self, at_work):
+        """A step in each column at work, and the next direction; others are near enough."""
         logits = self.objective.features.dot(self.p)
         product = self.objective.gradient(self.p, self.curvatures * logits)
         bend = _dots(self.p, product)
-        length = torch.where(bend > _FLAT * self.left, self.left / bend, 0.0)
+        at_work = at_work & (bend > _FLAT * self.left)
+        length = torch.where(at_work, self.left / bend, 0.0)
         self.direction.index_add_(1, self.columns, length * self.p)
         self.moved.index_add_(1, self.columns, logits.mul_(length))
         self.rest.addcmul_(length, product, value=-1)
         scaled = self.inverse * self.rest
-        before, self.left = self.left, torch.where(length > 0, _dots(self.rest, scaled), 0.0)
+        before, self.left = self.left, torch.where(at_work, _dots(self.rest, scaled), 0.0)
         self.p.mul_((self.left / before).nan_to_num_(0.0)).add_(scaled)
 
     def _narrow(self, keep):
