@@ -168,13 +168,14 @@ class BlockNewton:
         slope = _dots(gradient, direction)
         step, values, slopes = self._search(direction, moved, slope)
         self._promise(gradient, slope)
-        is_higher = values > self.values  # NaN is not: an error will say so
+        is_lower = values <= self.values
+        is_higher = values > self.values  # NaN is neither: an error will say so
         step = torch.where(is_higher, 0.0, step)
         self.V = direction.mul_(step).add_(self.V)
         self.logits = moved.mul_(step).add_(self.logits)
         self.values = torch.where(is_higher, self.values, values)
         self.slopes = torch.where(is_higher, self.slopes, slopes)
-        return ~is_higher
+        return is_lower
 
     def _promise(self, gradient, slope):
         """Keep how much the quadratic function of a step falls, relative to the objective."""
