@@ -471,6 +471,14 @@ def test_scores_that_are_not_finite_are_an_error_with_a_remedy(problem):
         fit_linear(X, Y, Solver(SOLVED[0], 0.1))
 
 
+def test_a_label_without_an_objective_ends_at_once(problem):
+    X, Y = problem
+    objective = BlockObjective(DesignMatrix(X), Y, SOLVED[0].build(Y), np.arange(7), 0.1)
+    start = torch.full((31, 7), torch.nan)
+    _, n_iter, converged = BlockNewton(objective, start, 1e-4).minimise(200)
+    assert n_iter == 1 and not converged.any()
+
+
 @pytest.mark.parametrize("weight_decay", ["auto", 0.1])
 def test_a_fit_that_ends_too_early_warns_once_at_the_users_line(problem, weight_decay):
     model = BalancedLossClassifier(max_iter=1, weight_decay=weight_decay, random_state=0)
