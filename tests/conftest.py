@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils import Bunch
 
 from skmltc.datasets import make_long_tailed_corpus
+from skmltc.encoders import BiLSTMAttention
 
 # The arrays of the tests are small: threads cost more than they bring.
 torch.set_num_threads(1)
@@ -30,6 +31,22 @@ def real_data():
     if not folder.is_dir():
         pytest.skip("real data: give its folder as SKMLTC_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def skip_without_halves():
+    """Skip a test of a recurrent encoder in bfloat16 where the CPU has no instructions for it."""
+
+    def check(spec):
+        if not isinstance(spec, BiLSTMAttention):
+            return
+        try:
+            with torch.autocast("cpu", torch.bfloat16):
+                torch.nn.LSTM(4, 4)(torch.zeros(2, 2, 4))
+        except RuntimeError as error:
+            pytest.skip(str(error)[:60])
+
+    return check
 
 
 @pytest.fixture(scope="session")

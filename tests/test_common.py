@@ -63,7 +63,7 @@ READ = TReaderXMLClassifier(
     early_stopping=False,
 )
 READ_WORDS = clone(READ).set_params(
-    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", max_epochs=20
+    encoder=WordEmbedding(embedding_dim=8), reading="mmhsa+residual", max_epochs=40, lr=0.02
 )
 VOTES = MultilabelKNeighborsClassifier(n_neighbors=5)
 ESTIMATORS = [LINEAR, NETWORK, CONVOLUTIONS, RECURRENT, SIAMESE, SIAMESE_CONVOLUTIONS]

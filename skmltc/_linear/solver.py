@@ -16,6 +16,7 @@ from scipy import sparse
 
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
+_EXACT = 1e-7  # the same in float64: repeated documents then count as weights to the last digit
 _MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
 _AT_WORK = 0.75  # share of the columns, below which the others are left out
 _QUICK_TRIALS = 4  # of Newton's method; others halve what is left
@@ -187,6 +188,8 @@ class BlockNewton:
         """Conjugate gradients on H d = -gradient; d, and what it adds to the logits."""
         curvatures = self.objective.curvatures(self.logits)
         residuals = self.promised.sqrt().clamp(*_RESIDUALS)
+        if gradient.dtype == torch.float64:  # few numbers: what is left would take no time
+            residuals = torch.full_like(residuals, _EXACT)
         return ConjugateGradients(self.objective, curvatures, gradient).minimise(residuals)
 
     def _search(self, direction, moved, slope):

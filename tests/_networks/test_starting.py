@@ -169,7 +169,7 @@ def test_rare_labels_are_found_where_a_random_start_does_not_find_them():
                 zero_division=0,
             )
         )
-    assert scores[0] > scores[1] + 0.02
+    assert scores[0] > scores[1] + 0.01
 
 
 def test_documents_that_are_told_apart_at_once_are_no_divergence():

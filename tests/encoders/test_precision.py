@@ -53,7 +53,10 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
-def test_vectors_and_gradients_are_near_to_those_of_float32_and_are_float32(spec):
+def test_vectors_and_gradients_are_near_to_those_of_float32_and_are_float32(
+    spec, skip_without_halves
+):
+    skip_without_halves(spec)
     torch.manual_seed(0)
     module = spec.set_params(embedding_dropout=0.0).build(30).train()
     words = torch.randint(1, 30, (8, 12))
