@@ -1,25 +1,44 @@
 """On which device torch computes."""
 
-from ._validation import must_be
+from ._validation import must_be, warn
 
 
 def device_of(device):
-    """The device that "auto" stands for, a GPU when there is one; others as they are."""
+    """The device to compute on: for "auto" a GPU when there is one.
+
+    A model that was trained on a GPU may be asked where there is none: it warns, and takes the CPU.
+    """
     import torch  # takes seconds, and texts alone need none
 
-    if device != "auto":
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if _is_here(torch.device(device)):
         return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    warn(
+        f"torch sees no device {str(device)!r} here, so the CPU computes. With "
+        f"set_params(device='cpu') it does so without this warning."
+    )
+    return "cpu"
 
 
 def check_device(device):
-    """Refuse what torch does not know, and a GPU where it sees none."""
+    """Refuse what torch does not know, and a GPU that it does not see."""
     import torch
 
+    if device == "auto":
+        return
     try:
-        kind = torch.device(device_of(device)).type
+        here = _is_here(torch.device(device))
     except (RuntimeError, TypeError) as error:
         raise must_be("device", "'auto' or a device of torch, say 'cuda'", repr(device)) from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not here:
         remedy = "'auto' takes a GPU when there is one; torch has to be built for it."
         raise must_be("device", "one that torch sees here, such as 'cpu'", repr(device), remedy)
+
+
+def _is_here(device):
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    return device.type != "mps" or torch.backends.mps.is_available()

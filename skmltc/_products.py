@@ -57,6 +57,7 @@ def csr_tensor(matrix):
 # filters of all threads, so the first one is made here.
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
     csr_tensor(sparse.csr_array((1, 1)))
 
 

@@ -7,6 +7,7 @@ from .scoring import (
     FrozenScorer,
     HeadScorer,
     NetworkScorer,
+    copy_of,
     head_scores,
     network_scores,
     network_vectors,

@@ -59,6 +59,12 @@ def on_device(network, device):
     return network.to(device)
 
 
+def copy_of(network):
+    """A copy of a network, on its device; there recurrent weights are laid out anew."""
+    twin, parameter = copy.deepcopy(network), next(network.parameters(), None)
+    return twin if parameter is None else twin.to(parameter.device)
+
+
 def _feature_blocks(X):
     """Row numbers and rows, filled up with empty ones to one size."""
     for start in range(0, X.shape[0], _SCORED_AT_A_TIME):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from .._linear import BlockNewton, BlockObjective, DesignMatrix, block_size
-from .._networks import NetworkScorer, network_vectors, on_device
+from .._networks import NetworkScorer, copy_of, network_vectors, on_device
 from .._products import dense_dot
 from .._targets import count_labels
 from ..decision import label_blocks
@@ -118,7 +117,7 @@ class Start(NamedTuple):
 
     def joined(self, change=0.0):
         """A network of all labels in evaluation mode; the heads of the tail change by so much."""
-        encoder, weights = split_head(copy.deepcopy(self.network))
+        encoder, weights = split_head(copy_of(self.network))
         parts = [LabelHeads(self.labels.head, weights.detach()[None].cpu())]
         if len(self.labels.tail):
             parts.append(LabelHeads(self.labels.tail, torch.from_numpy(self.tail + change)))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from .._logistic import fit_logistic
-from .._networks import DocumentDataset, HeadScorer, NetworkScorer, network_scores
+from .._networks import DocumentDataset, HeadScorer, NetworkScorer, copy_of, network_scores
 from .._sampling import draw_documents
 from .._targets import count_labels
 from ..decision import label_blocks
@@ -100,7 +100,7 @@ class SiameseNetwork(nn.Sequential):
     """
 
     def __init__(self, single, n_labels, gated, activation):
-        encoder, head = copy.deepcopy(single)
+        encoder, head = copy_of(single)
         super().__init__(encoder, head)
         self.representation = Representation(head, activation)
         self.similarity = Similarity(encoder.output_dim, n_labels, gated)

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from .._devices import check_device, device_of
 from .._pretrained import (
     POOLINGS,
     Source,
@@ -229,6 +230,7 @@ class PretrainedEmbedder(_OfTexts):
             If there is no such model, or a parameter is out of range.
         """
         self._check()
+        check_device(self.device)
         self.tokenizer_ = PretrainedTokenizer(self.model, self.max_length).fit(X)
         self.source_ = Source.of(self.model)
         self.config_ = load_config(self.source_)
@@ -265,7 +267,7 @@ class PretrainedEmbedder(_OfTexts):
         """Write the vectors, longest texts first: a batch too large for memory fails at once."""
         import torch
 
-        model, device = self._model(), torch.device(self._device())
+        model, device = self._model(), torch.device(device_of(self.device))
         model = model.to(device).eval()
         model_ids = to_model(self.tokenizer_.tokenizer_, self.config_.vocab_size)
         halves = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
@@ -309,13 +311,6 @@ class PretrainedEmbedder(_OfTexts):
                 rows = order[start : start + self.batch_size]
                 yield rows, lengths[rows].max()
                 bar.update(int(lengths[rows].sum()))
-
-    def _device(self):
-        import torch
-
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
 
     @property
     def _n_features_out(self):
