@@ -67,6 +67,7 @@ def tests_on_gpu(sizes):
     files = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
     marked = [path for path in files if FOUND_BY in Path(path).read_text(encoding="utf-8")]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+    command += ["-o", "filterwarnings=default"]  # other packages of that machine warn of themselves
     done = subprocess.run([*command, *marked], cwd=ROOT, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     yield {"what": "tests", "ok": done.returncode in (0, 5), "summary": lines[-1] if lines else ""}
