@@ -16,6 +16,24 @@ from skmltc.encoders import BiLSTMAttention
 torch.set_num_threads(1)
 
 
+# Tests compare with what they compute themselves, on the CPU: none but those marked sees a GPU.
+_IS_THERE = torch.cuda.is_available
+torch.cuda.is_available = lambda: False
+
+
+def pytest_runtest_setup(item):
+    """Let the tests that are marked see a GPU, and skip them without one."""
+    if item.get_closest_marker("gpu") and not _IS_THERE():
+        pytest.skip("needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def gpu(request, monkeypatch):
+    """What torch says of a GPU."""
+    if request.node.get_closest_marker("gpu"):
+        monkeypatch.setattr(torch.cuda, "is_available", _IS_THERE)
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     """What a test draws does not depend on those before it, nor on how they share processes."""

@@ -1012,7 +1012,6 @@ def test_pickles_leave_out_what_only_training_needs(model, documents):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @BOTH
 def test_models_trained_on_a_gpu_load_without_one(model, documents, tmp_path):
     fitted = clone(model).set_params(device="auto").fit(documents.X, documents.Y)

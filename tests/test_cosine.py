@@ -198,7 +198,6 @@ class TestKneighbors:
         assert (X.data == before.data).all() and (X.indices == before.indices).all()
 
     @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
     @FORMS
     @pytest.mark.parametrize("precision", ["highest", "high"])
     def test_gpu_equals_cpu(self, form, precision, request):

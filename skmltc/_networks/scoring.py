@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,14 +50,14 @@ def network_scores(network, X, device="cpu", side_inputs=None):
 
 
 def on_device(network, device):
-    """The network on a device; untouched where it is there, since others may score with it.
+    """The network on a device; untouched where all of it is there, since others may score with it.
 
-    Moving a recurrent layer lays out its weights anew, even to where they are.
+    Moving a recurrent layer lays out its weights anew, even to where they are. Two networks may
+    share an encoder, so that where it is does not say where a head is.
     """
-    device, parameter = torch.device(device), next(network.parameters(), None)
-    if parameter is None or parameter.device == torch.empty(0, device=device).device:
-        return network
-    return network.to(device)
+    here = torch.empty(0, device=device).device  # "cuda" has no number, a tensor on it has
+    weights = itertools.chain(network.parameters(), network.buffers())
+    return network if all(one.device == here for one in weights) else network.to(here)
 
 
 def copy_of(network):

@@ -203,11 +203,8 @@ def test_a_part_of_a_batch_says_which_share_it_is_when_it_is_sent():
 
 # --------------------------------------------------------------------------------------- on a GPU
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize("share", [0.25, 0.0])
 @pytest.mark.parametrize("kind", ["features", "tokens"])
 def test_batches_on_a_gpu_are_those_of_the_cpu(kind, share, problem, token_problem, monkeypatch):
@@ -223,7 +220,6 @@ def test_batches_on_a_gpu_are_those_of_the_cpu(kind, share, problem, token_probl
 
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize("share", [0.25, 0.0])
 @pytest.mark.parametrize("precision, far", [("float32", 0.02), ("bfloat16", 0.1)])
 def test_training_on_a_gpu_ends_near_to_that_on_a_cpu(

@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import nn
 
 from skmltc._networks.batches import as_tensor
-from skmltc._networks.scoring import HeadScorer, _text_blocks, network_scores, on_device
+from skmltc._networks.scoring import HeadScorer, _text_blocks, copy_of, network_scores, on_device
 from skmltc.decision import Documents, HeldOut, ScoredPairs
 from skmltc.encoders import BagEncoder, BiLSTMAttention, TextCNN, build_network
 
@@ -194,3 +194,16 @@ def test_a_network_that_is_there_is_not_moved(monkeypatch):
 
 def test_a_network_elsewhere_is_moved():
     assert on_device(nn.Linear(2, 2), "meta").weight.device.type == "meta"
+
+
+def test_a_head_is_moved_to_an_encoder_that_is_there():
+    """Two networks share an encoder: the first to score has moved it, and not the other's head."""
+    encoder, head = nn.Linear(2, 2).to("meta"), nn.Linear(2, 2)
+    assert on_device(nn.Sequential(encoder, head), "meta")[1].weight.device.type == "meta"
+
+
+def test_a_copy_is_on_the_device_of_the_network():
+    network = nn.LSTM(2, 3).to("meta")
+    twin = copy_of(network)
+    assert twin is not network and twin.weight_ih_l0.device.type == "meta"
+    assert twin.weight_ih_l0 is not network.weight_ih_l0 and copy_of(nn.Identity()) is not None

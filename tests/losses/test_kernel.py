@@ -119,7 +119,6 @@ class TestForward:
         assert 1 <= sum(size >= LOGITS.numel() for size in sizes) <= 3
 
     @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     @every_loss
     def test_gpu_equals_cpu(self, spec):
         loss, logits, targets = spec.build(LABELS), LOGITS.float(), TARGETS.float()

@@ -706,7 +706,6 @@ def test_texts_of_too_few_or_too_many_labels_are_refused(kind, n_rows, corpus):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("kind", KINDS | MORE)
 def test_gpu_scores_like_cpu(kind, corpus):
     X_test = corpus.X_test[kind]
