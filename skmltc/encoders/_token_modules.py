@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize, pad, relu
 
-from ._kernels import ByteDropout, WindowMaximum
+from ._kernels import ByteDropout, window_maximum
 from ._precision import multiplying
 
 HIDDEN_ACTIVATIONS = {"identity": nn.Identity, "relu": nn.ReLU}
@@ -99,7 +99,7 @@ class ConvolutionalEncoder(TokenEncoder):
         vectors, lengths = self.embed(token_ids)
         with multiplying(self, vectors):
             maxima = [
-                WindowMaximum.apply(vectors, convolve.weight, convolve.bias, lengths)
+                window_maximum(vectors, convolve.weight, convolve.bias, lengths)
                 for convolve in self.convolutions
             ]
             pooled = relu(torch.cat(maxima, dim=1))  # (batch, all filters)
