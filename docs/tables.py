@@ -6,6 +6,7 @@ A page includes ``generated/NAME.inc`` (an entry of `TABLES`), and takes a singl
 ``{{TABLE DATASET ROW SCORE name=value ...}}``: the mean over the seeds, in per cent.
 """
 
+import json
 import re
 import shlex
 import sys
@@ -377,6 +378,7 @@ def write(results, folder):
     texts = {name: of_page(table, results) for name, table in TABLES.items()}
     texts["losses"] = losses_table(results)
     texts["speed"] = speed_table(results)
+    texts["gpu"] = gpu_table(results)
     texts |= cost_texts(results)
     for name, text in texts.items():
         (folder / f"{name}.inc").write_text(text, encoding="utf-8")
@@ -423,6 +425,21 @@ def speed_table(results):
     heading = ["Question", "Encoder", "Batch size", "docs/s, ours", "docs/s, bare", "ratio"]
     title = f"Documents of Reuters-21578, or vectors, per CPU second of one pass; {NOTE}"
     return csv_table(title, heading, lines)
+
+
+def gpu_table(results):
+    """Make the table of training speed on a GPU, of what tests/gpu.sh printed."""
+    lines, rates = [], ("ours docs/s", "bare docs/s", "padded docs/s")
+    path = results / "gpu.jsonl"
+    printed = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
+    for row in map(json.loads, printed):
+        if row["what"] == "machine":
+            machine = row["device"], row["torch"], row["commit"]
+        elif row["what"] == "speed":
+            shown = (f"{row[name]:.0f}" if name in row else "" for name in rates)
+            lines.append([row["encoder"], row["documents"], *shown, *machine])
+    heading = ["Encoder", "Documents", *rates, "GPU", "torch", "Commit"]
+    return csv_table("Documents of one pass per second of wall-clock", heading, lines)
 
 
 def cost_texts(results):

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 import skmltc
+from skmltc._devices import device_of
 from skmltc.labels import inverse_propensities, label_groups
 from skmltc.metrics import (
     f1_by_group,
@@ -222,8 +223,8 @@ def commit():
 
 
 def _device_of(model):
-    device = getattr(model, "device", "cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(device)
+    device = torch.device(device_of(getattr(model, "device", "cpu")))
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _number(model, name):
