@@ -23,6 +23,7 @@ from .._validation import must_be
 from ..distributed import check_same, copy_first, current_processes, shown
 from ..encoders import (
     build_network,
+    check_precision,
     head_of,
     parameter_parts,
     parts_of,
@@ -311,14 +312,14 @@ monitor, keep, bucket, precision
         Raises
         ------
         ValueError
-            If it diverges.
+            If it diverges, or the device lacks the precision.
         KeyboardInterrupt
             If the user stops it, and `stop_by`, which might decide, has no label.
         """
+        self._check_start(network, dataset)
         load_optimizers()
         unseen, stop_by = stop_by, stop_by if self.early_stopping else None
         n_epochs, processes = self.n_epochs(len(dataset)), current_processes()
-        check_same("The number of training documents", len(dataset))
         net = (NeuralNet if processes.size == 1 else SharedNet)(
             network,
             loss,
@@ -377,6 +378,10 @@ monitor, keep, bucket, precision
             factor = factors.get(part_of.get(parameter), 1.0)
             by_rate.setdefault(self.lr * factor, []).append(parameter)
         return [{"params": alike, "lr": rate} for rate, alike in by_rate.items()]
+
+    def _check_start(self, network, dataset):
+        check_precision(network, self.precision, self.device)
+        check_same("The number of training documents", len(dataset))
 
     def _callbacks(self, n_steps, stop_by):
         schedule = Schedule(self._share(n_steps), self.falls or (), self.plateau[0])

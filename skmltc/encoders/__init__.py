@@ -11,7 +11,7 @@ from ._heads import (
     split_head,
     start_head,
 )
-from ._precision import training_precision
+from ._precision import check_precision, training_precision
 from ._pretrained import TransformerEncoder
 from ._registry import ENCODERS
 from ._token_modules import padded_length

@@ -4,6 +4,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch import nn
+
+from .._validation import must_be
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 _FIRST_WITH_HALVES = 8  # the compute capability that multiplies in bfloat16; older ones emulate it
@@ -24,6 +27,20 @@ def training_precision(precision):
         yield
     finally:
         _in_force.reset(before)
+
+
+def check_precision(network, precision, device):
+    """Refuse bfloat16 for recurrent layers on a CPU that has no instructions for it."""
+    is_recurrent = any(isinstance(layer, nn.RNNBase) for layer in network.modules())
+    if precision != "bfloat16" or torch.device(device).type != "cpu" or not is_recurrent:
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+    except RuntimeError as error:
+        expected = "'auto' or 'float32' for recurrent layers on this CPU"
+        remedy = f"torch has no bfloat16 for them here: {error}."
+        raise must_be("precision", expected, "'bfloat16'", remedy) from error
 
 
 def multiplying(module, batch):

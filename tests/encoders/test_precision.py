@@ -4,9 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from skmltc.encoders import BiLSTMAttention, TextCNN, training_precision
+from skmltc import BalancedLossClassifier
+from skmltc._networks import training as training_module
+from skmltc.encoders import BiLSTMAttention, TextCNN, Training, training_precision
 from skmltc.encoders import _precision as precision_module
-from skmltc.encoders._precision import halves, multiplying
+from skmltc.encoders._precision import check_precision, halves, multiplying
+from skmltc.text import TokenSequenceVectorizer
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -78,3 +81,31 @@ def test_devices_are_asked_for_what_they_can_only_where_that_decides(monkeypatch
 
     monkeypatch.setattr(precision_module, "_multiplies_halves", fail)
     assert not halves("float32", GPU) and not halves("auto", CPU)
+
+
+@pytest.mark.parametrize("device", [CPU, "cpu"])
+def test_recurrent_layers_are_refused_where_the_cpu_has_no_halves(monkeypatch, device):
+    def fail(self, *args):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(nn.LSTM, "forward", fail)
+    plain, recurrent = nn.Linear(2, 2), nn.Sequential(nn.Identity(), nn.GRU(2, 2))
+    drawn = torch.get_rng_state()
+    expected = r"precision must be 'auto' or 'float32' for recurrent layers on this CPU\. Got 'bfl"
+    with pytest.raises(ValueError, match=expected):
+        check_precision(recurrent, "bfloat16", device)
+    check_precision(recurrent, "bfloat16", GPU), check_precision(recurrent, "auto", device)
+    check_precision(plain, "bfloat16", device)
+    monkeypatch.undo()
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_an_estimator_refuses_it(monkeypatch, documents):
+    def refuse(network, precision, device):
+        raise ValueError((precision, str(device)))
+
+    monkeypatch.setattr(training_module, "check_precision", refuse)
+    tokens = TokenSequenceVectorizer(max_length=8).fit_transform(documents.texts)
+    how = {"encoder": SPECS[1], "training": Training(precision="bfloat16"), "device": "cpu"}
+    with pytest.raises(ValueError, match=r"\('bfloat16', 'cpu'\)"):
+        BalancedLossClassifier(**how).fit(tokens, documents.Y)
