@@ -39,7 +39,7 @@ def check_precision(network, precision, device):
             nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
     except RuntimeError as error:
         expected = "'auto' or 'float32' for recurrent layers on this CPU"
-        remedy = f"torch has no bfloat16 for them here: {error}."
+        remedy = f"torch has no bfloat16 for them here: {error}"
         raise must_be("precision", expected, "'bfloat16'", remedy) from error
 
 
