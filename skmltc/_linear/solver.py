@@ -16,8 +16,11 @@ from scipy import sparse
 
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
+_CAREFUL = 0.01  # the same where too much may be left
 _EXACT = 1e-7  # the same in float64: repeated documents then count as weights to the last digit
 _MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
+_MOST_CAREFUL = 300  # conjugate gradients
+_LONG = 25  # steps after which a label is careful
 _AT_WORK = 0.75  # share of the columns, below which the others are left out
 _QUICK_TRIALS = 4  # of Newton's method; others halve what is left
 _FLAT = 1e-12  # a curvature that is none, in units of that divided by
@@ -27,6 +30,7 @@ _FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as a
 _SLOPE = 0.1  # left along a step, relative to the slope at its start
 _RESOLUTION = 1e-6  # of an objective in float32
 _PROMISED = 3  # times the tolerance, by a step that may be the last
+_LEFT = 10  # times the tolerance, at most, may be left by a careless step that is the last
 _NEAR = 100  # times the tolerance is near enough for a label without a lower point
 _TINY = 1e-30
 
@@ -72,6 +76,7 @@ class BlockObjective:
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
         self.decays = weight_decay * features.scale**2  # (n_weights, 1)
         self.decays[-1] = 0
+        self.inverse_decays = self.decays.reciprocal().nan_to_num_(posinf=0.0)
 
     def cells(self, logits):
         """Loss of each label, summed over documents, and the slope of each cell."""
@@ -94,6 +99,14 @@ class BlockObjective:
     def gradient(self, V, slopes):
         return self.features.t_dot(slopes).addcmul_(self.decays, V)  # (n_weights, n_block)
 
+    def may_fall(self, gradient):
+        """By how much, at most, the objectives fall from where they have this gradient.
+
+        They bend as much as the penalty at least, so that steps along the gradient divided by its
+        decays would be the longest. What is not penalised does not count.
+        """
+        return _dots(self.inverse_decays * gradient, gradient) / 2
+
     def diagonal(self, curvatures):
         """Second derivative in each weight, (n_weights, n_block)."""
         return self.features.t_dot_of_squares(curvatures).add_(self.decays)
@@ -114,9 +127,10 @@ class BlockNewton:
     """Newton's method on every column of W at once, each with its own steps, until it converges.
 
     A step is found by conjugate gradients, and is as long as the objective falls along it. A column
-    has converged when its last step promised less than 3 `tol` of its objective: of that a small
-    part is left. A column in which a step leads to no lower point ends too, but has converged only
-    if little was promised.
+    has converged when its last step promised less than 3 `tol` of its objective, and where what the
+    conjugate gradients left of the gradient is worth no more than 10 `tol`. If it may be worth
+    more, as where columns of X are of very different size, they go further from there on. A column
+    in which a step leads to no lower point ends too, but has converged only if little was promised.
 
     Parameters
     ----------
@@ -138,6 +152,7 @@ class BlockNewton:
         values, self.slopes = objective.cells(self.logits)
         self.values = values + objective.penalty(self.V, self.V) / 2
         self.promised = torch.ones_like(self.values)  # by the last step, relative to the values
+        self.careful = torch.zeros_like(self.converged)
 
     def minimise(self, max_iter):
         """Take steps until every column has ended.
@@ -151,8 +166,9 @@ class BlockNewton:
         n_iter = 0
         while n_iter < max_iter and len(self.columns):
             is_lower = self.step()
-            self._end(self.promised <= _PROMISED * self.tol, ~is_lower)
             n_iter += 1
+            self._end(self.promised <= _PROMISED * self.tol, ~is_lower)
+            self.careful |= n_iter >= _LONG
         self.solution[:, self.columns] = self._outer()
         return self.solution, n_iter, self.converged
 
@@ -182,15 +198,21 @@ class BlockNewton:
         """Keep how much the quadratic function of a step falls, relative to the objective."""
         falls = torch.where(slope < 0, -slope / 2, torch.inf)
         falls = torch.where((gradient == 0).all(dim=0), 0.0, falls)
-        self.promised = falls / torch.maximum(self.values, self.objective.little)
+        worth = torch.maximum(self.values, self.objective.little)
+        self.promised, self.left = falls / worth, self.left / worth
 
     def _direction(self, gradient):
         """Conjugate gradients on H d = -gradient; d, and what it adds to the logits."""
         curvatures = self.objective.curvatures(self.logits)
         residuals = self.promised.sqrt().clamp(*_RESIDUALS)
+        residuals = torch.where(self.careful, _CAREFUL, residuals)
         if gradient.dtype == torch.float64:  # few numbers: what is left would take no time
             residuals = torch.full_like(residuals, _EXACT)
-        return ConjugateGradients(self.objective, curvatures, gradient).minimise(residuals)
+        most = torch.where(self.careful, _MOST_CAREFUL, _MOST_GRADIENTS)
+        gradients = ConjugateGradients(self.objective, curvatures, gradient)
+        found = gradients.minimise(residuals, most)
+        self.left = gradients.may_fall
+        return found
 
     def _search(self, direction, moved, slope):
         """The step at which the objective stops to fall: a root of its slope, by Newton's method.
@@ -225,15 +247,17 @@ class BlockNewton:
 
     def _end(self, small, stuck):
         """Leave out columns that have converged, or are stuck, with their weights as they are."""
-        ended = small | stuck
+        may_fall = self.left > _LEFT * self.tol  # of NaN it says nothing
+        ended = (small | stuck) & (self.careful | ~may_fall)
+        self.careful |= small | stuck
         if not ended.any():
             return
         near = _NEAR * max(self.tol, _RESOLUTION)
         self.solution[:, self.columns[ended]] = self._outer()[:, ended]
-        self.converged[self.columns] = small | stuck & (self.promised <= near)
+        self.converged[self.columns] = ended & (small | (self.promised <= near))
         keep = torch.nonzero(~ended).squeeze(1)
         self.objective.keep(keep)
-        for name in ("columns", "V", "logits", "values", "slopes", "promised"):
+        for name in ("columns", "V", "logits", "values", "slopes", "promised", "careful"):
             setattr(self, name, getattr(self, name)[..., keep])
 
     def _outer(self):
@@ -262,9 +286,13 @@ class ConjugateGradients:
         self.rest = -gradient
         self.p = self.inverse * self.rest
         self.left = _dots(self.rest, self.p)
+        self.may_fall = torch.zeros_like(self.left)
 
-    def minimise(self, residuals):
+    def minimise(self, residuals, most):
         """Reduce the gradient of each column to a share (n_block,) of what it is.
+
+        It takes at most so many steps (n_block,). Afterwards `may_fall` (n_block,) says how much
+        more the functions may fall by.
 
         Returns
         -------
@@ -273,15 +301,20 @@ class ConjugateGradients:
             What it adds to the logits.
         """
         enough = residuals.square() * self.left
-        for _ in range(_MOST_GRADIENTS):
-            at_work = self.left > enough[self.columns]
+        for n_steps in range(int(most.max())):
+            at_work = (self.left > enough[self.columns]) & (n_steps < most[self.columns])
             if not at_work.any():
                 break
             if at_work.float().mean() < _AT_WORK:
+                self._note(torch.nonzero(~at_work).squeeze(1))
                 self._narrow(torch.nonzero(at_work).squeeze(1))
                 at_work = at_work[at_work]
             self._step(at_work)
+        self._note(slice(None))
         return self.direction, self.moved
+
+    def _note(self, columns):
+        self.may_fall[self.columns[columns]] = self.objective.may_fall(self.rest[:, columns])
 
     def _step(self, at_work):
         """A step in each column at work, and the next direction; others are near enough."""

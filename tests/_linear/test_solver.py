@@ -470,6 +470,30 @@ def test_scores_that_are_not_finite_are_an_error_with_a_remedy(problem):
         fit_linear(X, Y, Solver(SOLVED[0], 0.1))
 
 
+@pytest.mark.parametrize(
+    "decay, sizes", [(1e-4, 1.0), (1e-5, 1.0), (0.1, np.geomspace(0.1, 10, 300))]
+)
+def test_flat_directions_are_gone_through(decay, sizes):
+    """What conjugate gradients leave of a gradient is little, and may be worth much."""
+    rng = np.random.RandomState(0)
+    X = rng.randn(150, 300)
+    X = sizes * X / np.linalg.norm(X, axis=1)[:, None]
+    Y = (rng.rand(150, 3) < 0.3).astype(int)
+    how = {"weight_decay": decay, "calibrate": False, "threshold": "frequency", "random_state": 0}
+    model = BalancedLossClassifier(loss="squared_hinge", **how).fit(X, Y)
+
+    def objective(w, signs):
+        missing = np.maximum(0, 1 - signs * (X @ w[:-1] + w[-1]))
+        slope = np.append(X.T @ (-2 * signs * missing) + decay * w[:-1], -2 * signs @ missing)
+        return missing @ missing + decay / 2 * w[:-1] @ w[:-1], slope
+
+    for w, intercept, signs in zip(model.coef_, model.intercept_, 2 * Y.T - 1, strict=True):
+        found = np.append(w, intercept).astype(np.float64)
+        how = {"jac": True, "options": {"maxiter": 20_000, "maxfun": 20_000, "ftol": 1e-14}}
+        best = minimize(objective, found, signs, method="L-BFGS-B", **how).fun
+        assert objective(found, signs)[0] < 1.002 * best
+
+
 def test_a_label_without_an_objective_ends_at_once(problem):
     X, Y = problem
     objective = BlockObjective(DesignMatrix(X), Y, SOLVED[0].build(Y), np.arange(7), 0.1)
