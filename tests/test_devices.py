@@ -30,9 +30,16 @@ def test_auto_is_a_gpu_when_there_is_one(monkeypatch, is_there, expected):
     check_device("auto"), check_device("cpu")
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])
-def test_what_torch_does_not_know_is_refused(device):
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "", None])
+@pytest.mark.parametrize("ask", [check_device, device_of])
+def test_what_torch_does_not_know_is_refused(device, ask):
     with pytest.raises(ValueError, match="device must be 'auto' or a device of torch, say 'cuda'"):
+        ask(device)
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", "vulkan", "hpu"])
+def test_where_torch_does_not_compute_is_refused(device):
+    with pytest.raises(ValueError, match="one that torch sees here, such as 'cpu'"):
         check_device(device)
 
 

@@ -36,7 +36,7 @@ class Solver(NamedTuple):
         tau: scores are raised by tau log(N/n - 1).
     device : str, default="cpu"
     max_iter : int, default=200
-        Newton steps; a label needs four to a dozen.
+        Newton steps; a label needs four to a dozen, on counts of words dozens.
     tol : float, default=1e-4
         Relative accuracy of a label's objective.
     n_jobs : int, default=None

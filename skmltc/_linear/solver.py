@@ -3,7 +3,8 @@
 Given the label counts, the labels of a linear model are independent. A block of them shares the
 matrix products with X, and each label has its own curvature, steps and end: one optimiser over the
 block would wait for the slowest. What a label ends with does not depend on the others in its block,
-but for rounding: sums over columns of another width are taken in another order.
+but for rounding: sums over columns of another width are taken in another order. That may decide
+whether a label takes one more step, so its objective is the same to `tol`, and no more.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class BalancedLossClassifier(AsPublished, BaseLongTailClassifier):
         make 200 steps.
     max_iter : int, default=200
         Most steps of Newton's method for a label; a `ConvergenceWarning` says how many labels need
-        more. Most are done after four to a dozen.
+        more. Most are done after four to a dozen; on counts of words they may need dozens.
     tol : float, default=1e-4
         Accuracy of Newton's method, relative to the objective of a label (or to a millionth per
         document with the label, where the objective is smaller). A label is done when its last
