@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -779,3 +780,22 @@ def test_no_figure_is_typed(page):
     allowed = DEFINITIONS.keys() | PUBLISHED.get(page.name, set())
     found = re.findall(r"(?<![\w.])\d{1,3}\.\d+(?![\w.]*\d)", prose_of(page))
     assert [number for number in found if number not in allowed] == []
+
+
+def test_rows_beside_the_package_are_no_changes_of_it(tmp_path, monkeypatch):
+    from bench import measure
+
+    package, results = tmp_path / "package" / "__init__.py", tmp_path / "results.jsonl"
+    monkeypatch.setattr(measure.skmltc, "__file__", str(package))
+    package.parent.mkdir()
+    package.touch(), results.touch()
+    assert measure.commit() == ""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=me", "-c", "user.email=me@here"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    found = measure.commit()
+    assert re.fullmatch("[0-9a-f]{7,}", found)
+    results.write_text("{}")
+    assert measure.commit() == found
+    package.write_text("changed = True")
+    assert measure.commit() == f"{found}-dirty"

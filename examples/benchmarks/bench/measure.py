@@ -213,13 +213,21 @@ def environment(threads):
 
 
 def commit():
-    """Commit of the package that is measured; "-dirty" says that it has changes on top."""
-    git = ["git", "-C", str(Path(skmltc.__file__).parent), "describe", "--always", "--dirty"]
+    """Commit of the package that is measured; "-dirty" says that it has changes on top.
+
+    Rows that a run has written since, beside the package, are no changes of it.
+    """
+    found = _git("rev-parse", "--short", "HEAD")
+    return found + ("-dirty" if _git("status", "--porcelain", "--", ".") else "")
+
+
+def _git(*words):
+    """What git says in the folder of the package; nothing where there is no git, or no commit."""
+    command = ["git", "-C", str(Path(skmltc.__file__).parent), *words]
     try:
-        done = subprocess.run([*git, "--exclude=*"], capture_output=True, text=True, check=False)
-    except OSError:  # no git here
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
         return ""
-    return done.stdout.strip()
 
 
 def _device_of(model):
