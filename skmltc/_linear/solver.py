@@ -101,10 +101,10 @@ class BlockObjective:
         return self.features.t_dot(slopes).addcmul_(self.decays, V)  # (n_weights, n_block)
 
     def may_fall(self, gradient):
-        """By how much, at most, the objectives fall from where they have this gradient.
+        """By how much, at most, the objectives (n_block,) fall from where they have this gradient.
 
-        They bend as much as the penalty at least, so that steps along the gradient divided by its
-        decays would be the longest. What is not penalised does not count.
+        They bend as much as the penalty at least, so the gradient (n_weights, n_block) divided by
+        its decays is the longest step. What is not penalised does not count.
         """
         return _dots(self.inverse_decays * gradient, gradient) / 2
 
@@ -200,7 +200,7 @@ class BlockNewton:
         falls = torch.where(slope < 0, -slope / 2, torch.inf)
         falls = torch.where((gradient == 0).all(dim=0), 0.0, falls)
         worth = torch.maximum(self.values, self.objective.little)
-        self.promised, self.left = falls / worth, self.left / worth
+        self.promised, self.may_fall = falls / worth, self.may_fall / worth
 
     def _direction(self, gradient):
         """Conjugate gradients on H d = -gradient; d, and what it adds to the logits."""
@@ -212,7 +212,7 @@ class BlockNewton:
         most = torch.where(self.careful, _MOST_CAREFUL, _MOST_GRADIENTS)
         gradients = ConjugateGradients(self.objective, curvatures, gradient)
         found = gradients.minimise(residuals, most)
-        self.left = gradients.may_fall
+        self.may_fall = gradients.may_fall
         return found
 
     def _search(self, direction, moved, slope):
@@ -248,14 +248,14 @@ class BlockNewton:
 
     def _end(self, small, stuck):
         """Leave out columns that have converged, or are stuck, with their weights as they are."""
-        may_fall = self.left > _LEFT * self.tol  # of NaN it says nothing
-        ended = (small | stuck) & (self.careful | ~may_fall)
+        unsure = self.may_fall > _LEFT * self.tol  # False of NaN, which ends at once
+        ended = (small | stuck) & (self.careful | ~unsure)
         self.careful |= small | stuck
         if not ended.any():
             return
         near = _NEAR * max(self.tol, _RESOLUTION)
         self.solution[:, self.columns[ended]] = self._outer()[:, ended]
-        self.converged[self.columns] = ended & (small | (self.promised <= near))
+        self.converged[self.columns] = ended & (self.promised <= near)
         keep = torch.nonzero(~ended).squeeze(1)
         self.objective.keep(keep)
         for name in ("columns", "V", "logits", "values", "slopes", "promised", "careful"):
