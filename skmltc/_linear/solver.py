@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .conjugate_gradients import ConjugateGradients, dots
+
 _NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
 _CAREFUL = 0.01  # the same where too much may be left
@@ -22,18 +24,14 @@ _EXACT = 1e-7  # the same in float64: repeated documents then count as weights t
 _MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
 _MOST_CAREFUL = 300  # conjugate gradients
 _LONG = 25  # steps after which a label is careful
-_AT_WORK = 0.75  # share of the columns, below which the others are left out
 _QUICK_TRIALS = 4  # of Newton's method; others halve what is left
-_FLAT = 1e-12  # a curvature that is none, in units of that divided by
 _LEAP = 10  # times as far as the last trial is where the next one is, at most
-_EVENNESS = 2  # times the largest curvature of a weight is added to that of each, to divide by
 _FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
 _SLOPE = 0.1  # left along a step, relative to the slope at its start
 _RESOLUTION = 1e-6  # of an objective in float32
 _PROMISED = 3  # times the tolerance, by a step that may be the last
 _LEFT = 10  # times the tolerance, at most, may be left by a careless step that is the last
 _NEAR = 100  # times the tolerance is near enough for a label without a lower point
-_TINY = 1e-30
 
 
 class SolvedBlock(NamedTuple):
@@ -95,7 +93,7 @@ class BlockObjective:
 
     def penalty(self, V, U):
         """weight_decay <v, u> of each label in the weights of undivided columns."""
-        return _dots(self.decays * V, U)
+        return dots(self.decays * V, U)
 
     def gradient(self, V, slopes):
         return self.features.t_dot(slopes).addcmul_(self.decays, V)  # (n_weights, n_block)
@@ -106,7 +104,7 @@ class BlockObjective:
         They bend as much as the penalty at least, so the gradient (n_weights, n_block) divided by
         its decays is the longest step. What is not penalised does not count.
         """
-        return _dots(self.inverse_decays * gradient, gradient) / 2
+        return dots(self.inverse_decays * gradient, gradient) / 2
 
     def diagonal(self, curvatures):
         """Second derivative in each weight, (n_weights, n_block)."""
@@ -118,10 +116,6 @@ class BlockObjective:
         self.loss = self.loss.select(columns)
         if self.weight is not None:
             self.weight = self.weight[..., columns]
-
-
-def _dots(A, B):
-    return (A * B).sum(0)
 
 
 class BlockNewton:
@@ -183,7 +177,7 @@ class BlockNewton:
         """
         gradient = self.objective.gradient(self.V, self.slopes)
         direction, moved = self._direction(gradient)
-        slope = _dots(gradient, direction)
+        slope = dots(gradient, direction)
         step, values, slopes = self._search(direction, moved, slope)
         self._promise(gradient, slope)
         is_lower = values <= self.values
@@ -236,12 +230,12 @@ class BlockNewton:
         for n_trials in range(1, _MOST_TRIALS + 1):
             logits = torch.addcmul(self.logits, step, moved)
             values, slopes = self.objective.cells(logits)
-            here = _dots(slopes, moved) + linear + step * quadratic
+            here = dots(slopes, moved) + linear + step * quadratic
             wrong = here.abs() > _SLOPE * slope.abs()
             if not wrong.any() or n_trials == _MOST_TRIALS:
                 break
             low, high = torch.where(here > 0, low, step), torch.where(here > 0, step, high)
-            bend = _dots(self.objective.curvatures(logits).mul_(moved), moved) + quadratic
+            bend = dots(self.objective.curvatures(logits).mul_(moved), moved) + quadratic
             newton = step - here / bend if n_trials <= _QUICK_TRIALS else step
             step = torch.where(wrong, _next_step(step, newton, low, high), step)
         return step, values + constant + step * linear + step * step * quadratic / 2, slopes
@@ -263,83 +257,6 @@ class BlockNewton:
 
     def _outer(self):
         return self.objective.features.outer(self.V)
-
-
-class ConjugateGradients:
-    """The minimum of the quadratic functions of all columns, each until it is near enough.
-
-    They run in weights divided by the roots of about their curvatures. The curvatures themselves
-    would slow them down: of many rare words none says much alone.
-
-    Parameters
-    ----------
-    objective : BlockObjective
-    curvatures : tensor of shape (n_samples, n_block)
-        Of the cells.
-    gradient : tensor of shape (n_weights, n_block)
-    """
-
-    def __init__(self, objective, curvatures, gradient):
-        self.objective, self.curvatures = objective, curvatures
-        self.direction, self.moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
-        self.columns = torch.arange(gradient.shape[1], device=gradient.device)
-        self.inverse = _about(objective.diagonal(curvatures)).reciprocal_()
-        self.rest = -gradient
-        self.p = self.inverse * self.rest
-        self.left = _dots(self.rest, self.p)
-        self.may_fall = torch.zeros_like(self.left)
-
-    def minimise(self, residuals, most):
-        """Reduce the gradient of each column to a share (n_block,) of what it is.
-
-        It takes at most so many steps (n_block,). Afterwards `may_fall` (n_block,) says how much
-        more the functions may fall by.
-
-        Returns
-        -------
-        direction : tensor of shape (n_weights, n_block)
-        moved : tensor of shape (n_samples, n_block)
-            What it adds to the logits.
-        """
-        enough = residuals.square() * self.left
-        for n_steps in range(int(most.max())):
-            at_work = (self.left > enough[self.columns]) & (n_steps < most[self.columns])
-            if not at_work.any():
-                break
-            if at_work.float().mean() < _AT_WORK:
-                self._note(torch.nonzero(~at_work).squeeze(1))
-                self._narrow(torch.nonzero(at_work).squeeze(1))
-                at_work = at_work[at_work]
-            self._step(at_work)
-        self._note(slice(None))
-        return self.direction, self.moved
-
-    def _note(self, columns):
-        self.may_fall[self.columns[columns]] = self.objective.may_fall(self.rest[:, columns])
-
-    def _step(self, at_work):
-        """A step in each column at work, and the next direction; others are near enough."""
-        logits = self.objective.features.dot(self.p)
-        product = self.objective.gradient(self.p, self.curvatures * logits)
-        bend = _dots(self.p, product)
-        at_work = at_work & (bend > _FLAT * self.left)
-        length = torch.where(at_work, self.left / bend, 0.0)
-        self.direction.index_add_(1, self.columns, length * self.p)
-        self.moved.index_add_(1, self.columns, logits.mul_(length))
-        self.rest.addcmul_(length, product, value=-1)
-        scaled = self.inverse * self.rest
-        before, self.left = self.left, torch.where(at_work, _dots(self.rest, scaled), 0.0)
-        self.p.mul_((self.left / before).nan_to_num_(0.0)).add_(scaled)
-
-    def _narrow(self, keep):
-        """Leave out columns that are near enough."""
-        for name in ("columns", "curvatures", "inverse", "rest", "p", "left"):
-            setattr(self, name, getattr(self, name)[..., keep])
-
-
-def _about(curvatures):
-    """Curvatures of weights, more alike."""
-    return curvatures.add_(_EVENNESS * curvatures[:-1].amax(0)).clamp_min_(_TINY)
 
 
 def _next_step(step, newton, low, high):
