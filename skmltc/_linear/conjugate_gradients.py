@@ -8,13 +8,12 @@ _AT_WORK = 0.75  # share of the columns, below which the others are left out
 _FLAT = 1e-12  # a curvature that is none, in units of that divided by
 _EVENNESS = 2  # times the largest curvature of a weight is added to that of each, to divide by
 _TINY = 1e-30
+_RIDGE = 1e-6  # times the largest second derivative: float32 finds no root of a matrix without it
+_MOST_ROOTS = 2**26  # numbers of all roots of a block: 256 MB
 
 
 class ConjugateGradients:
     """The minimum of the quadratic functions of all columns, each until it is near enough.
-
-    They run in weights divided by the roots of about their curvatures. The curvatures themselves
-    would slow them down: of many rare words none says much alone.
 
     Parameters
     ----------
@@ -22,23 +21,24 @@ class ConjugateGradients:
     curvatures : tensor of shape (n_samples, n_block)
         Of the cells.
     gradient : tensor of shape (n_weights, n_block)
+    most : tensor of shape (n_block,)
+        Steps at most.
     """
 
-    def __init__(self, objective, curvatures, gradient):
-        self.objective, self.curvatures = objective, curvatures
+    def __init__(self, objective, curvatures, gradient, most):
+        self.objective, self.curvatures, self.most = objective, curvatures, most
         self.direction, self.moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
         self.columns = torch.arange(gradient.shape[1], device=gradient.device)
-        self.inverse = _about(objective.diagonal(curvatures)).reciprocal_()
+        self.inverse = ApproximateInverse(objective, curvatures, most)
         self.rest = -gradient
-        self.p = self.inverse * self.rest
+        self.p = self.inverse(self.rest)
         self.left = dots(self.rest, self.p)
         self.may_fall = torch.zeros_like(self.left)
 
-    def minimise(self, residuals, most):
+    def minimise(self, residuals):
         """Reduce the gradient of each column to a share (n_block,) of what it is.
 
-        It takes at most so many steps (n_block,). Afterwards `may_fall` (n_block,) says how much
-        more the functions may fall by.
+        Afterwards `may_fall` (n_block,) says how much more the functions may fall by.
 
         Returns
         -------
@@ -47,8 +47,8 @@ class ConjugateGradients:
             What it adds to the logits.
         """
         enough = residuals.square() * self.left
-        for n_steps in range(int(most.max())):
-            at_work = (self.left > enough[self.columns]) & (n_steps < most[self.columns])
+        for n_steps in range(int(self.most.max())):
+            at_work = (self.left > enough[self.columns]) & (n_steps < self.most[self.columns])
             if not at_work.any():
                 break
             if at_work.float().mean() < _AT_WORK:
@@ -72,19 +72,80 @@ class ConjugateGradients:
         self.direction.index_add_(1, self.columns, length * self.p)
         self.moved.index_add_(1, self.columns, logits.mul_(length))
         self.rest.addcmul_(length, product, value=-1)
-        scaled = self.inverse * self.rest
+        scaled = self.inverse(self.rest)
         before, self.left = self.left, torch.where(at_work, dots(self.rest, scaled), 0.0)
         self.p.mul_((self.left / before).nan_to_num_(0.0)).add_(scaled)
 
     def _narrow(self, keep):
         """Leave out columns that are near enough."""
-        for name in ("columns", "curvatures", "inverse", "rest", "p", "left"):
+        self.inverse.keep(keep)
+        for name in ("columns", "curvatures", "rest", "p", "left"):
             setattr(self, name, getattr(self, name)[..., keep])
+
+
+class ApproximateInverse:
+    """About the inverse of each column's second derivatives: conjugate gradients divide by them.
+
+    The inverse of about their diagonal. The diagonal itself would slow them down: of many rare
+    words none says much alone. Where X is dense and few documents bend, as those inside a squared
+    hinge, all second derivatives take less work than as many conjugate gradients as may be taken;
+    then it is their inverse, and one step is enough.
+
+    Parameters
+    ----------
+    objective : BlockObjective
+    curvatures : tensor of shape (n_samples, n_block)
+        Of the cells.
+    most : tensor of shape (n_block,)
+        Conjugate gradients, at most.
+    """
+
+    def __init__(self, objective, curvatures, most):
+        self.diagonal = _about(objective.diagonal(curvatures)).reciprocal_()
+        exact = torch.nonzero(_are_few(objective, curvatures, most)).squeeze(1).tolist()
+        roots = {column: _root(objective, curvatures[:, column]) for column in exact}
+        self.roots = {column: root for column, root in roots.items() if root is not None}
+
+    def __call__(self, rest):
+        """Divide (n_weights, n_block) by the second derivatives."""
+        divided = self.diagonal * rest
+        for column, root in self.roots.items():
+            divided[:, [column]] = torch.cholesky_solve(rest[:, [column]], root)
+        return divided
+
+    def keep(self, columns):
+        """Leave out the other columns."""
+        self.diagonal = self.diagonal[:, columns]
+        kept = enumerate(columns.tolist())
+        self.roots = {new: self.roots[old] for new, old in kept if old in self.roots}
 
 
 def _about(curvatures):
     """Curvatures of weights, more alike."""
     return curvatures.add_(_EVENNESS * curvatures[:-1].amax(0)).clamp_min_(_TINY)
+
+
+def _are_few(objective, curvatures, most):
+    """Where so few documents bend that all second derivatives take less work than `most` steps.
+
+    In multiplications: `n_bent` outer products and a root, or two products with X per step.
+    """
+    n_bent, n_weights = (curvatures > 0).sum(0), len(objective.decays)
+    if objective.features.dense is None or n_weights**2 * len(n_bent) > _MOST_ROOTS:
+        return torch.zeros_like(n_bent, dtype=torch.bool)
+    return n_bent * n_weights + n_weights**2 / 6 <= 2 * most * len(curvatures)
+
+
+def _root(objective, curvatures):
+    """The Cholesky factor of a column's second derivatives; None where rounding leaves none."""
+    bent = torch.nonzero(curvatures > 0).squeeze(1)
+    rows = objective.features.dense[bent] * curvatures[bent].sqrt()[:, None]
+    derivatives = rows.T @ rows
+    diagonal = derivatives.diagonal()
+    diagonal += objective.decays[:, 0]
+    diagonal += _RIDGE * diagonal.max()
+    root, failed = torch.linalg.cholesky_ex(derivatives)
+    return None if failed else root
 
 
 def dots(A, B):

@@ -37,6 +37,8 @@ class DesignMatrix:
         What each column is multiplied by, 1 or less; 1 for the intercept.
     means : tensor of shape (n_weights, 1) or None
         What is subtracted from each column; None where there is nothing.
+    dense : tensor of shape (n_samples, n_weights) or None
+        The columns as they are inside; None where X is sparse.
     """
 
     def __init__(self, X, device="cpu", weights=None, dtype=torch.float32):
@@ -46,7 +48,7 @@ class DesignMatrix:
         self.dtype = dtype
         X, means = _centred(X, weights)
         scale = np.append(_column_scale(X, weights), 1.0)
-        self.scale, self.means = self._column(scale), None
+        self.scale, self.means, self.dense = self._column(scale), None, None
         if means.any():
             self.means = self._column(np.append(means, 0.0))
         ones = np.ones((X.shape[0], 1), dtype=np.float32)
@@ -60,7 +62,7 @@ class DesignMatrix:
             self.t_dot_of_squares = partial(csr_dot, *csr_tensors(turned.power(2), *how))
         else:
             dense = self._numbers(np.hstack([X, ones]) * scale)
-            dense = torch.from_numpy(dense).to(self.device)
+            self.dense = dense = torch.from_numpy(dense).to(self.device)
             self.dot, self.t_dot = dense.matmul, dense.T.matmul
             self.t_dot_of_squares = partial(_dense_t_dot_of_squares, dense)
 

@@ -204,8 +204,8 @@ class BlockNewton:
         if gradient.dtype == torch.float64:  # few numbers: what is left would take no time
             residuals = torch.full_like(residuals, _EXACT)
         most = torch.where(self.careful, _MOST_CAREFUL, _MOST_GRADIENTS)
-        gradients = ConjugateGradients(self.objective, curvatures, gradient)
-        found = gradients.minimise(residuals, most)
+        gradients = ConjugateGradients(self.objective, curvatures, gradient, most)
+        found = gradients.minimise(residuals)
         self.may_fall = gradients.may_fall
         return found
 

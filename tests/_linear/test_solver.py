@@ -70,7 +70,7 @@ class ExactFeatures:
         )
         self.t_dot_of_squares = torch.from_numpy(dense.T**2).matmul
         self.device = torch.device("cpu")
-        self.scale = torch.ones(X.shape[1] + 1, 1, dtype=torch.float64)
+        self.scale, self.dense = torch.ones(X.shape[1] + 1, 1, dtype=torch.float64), None
 
 
 @pytest.mark.filterwarnings("ignore:weighted_bce gives no weight")

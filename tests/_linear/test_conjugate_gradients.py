@@ -1,0 +1,106 @@
+"""Conjugate gradients of a block, and what they divide by, against equations solved in float64."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skmltc._linear.conjugate_gradients import ApproximateInverse, ConjugateGradients
+from skmltc._linear.products import DesignMatrix
+from skmltc._linear.solver import BlockObjective
+from skmltc.losses import SquaredHingeLoss
+
+N_SAMPLES, N_FEATURES, DECAY = 300, 12, 0.3
+
+
+@pytest.fixture(autouse=True)
+def no_grad():
+    with torch.no_grad():
+        yield
+
+
+def block(to_x=np.asarray, n_bent=(5, 40, 300)):
+    """An objective of three labels, and curvatures of 2 on so many documents of each."""
+    rng = np.random.RandomState(0)
+    X = to_x(rng.randn(N_SAMPLES, N_FEATURES).astype(np.float32))
+    Y = sparse.csr_array((rng.rand(N_SAMPLES, 3) < 0.2).astype(np.float32))
+    objective = BlockObjective(DesignMatrix(X), Y, SquaredHingeLoss().build(Y), np.arange(3), DECAY)
+    bent = np.arange(N_SAMPLES)[:, None] < np.array(n_bent)
+    return objective, 2 * torch.from_numpy(bent.astype(np.float32)), torch.randn(13, 3)
+
+
+def second_derivatives(objective, curvatures, column):
+    X = objective.features.dot(torch.eye(13)).double().numpy()
+    return X.T * curvatures[:, column].numpy() @ X + np.diag(objective.decays[:, 0])
+
+
+def steps(n):
+    return torch.full((3,), n)
+
+
+@pytest.mark.parametrize("to_x", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("most", [30, 300])
+def test_the_equations_are_solved(to_x, most):
+    objective, curvatures, gradient = block(to_x)
+    gradients = ConjugateGradients(objective, curvatures, gradient, steps(most))
+    direction, moved = gradients.minimise(torch.full((3,), 1e-5))
+    for column in range(3):
+        H = second_derivatives(objective, curvatures, column)
+        expected = np.linalg.solve(H, -gradient[:, column].double().numpy())
+        assert_allclose(direction[:, column], expected, atol=1e-3 * np.abs(expected).max())
+    assert_allclose(moved, objective.features.dot(direction), atol=1e-3)
+
+
+def test_dense_columns_where_few_documents_bend_are_divided_by_all_second_derivatives():
+    objective, curvatures, gradient = block()
+    inverse = ApproximateInverse(objective, curvatures, steps(3))
+    assert sorted(inverse.roots) == [0, 1]  # 300 outer products are more work than three steps
+    divided = inverse(gradient)
+    for column in (0, 1):
+        H = second_derivatives(objective, curvatures, column)
+        assert_allclose(H @ divided[:, column].numpy(), gradient[:, column], atol=1e-3)
+    assert_array_equal(divided[:, 2], inverse.diagonal[:, 2] * gradient[:, 2])
+
+
+def test_more_steps_pay_for_more_documents():
+    objective, curvatures, _ = block()
+    assert sorted(ApproximateInverse(objective, curvatures, steps(30)).roots) == [0, 1, 2]
+
+
+def test_sparse_columns_are_divided_by_about_the_diagonal():
+    objective, curvatures, _ = block(sparse.csr_array)
+    assert not ApproximateInverse(objective, curvatures, steps(300)).roots
+
+
+def test_one_step_is_then_enough(monkeypatch):
+    objective, curvatures, gradient = block()
+    gradients, taken = ConjugateGradients(objective, curvatures, gradient, steps(30)), []
+    step = gradients._step
+    monkeypatch.setattr(gradients, "_step", lambda at_work: taken.append(step(at_work)))
+    gradients.minimise(torch.full((3,), 0.01))
+    assert len(taken) == 1
+
+
+def test_what_is_left_out_leaves_the_others_as_they_are():
+    objective, curvatures, gradient = block()
+    inverse = ApproximateInverse(objective, curvatures, steps(3))
+    divided = inverse(gradient)
+    kept = torch.tensor([1, 2])
+    inverse.keep(kept)
+    assert_array_equal(inverse(gradient[:, kept]), divided[:, kept])
+
+
+def test_a_column_without_a_root_is_divided_by_about_the_diagonal():
+    """As where rounding leaves a negative second derivative."""
+    objective, curvatures, gradient = block()
+    objective.decays = -1e6 * torch.ones_like(objective.decays)
+    inverse = ApproximateInverse(objective, curvatures, steps(30))
+    assert not inverse.roots
+    assert_array_equal(inverse(gradient), inverse.diagonal * gradient)
+
+
+def test_roots_of_very_many_numbers_are_not_made(monkeypatch):
+    monkeypatch.setattr("skmltc._linear.conjugate_gradients._MOST_ROOTS", 3 * 13**2 - 1)
+    objective, curvatures, _ = block()
+    assert not ApproximateInverse(objective, curvatures, steps(30)).roots
