@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-_NO_LOSS = 1e-6  # per document of the label: where classes can be separated the loss falls for ever
+NO_LOSS = 1e-6  # per document of the label: where classes can be separated the loss falls for ever
 _RESIDUAL = 0.1  # of conjugate gradients, relative to the gradient
-_MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
-_FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
-_SLOPE = 0.1  # left along a step, relative to the slope at its start
+MOST_GRADIENTS, MOST_TRIALS = 30, 20  # of a step, and of its length
+FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
+SLOPE = 0.1  # left along a step, relative to the slope at its start
 
 
 class LabelHinge(NamedTuple):
@@ -150,7 +150,7 @@ def minimise(objective, weights, intercept, tol, max_iter):
     """
     w, b = weights.copy(), float(intercept)
     z = objective.X @ w + np.float32(b)
-    little = _NO_LOSS * max(np.count_nonzero(objective.signs > 0), 1) / 2
+    little = NO_LOSS * max(np.count_nonzero(objective.signs > 0), 1) / 2
     for n_iter in range(1, max_iter + 1):
         curvatures, n_far = objective.curvatures(z, b)
         e, far = objective.slopes(z, b, curvatures, n_far)
@@ -186,7 +186,7 @@ def _newton_direction(objective, curvatures, n_far, gradient, slope_b):
     r, r_b = -gradient, -slope_b
     p, p_b = r.copy(), scale * r_b
     first = rest = _dot(r, r) + scale * r_b * r_b
-    for _ in range(_MOST_GRADIENTS):
+    for _ in range(MOST_GRADIENTS):
         if not rest > _RESIDUAL**2 * first * (1 - 1e-6) or not rest > 0:
             break
         q = objective.X @ p
@@ -215,7 +215,7 @@ def _bounded(d, d_b, d_z, slope):
 
     Without weight decay nothing else bounds it where the loss is flat: scores once were 1e30.
     """
-    times = max(1.0, float(np.abs(d_z).max(initial=0)) / _FARTHEST)
+    times = max(1.0, float(np.abs(d_z).max(initial=0)) / FARTHEST)
     short = np.float32(1 / times)
     return d * short, d_b / times, d_z * short, slope / times
 
@@ -225,13 +225,13 @@ def _length(objective, point, direction, slope):
     (w, b, z), (d, d_b, d_z) = point, direction
     linear, quadratic = objective.decay / 2 * _dot(w, d), objective.decay / 2 * _dot(d, d)
     t, low, high = 1.0, 0.0, np.inf
-    for _ in range(_MOST_TRIALS):
+    for _ in range(MOST_TRIALS):
         at = np.float32(t) * d_z
         at += z
         curvatures, n_far = objective.curvatures(at, b + t * d_b)
         e, far = objective.slopes(at, b + t * d_b, curvatures, n_far)
         here = linear + t * quadratic + _dot(e, d_z) + far * d_b
-        if abs(here) <= _SLOPE * abs(slope):
+        if abs(here) <= SLOPE * abs(slope):
             break
         low, high = (low, t) if here > 0 else (t, high)
         curvatures *= d_z

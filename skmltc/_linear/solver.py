@@ -16,18 +16,15 @@ import torch
 from scipy import sparse
 
 from .conjugate_gradients import ConjugateGradients, dots
+from .newton import FARTHEST, MOST_GRADIENTS, MOST_TRIALS, NO_LOSS, SLOPE
 
-_NO_LOSS = 1e-6  # per document of a label: where classes can be separated the loss falls for ever
 _RESIDUALS = 0.1, 0.4  # of conjugate gradients, relative to the gradient: near the end, and far
 _CAREFUL = 0.01  # the same where too much may be left
 _EXACT = 1e-7  # the same in float64: repeated documents then count as weights to the last digit
-_MOST_GRADIENTS, _MOST_TRIALS = 30, 20  # of a step, and of its length
 _MOST_CAREFUL = 300  # conjugate gradients
 _LONG = 25  # steps after which a label is careful
 _QUICK_TRIALS = 4  # of Newton's method; others halve what is left
 _LEAP = 10  # times as far as the last trial is where the next one is, at most
-_FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
-_SLOPE = 0.1  # left along a step, relative to the slope at its start
 _RESOLUTION = 1e-6  # of an objective in float32
 _PROMISED = 3  # times the tolerance, by a step that may be the last
 _LEFT = 10  # times the tolerance, at most, may be left by a careless step that is the last
@@ -70,7 +67,7 @@ class BlockObjective:
         self.of_documents = None  # (n_samples, 1)
         if document_weights is not None:
             self.of_documents = torch.from_numpy(document_weights[:, None]).to(self.targets)
-        self.little = _NO_LOSS * self._counted(self.targets).sum(0).clamp_min(1)
+        self.little = NO_LOSS * self._counted(self.targets).sum(0).clamp_min(1)
         self.loss = loss.select(torch.from_numpy(columns).to(features.device))
         self.weight = self.loss.weight(self.targets, loss.label_mass(Y))
         self.decays = weight_decay * features.scale**2  # (n_weights, 1)
@@ -203,7 +200,7 @@ class BlockNewton:
         residuals = torch.where(self.careful, _CAREFUL, residuals)
         if gradient.dtype == torch.float64:  # few numbers: what is left would take no time
             residuals = torch.full_like(residuals, _EXACT)
-        most = torch.where(self.careful, _MOST_CAREFUL, _MOST_GRADIENTS)
+        most = torch.where(self.careful, _MOST_CAREFUL, MOST_GRADIENTS)
         gradients = ConjugateGradients(self.objective, curvatures, gradient, most)
         found = gradients.minimise(residuals)
         self.may_fall = gradients.may_fall
@@ -213,7 +210,7 @@ class BlockNewton:
         """The step at which the objective stops to fall: a root of its slope, by Newton's method.
 
         The logits are linear in the step, so a trial costs no product with X. Without weight decay
-        nothing but `_FARTHEST` bounds a step where the loss is flat.
+        nothing but `FARTHEST` bounds a step where the loss is flat.
 
         Returns
         -------
@@ -225,14 +222,14 @@ class BlockNewton:
         penalty = self.objective.penalty
         linear, quadratic = penalty(self.V, direction), penalty(direction, direction)
         constant = penalty(self.V, self.V) / 2
-        step = (_FARTHEST / moved.abs().amax(0)).clamp_max(1)
+        step = (FARTHEST / moved.abs().amax(0)).clamp_max(1)
         low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
-        for n_trials in range(1, _MOST_TRIALS + 1):
+        for n_trials in range(1, MOST_TRIALS + 1):
             logits = torch.addcmul(self.logits, step, moved)
             values, slopes = self.objective.cells(logits)
             here = dots(slopes, moved) + linear + step * quadratic
-            wrong = here.abs() > _SLOPE * slope.abs()
-            if not wrong.any() or n_trials == _MOST_TRIALS:
+            wrong = here.abs() > SLOPE * slope.abs()
+            if not wrong.any() or n_trials == MOST_TRIALS:
                 break
             low, high = torch.where(here > 0, low, step), torch.where(here > 0, step, high)
             bend = dots(self.objective.curvatures(logits).mul_(moved), moved) + quadratic
