@@ -262,7 +262,7 @@ def _warn_of_counts(token_ids):
         warn(
             "X must be token ids with zeros, for padding, at one end. Got zeros between other "
             f"numbers in {n_gaps} rows instead: they are taken as padding. Are these "
-            "counts of words? Pass them as a sparse matrix or as floats, with encoder='bag'."
+            "counts of words? Pass them as a sparse matrix or as floats."
         )
 
 

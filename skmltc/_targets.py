@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from ._validation import (
+    BINARIZER,
     LabelWarning,
     check_label_matrix,
     check_n_rows,
@@ -22,7 +23,7 @@ from ._validation import (
     warn,
 )
 
-_BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
+_NAMED = "Labels have names where y of fit was a data frame: its columns."
 NO_DOCUMENT = r"\d+ of \d+ labels have no training document"  # how the warning begins
 
 
@@ -128,7 +129,8 @@ class Target:
         whole = f"a column number from 0 to {len(classes) - 1}"
         expected = whole if self.is_multilabel else f"one of the classes {known}"
         remedy = "A binary y has the scores of its second class alone."
-        raise must_be(name, expected, repr(label), remedy if self.type == "binary" else "")
+        remedy = remedy if self.type == "binary" else _NAMED if isinstance(label, str) else ""
+        raise must_be(name, expected, repr(label), remedy)
 
     def indicators_of_new(self, Y_new, n_samples):
         """Label indicators of labels that were not in y, each with at least one document.
@@ -258,11 +260,11 @@ def _dense_target(y):
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise must_be("y", expected, "rows of different lengths", _BINARIZER) from error
+        raise must_be("y", expected, "rows of different lengths", BINARIZER) from error
     if _holds_lists(array) or (isinstance(y, list | tuple) and array.ndim == 2 and _is_text(array)):
-        raise must_be("y", expected, "lists of names", _BINARIZER)
+        raise must_be("y", expected, "lists of names", BINARIZER)
     if array.ndim == 2 and array.shape[1] > 1 and _is_text(array):
-        remedy = f"np.asarray(y).astype(int) makes numbers of '0' and '1'. {_BINARIZER}"
+        remedy = f"np.asarray(y).astype(int) makes numbers of '0' and '1'. {BINARIZER}"
         raise must_be("y", expected, "a matrix of texts", remedy)
     return array
 

@@ -44,6 +44,10 @@ def without_news_of_labels(message=""):
 
 
 _IN_BETWEEN = {"skmltc", "sklearn", "joblib"}  # whose lines are not the user's
+BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
+_INDICATORS = "a label indicator matrix of zeros and ones"
+_OF_LISTS = "inhomogeneous", "could not convert string", "arrays of bytes/strings"
+_WRAPPED = "Wrap it, OneVsRestClassifier(classifier)."
 
 
 def must_be(what, expected, got, remedy=""):
@@ -59,6 +63,13 @@ def warn(message, category=UserWarning):
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _IN_BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def remedy_for_y(error):
+    """What to do where scikit-learn's classifier has refused the form of y; else nothing."""
+    if "sparse multilabel-indicator for y" in error or "Sparse data was passed for y" in error:
+        return f"{_WRAPPED} If it takes several labels itself, give y as an array."
+    return _WRAPPED if "y should be a 1d array" in error else ""
 
 
 def check_choice(what, value, choices):
@@ -214,7 +225,13 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
         Sorted, without duplicates or stored zeros; the input is not changed. Arrays that cannot be
         written to, such as maps of files, are shared where they are so already.
     """
-    Y = check_array(Y, accept_sparse="csr", dtype="numeric", input_name=name, ensure_min_samples=0)
+    how = {"accept_sparse": "csr", "dtype": "numeric", "ensure_min_samples": 0}
+    try:
+        Y = check_array(Y, input_name=name, **how)
+    except ValueError as error:
+        if not any(said in str(error) for said in _OF_LISTS):
+            raise
+        raise must_be(name, _INDICATORS, "lists of labels", BINARIZER) from error
     _check_shape(Y, n_samples, n_labels, name)
     labels = sparse.csr_array(Y, dtype=np.float32)
     if not _can_be_shared(labels):
@@ -225,9 +242,9 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
     if len(wrong):
         raise must_be(
             name,
-            "a label indicator matrix of zeros and ones",
+            _INDICATORS,
             f"a value of {wrong[0]:g}",
-            "sklearn.preprocessing.MultiLabelBinarizer makes one from lists of labels.",
+            BINARIZER,
         )
     return labels
 

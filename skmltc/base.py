@@ -459,7 +459,8 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         csr_array of shape (n_samples, n_labels)
-            Probabilities of the best k labels of each row.
+            Probabilities of the best k labels of each row, in the order of the columns:
+            ``row.indices[np.argsort(-row.data)]`` are the labels of ``row``, the best first.
         """
         check_k(k), check_is_fitted(self)
         worth = label_worth(weight, self.label_counts_, self.n_samples_fit_)

@@ -226,7 +226,10 @@ BAD_PARAMETERS = [
     ({"validation_fraction": 1.0}, "'validation_fraction' .* must be .* Got 1.0 instead"),
     ({"min_labels": -1}, "'min_labels' .* must be .* Got -1 instead"),
     ({"max_labels": 0}, "'max_labels' .* must be .* Got 0 instead"),
-    ({"min_labels": 2, "max_labels": 1}, "max_labels must be None or an integer from 2 up. Got 1"),
+    (
+        {"min_labels": 2, "max_labels": 1},
+        "max_labels must be None or an integer from 2 up, which is min_labels. Got 1",
+    ),
     ({"slack": 2}, "'slack' .* must be .* Got 2 instead"),
     ({"optimizer": "sgd"}, "'optimizer' .* must be .* Got 'sgd' instead"),
     ({"early_stopping": "yes"}, "'early_stopping' .* must be .* Got 'yes' instead"),

@@ -185,8 +185,8 @@ def check_max_labels(max_labels, min_labels=0):
     least, is_count = max(1, min_labels), isinstance(max_labels, Integral)
     if not is_count or isinstance(max_labels, bool) or max_labels < least:
         expected = f"None or an integer from {least} up"
-        remedy = "It is not below min_labels." if least > 1 else ""
-        raise must_be("max_labels", expected, repr(max_labels), remedy)
+        expected += ", which is min_labels" if least > 1 else ""
+        raise must_be("max_labels", expected, repr(max_labels))
 
 
 def idle_in_decision(threshold):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._inputs import as_rows, count_rows, take_rows
 from .._ranking import check_k
 from .._targets import Target, count_documents, count_labels
-from .._validation import check_constraints, check_sample_weight, must_be
+from .._validation import check_constraints, check_sample_weight, must_be, remedy_for_y
 from .._weighting import fit_weighted, rows_with_weight
 from ..labels import LabelStatistics
 from ._decision import Decision, label_worth
@@ -252,7 +252,13 @@ class Given(NamedTuple):
 
     def fit(self, estimator, weights=None):
         """Fit a clone; with these weights, where it shall have any."""
-        return fit_weighted(estimator, self.X, self.y, weights)
+        try:
+            return fit_weighted(estimator, self.X, self.y, weights)
+        except (TypeError, ValueError) as error:
+            if not (remedy := remedy_for_y(str(error))):
+                raise
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{str(error).rstrip('.')}. {remedy}") from error
 
     @property
     def counts(self):

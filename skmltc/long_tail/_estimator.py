@@ -220,7 +220,8 @@ class LongTailClassifier(MultilabelMetaClassifier, NamedMembers, GrowingMembers)
         threshold, slack, min_labels, max_labels, cv, random_state
             Those of the estimator.
         device, n_jobs, verbose
-            Of the members, see :class:`BalancedLossClassifier`; `verbose` of the estimator, too.
+            Of the members, see :class:`BalancedLossClassifier`; `verbose` of the estimator and of a
+            :class:`~skmltc.text.PretrainedEmbedder`, too.
 
         Returns
         -------

@@ -34,8 +34,9 @@ class GrowingMembers:
         X_known : list, array or sparse matrix of n_known documents, default=None
             Documents that have none of the new labels, save those that are in X too: for linear
             members, which keep none, and learn from them how frequent a label is. By default
-            those that the neighbours keep anyway. That does with "auto" on features; to a linear
-            member that is a pipeline, the documents of `fit` have to be given.
+            those that neighbours keep anyway, of "auto" on features and of `from_texts` for
+            one. To a linear member that reads other features than all neighbours, such as parts
+            of words, the documents of `fit` have to be given.
 
         Returns
         -------

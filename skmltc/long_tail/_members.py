@@ -18,25 +18,24 @@ from .._inner import end_of_pipeline, last_step, with_last_step
 from .._inputs import count_rows
 from .._networks import best_epoch
 from .._targets import NO_DOCUMENT, label_scores
-from .._validation import must_be, without_news_of_labels
+from .._validation import must_be, remedy_for_y, without_news_of_labels
 from .._votes import best_cosines, times_counted, vote_shares
 from ..balanced_loss import BalancedLossClassifier
 from ..decision import Calibration
 from ..losses import SquaredHingeLoss
 from ..neighbors import MultilabelKNeighborsClassifier
 from ._columns import Scores, Votes
-from ._views import OF_TEXTS, Views, reads_texts
+from ._views import OF_TEXTS, Views, before_last, reads_texts
 
 _OF_X = (
     "A member that wants X in another form, features of texts or token ids, is a pipeline: "
     "make_pipeline(vectorizer, classifier)."
 )
-_OF_SPARSE_Y = "Wrap it, OneVsRestClassifier(classifier), or give y as an array."
-_WRAPPED = "Wrap it, OneVsRestClassifier(classifier)."
 _X_IS_WRONG = ("X must be ", "X has ", "(input X)", "with dim ", "Expected 2D", "string to float")
 _NO_TEXTS = ("no attribute 'lower'", "invalid document", "string", "sequence of texts", "read()")
 _RESPONSES = ("decision_function", "predict_proba")
 _NEAREST = (20, 50)  # neighbours that vote
+_LONG = 600  # characters of an error
 _LEAST_PROBABILITY = 1e-6  # log-odds of a forest's 0 and 1 are infinite
 
 
@@ -68,7 +67,7 @@ class Member(NamedTuple):
                 fitted = Views.of(X).fit(prepared, y, weights)
         except (AttributeError, TypeError, ValueError) as error:
             kind = ValueError if isinstance(error, ValueError) else TypeError
-            said = f"{str(error).rstrip('.')}. So says the member {name!r}."
+            said = f"{_shortened(str(error)).rstrip('.')}. So says the member {name!r}."
             raise kind(_with_remedy(said, estimator, str(error))) from error
         found = [response for response in _RESPONSES if hasattr(fitted, response)]
         if not found:
@@ -94,9 +93,8 @@ class Member(NamedTuple):
         Y : csr_array of shape (n_samples, n_new)
         X_known : Views, or None
             Documents without the new labels, for members that keep none.
-        kept : array or csr_array, or None
-            Such documents as another member keeps them, in place of `X_known`; for members that
-            are no pipelines.
+        kept : dict of arrays or csr_arrays
+            Such documents as members keep them, in place of `X_known`, by the steps before.
         """
         inner = end_of_pipeline(self.estimator)
         if not hasattr(type(inner), "add_labels"):
@@ -120,10 +118,10 @@ class Member(NamedTuple):
         """Documents without the new labels, as the last step takes them."""
         if X_known is not None:
             return self._at_the_end(X_known)
-        if inner is not self.estimator or kept is None:
+        if self.steps not in kept:
             expected = f"given for the member {self.name!r}, which keeps no documents"
             raise must_be("X_known", expected, None, "Give the documents of fit.")
-        return kept
+        return kept[self.steps]
 
     def with_documents(self, X, y):
         """A copy that keeps further documents, too; itself where it keeps none."""
@@ -147,9 +145,14 @@ class Member(NamedTuple):
         return self._replace(estimator=with_last_step(self.estimator, copied))
 
     @property
+    def steps(self):
+        """The steps before the classifier; members with the same ones read the same of X."""
+        return before_last(self.estimator)
+
+    @property
     def kept_documents(self):
         """Features of documents that it keeps; None where there are none, or not as they came."""
-        one = self.estimator
+        one = end_of_pipeline(self.estimator)
         keeps = isinstance(one, MultilabelKNeighborsClassifier) and one.inputs_.kind == "features"
         return one.scorer_.memories[-1].vectors if keeps else None
 
@@ -208,14 +211,19 @@ def _side_by_side(matrices):
 
 def _remedy(estimator, error):
     """What to do where the fit of a member has failed; nothing where the error says it."""
-    if "sparse multilabel-indicator for y" in error or "Sparse data was passed for y" in error:
-        return _OF_SPARSE_Y
-    if "y should be a 1d array" in error:
-        return _WRAPPED
+    if of_y := remedy_for_y(error):
+        return of_y
     if not isinstance(estimator, Pipeline):
         return _OF_X if any(said in error for said in _X_IS_WRONG) else ""
     is_of_texts = any(said in error for said in _NO_TEXTS) and OF_TEXTS not in error
     return OF_TEXTS if is_of_texts and reads_texts(estimator.steps) else ""
+
+
+def _shortened(error):
+    """An error without most of a text that it cites, such as a whole document."""
+    if len(error) <= _LONG:
+        return error
+    return f"{error[: _LONG // 2]} ... {error[-_LONG // 2 :]}"
 
 
 def _with_remedy(said, estimator, error):

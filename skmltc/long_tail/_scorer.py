@@ -83,9 +83,10 @@ class StackScorer:
         X_known : like X, or None
             Documents without the new labels. None is those that the neighbours keep.
         """
-        kept = [one.kept_documents for one in self.members if one.kept_documents is not None]
+        keeping = [one for one in self.members if one.kept_documents is not None]
+        kept = {one.steps: one.kept_documents for one in keeping}
         X, X_known = Views.of(X), None if X_known is None else Views.of(X_known)
-        how = Y, X_known, kept[0] if kept else None
+        how = Y, X_known, kept
         members = tuple(member.with_labels(X, *how) for member in self.members)
         n_samples = max(self.known.n_samples, *(member.n_samples for member in members))
         known = self.known.with_labels(Y, self._likely_labels(X), n_samples)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import Normalizer
 from .._validation import check_choice, must_be, object_of
 from ..balanced_loss import BalancedLossClassifier
 from ..neighbors import MultilabelKNeighborsClassifier
+from ..text import PretrainedEmbedder
 
 
 def default_members(kind, *, device, n_jobs, verbose):
@@ -67,7 +68,7 @@ def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs
     kinds = [("words", words, linear), ("neighbors", words, neighbors)]
     if embedder is not None:
         _check_transformer("embedder", embedder)
-        meaning = [("embedder", embedder), ("normalizer", Normalizer())]
+        meaning = [("embedder", _telling(embedder, verbose)), ("normalizer", Normalizer())]
         kinds.insert(1, ("meaning", meaning, linear))
         kinds.append(("neighbors_of_meaning", meaning, neighbors))
     if characters:
@@ -76,6 +77,14 @@ def members_of_texts(embedder, vectorizer, characters, memory, *, device, n_jobs
         (name, clone(Pipeline([*steps, ("classifier", classifier)], memory=memory)))
         for name, steps, classifier in kinds
     ]
+
+
+def _telling(embedder, verbose):
+    """A copy that shows its progress, which takes most of the time, where the others shall."""
+    copied = clone(embedder)
+    if isinstance(embedder, PretrainedEmbedder) and not embedder.verbose:
+        copied.set_params(verbose=verbose)
+    return copied
 
 
 def _check_transformer(name, transformer):

@@ -133,7 +133,9 @@ def reads_texts(steps):
 def _check_no_table(steps, X):
     """Refuse a data frame where texts are read: it yields the names of its columns."""
     if hasattr(X, "columns") and reads_texts(steps):
-        raise must_be("X", "texts", f"a data frame of {X.shape[1]} columns", OF_TEXTS)
+        known = [str(name) for name in X.columns[:1]]
+        remedy = f"{OF_TEXTS} X[{known[0]!r}] is one." if known else OF_TEXTS
+        raise must_be("X", "texts", f"a data frame of {X.shape[1]} columns", remedy)
 
 
 def _check_texts(steps, X):
@@ -204,6 +206,11 @@ def _mark_of(value):
         return joblib.hash(value)
     except (PicklingError, TypeError, AttributeError):  # a function without a name, for one
         return id(value)
+
+
+def before_last(estimator):
+    """What tells the steps before the last one of a fitted pipeline apart; of no pipeline, ()."""
+    return _ids(estimator.steps[:-1]) if hasattr(estimator, "steps") else ()
 
 
 def _ids(steps):

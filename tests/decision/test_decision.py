@@ -302,7 +302,7 @@ def test_max_labels_must_be_a_count(max_labels):
 
 
 def test_max_labels_is_not_below_min_labels():
-    message = "max_labels must be None or an integer from 3 up. Got 2 instead. It is not below min"
+    message = "max_labels must be None or an integer from 3 up, which is min_labels. Got 2"
     with pytest.raises(ValueError, match=message):
         check_max_labels(2, min_labels=3)
 

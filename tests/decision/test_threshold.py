@@ -607,6 +607,18 @@ def test_an_official_validation_part_is_held_out(rule, X, y):
     assert best - slack - 1e-12 <= loop_f1(triples, n_positives, reached) <= best
 
 
+@pytest.mark.parametrize(
+    ("y_of", "message"),
+    [
+        (sparse.csr_array, r"Sparse data was passed for y.* Wrap it, OneVsRestClassifier\(class"),
+        (np.asarray, r"1d array.* Wrap it, OneVsRestClassifier\(classifier\)\."),
+    ],
+)
+def test_a_classifier_of_one_label_is_to_be_wrapped(X, y, y_of, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        MultilabelThresholdClassifierCV(LinearSVC()).fit(X, y_of(y))
+
+
 def test_no_jobs_are_those_of_the_context(X, y):
     class Noted(OneVsRestClassifier):
         threads = set()

@@ -381,6 +381,16 @@ def test_a_member_for_one_label_is_advised_to_be_wrapped(parts, member):
         assert "make_pipeline" not in str(got.value)
 
 
+def test_an_error_cites_no_whole_document(parts):
+    """What a member says of a long text does not hide what to do."""
+    texts = ["word " * 1000] * 30
+    with pytest.raises(
+        ValueError, match="string to float: 'word word .* So says .* is a pipel"
+    ) as got:
+        LongTailClassifier([("one", OneVsRestClassifier(LinearSVC()))]).fit(texts, parts[1][:30])
+    assert len(str(got.value)) < 900
+
+
 def test_documents_that_can_be_read_but_once_are_refused(parts, fitted):
     X, Y, _, _ = parts
     for documents in ((row for row in X.toarray()), {0: X}):

@@ -2,11 +2,12 @@
 
 import copy
 import io
+import pickle
 
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
@@ -113,6 +114,25 @@ def test_each_text_is_encoded_once_where_labels_or_documents_are_added(corpus, f
     assert fitted[0].n_labels_ == 8
 
 
+def test_linear_members_take_what_neighbours_of_the_same_features_keep(corpus, fitted):
+    """Stored and loaded, too; without a word of the old documents being read again."""
+    texts, _, new, _ = corpus
+    Y_new = np.arange(30)[:, None] % 2
+    given, kept = (pickle.loads(pickle.dumps(fitted[0])) for _ in range(2))
+    given.add_labels(new[:30], Y_new, X_known=texts)
+    READ.clear()
+    kept.add_labels(new[:30], Y_new)
+    assert sorted(READ) == sorted(new[:30])
+    assert_allclose(kept.predict_proba(new), given.predict_proba(new), atol=1e-5)
+
+
+def test_a_linear_member_that_alone_reads_its_features_asks_for_documents(corpus):
+    texts, Y, new, _ = corpus
+    model = LongTailClassifier.from_texts(characters=True, random_state=0).fit(texts, Y)
+    with pytest.raises(ValueError, match="X_known must be given for the member 'characters'"):
+        model.add_labels(new[:4], np.ones((4, 1)))
+
+
 def test_it_is_the_list_of_pipelines(corpus, fitted):
     texts, Y, new, _ = corpus
     linear = BalancedLossClassifier(loss="squared_hinge", weight_decay=1)
@@ -185,6 +205,15 @@ def test_parameters_reach_the_members():
     model.set_params(meaning__embedder__scale=3, words__vectorizer__min_df=2)
     assert clone(model).get_params()["meaning__embedder__scale"] == 3
     assert model.get_params()["neighbors_of_meaning__embedder__scale"] == 2
+
+
+def test_the_embedder_shows_its_progress_too():
+    """Where it is not told otherwise; the one that was given stays as it is."""
+    given = PretrainedEmbedder("folder")
+    for own, expected in ((given, 1), (PretrainedEmbedder("folder", verbose=3), 3)):
+        model = LongTailClassifier.from_texts(own, verbose=1)
+        assert model.get_params()["meaning__embedder__verbose"] == expected
+    assert given.verbose == 0
 
 
 def test_a_text_is_known_again_though_its_vector_differs_by_rounding(corpus):

@@ -24,6 +24,13 @@ def loop_f1(y, p, columns):
     return 2 * tp / max(2 * tp + fp + fn, 1), sum(each) / len(each)
 
 
+@pytest.mark.parametrize("lists", [[["a", "b"], ["c"]], [["a"], ["b"]]])
+@pytest.mark.parametrize("of", [lambda y: f1_by_group(y, y, [3]), lambda y: f1_by_n_labels(y, y)])
+def test_lists_of_labels_are_refused_with_a_remedy(lists, of):
+    with pytest.raises(ValueError, match="zeros and ones. Got lists of labels .*MultiLabelBinar"):
+        of(lists)
+
+
 class TestF1ByGroup:
     @pytest.mark.parametrize("container", TRUTHS)
     def test_equals_loops_and_scikit_learn(self, predictions, container):
