@@ -149,7 +149,7 @@ BAD_DATA = {
     "twos": (
         lambda X, y: (X, 2 * y),
         "y must be a label indicator matrix of zeros and ones. Got a value of 2 instead. "
-        "sklearn.preprocessing.MultiLabelBinarizer makes one",
+        "sklearn.preprocessing.MultiLabelBinarizer makes indic",
     ),
     "sparse twos": (
         lambda X, y: (X, sparse.csr_array(2 * y)),

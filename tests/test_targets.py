@@ -269,6 +269,7 @@ def test_a_label_is_found_by_its_number_or_class(y, label, column):
     "y, label, message",
     [
         (Y, 3, "label must be a column number from 0 to 2. Got 3 instead."),
+        (Y, "earn", "Got 'earn' instead. Labels have names where y of fit was a data frame"),
         (Y, -1, "label must be a column number from 0 to 2"),
         (Y, True, "label must be a column number from 0 to 2. Got True"),
         (Y, 1.0, "label must be a column number"),
