@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from skmltc import BalancedLossClassifier
 from skmltc._stages import raise_of_new
-from skmltc.balanced_loss import _estimator as balanced_loss
+from skmltc.balanced_loss import _linear_models as balanced_loss
 from skmltc.datasets import load_jsonl, make_long_tailed_corpus
 from skmltc.decision import RULES
 from skmltc.encoders import BagEncoder, TextCNN, Training
