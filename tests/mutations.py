@@ -148,8 +148,8 @@ MUTATIONS = [
     Mutation(
         name="a network is moved to where it is",
         path="skmltc/_networks/scoring.py",
-        text="parameter is None or parameter.device == torch.empty(0, device=device).device",
-        fault="parameter is None",
+        text="network if all(one.device == here for one in weights) else network.to(here)",
+        fault="network.to(here)",
         tests="tests/_networks/test_scoring.py -k is_there",
     ),
     Mutation(
@@ -226,6 +226,20 @@ MUTATIONS = [
         text="return replace(self, max_epochs=n_epochs, callbacks=None)",
         fault="return replace(self, max_epochs=n_epochs + 3, callbacks=None)",
         tests="tests/balanced_loss/test_estimator.py -k a_fold_is_trained",
+    ),
+    Mutation(
+        name="second derivatives of dense columns are without the penalty's",
+        path="skmltc/_linear/conjugate_gradients.py",
+        text="    diagonal += objective.decays[:, 0]\n",
+        fault="",
+        tests="tests/_linear/test_conjugate_gradients.py",
+    ),
+    Mutation(
+        name="add_labels: a member takes what neighbours of other features keep",
+        path="skmltc/long_tail/_views.py",
+        text='return _ids(estimator.steps[:-1]) if hasattr(estimator, "steps") else ()',
+        fault="return ()",
+        tests="tests/long_tail/test_growing.py -k from_texts",
     ),
     Mutation(
         name="logit adjustment ignored",
@@ -985,7 +999,7 @@ MUTATIONS = [
     Mutation(
         name="HTTN: the paper's tuning changes the first stage",
         path="skmltc/head_to_tail/_heads.py",
-        text="split_head(copy.deepcopy(self.network))",
+        text="split_head(copy_of(self.network))",
         fault="split_head(self.network)",
         tests="tests/head_to_tail/test_estimator.py",
     ),
@@ -1360,8 +1374,8 @@ MUTATIONS = [
     Mutation(
         name="stack: a fold knows the counts of all documents",
         path="skmltc/long_tail/_scorer.py",
-        text="known = Known.of(part.Y, part.weights)",
-        fault="known = Known.of(given.Y, given.weights)",
+        text="known, unseen = Known.of(part.Y, part.weights), views.take(held)",
+        fault="known, unseen = Known.of(given.Y, given.weights), views.take(held)",
         tests="tests/long_tail/test_scorer.py -k known_in_a_fold",
     ),
     Mutation(
@@ -1598,7 +1612,7 @@ MUTATIONS = [
     ),
     Mutation(
         name="added labels: the weight decay is that of all documents",
-        path="skmltc/balanced_loss/_estimator.py",
+        path="skmltc/balanced_loss/_linear_models.py",
         text="decay = self.weight_decay_ * min(1.0, len(documents) / self.n_samples_fit_)",
         fault="decay = self.weight_decay_",
         tests="tests/balanced_loss/test_estimator.py -k some_of_the_documents",

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -416,3 +417,11 @@ def test_an_estimator_reads_as_its_paper_in_150_lines(name):
 def test_the_median_function_is_short():
     lengths = [n for path in FILES.values() for n in body_lengths(path.read_text()).values()]
     assert np.median(lengths) <= 5
+
+
+def test_every_mutation_is_of_code_that_is_there():
+    """`tests/mutations.py` takes minutes, so that a fault that no longer fits shows here."""
+    found = runpy.run_path(str(TESTS / "mutations.py"), run_name="mutations")["MUTATIONS"]
+    root = PACKAGE.parent
+    gone = [one.name for one in found if (root / one.path).read_text().count(one.text) != 1]
+    assert len(found) > 100 and not gone
