@@ -66,14 +66,11 @@ class Member(NamedTuple):
             with without_news_of_labels(NO_DOCUMENT):
                 fitted = Views.of(X).fit(prepared, y, weights)
         except (AttributeError, TypeError, ValueError) as error:
+            _response_of(name, prepared)  # of what is no classifier that is what to say
             kind = ValueError if isinstance(error, ValueError) else TypeError
             said = f"{_shortened(str(error)).rstrip('.')}. So says the member {name!r}."
             raise kind(_with_remedy(said, estimator, str(error))) from error
-        found = [response for response in _RESPONSES if hasattr(fitted, response)]
-        if not found:
-            expected = f"one with {' or '.join(_RESPONSES)}"
-            raise must_be(f"estimator {name!r}", expected, repr(estimator))
-        return cls(name, fitted, found[0])
+        return cls(name, fitted, _response_of(name, fitted))
 
     def again(self, X, y, seed, weights=None):
         """Fit a copy on other documents, with what was searched on all of them."""
@@ -180,6 +177,15 @@ class Member(NamedTuple):
             raise must_be(what, f"of {n_samples} rows, one per document", len(scores))
         if np.isnan(scores).any():
             raise must_be(what, "without NaN", "NaN")
+
+
+def _response_of(name, estimator):
+    """What a member is asked for."""
+    found = [response for response in _RESPONSES if hasattr(estimator, response)]
+    if not found:
+        expected = f"one with {' or '.join(_RESPONSES)}"
+        raise must_be(f"estimator {name!r}", expected, repr(estimator))
+    return found[0]
 
 
 def _votes(name, neighbors, X):

@@ -60,6 +60,7 @@ def test_parameters_of_the_members_of_auto_want_a_list():
             [("mute", LinearRegression())],
             "estimator 'mute' must be one with decision_function or predict_pro",
         ),
+        ([("v", TfidfVectorizer())], "estimator 'v' must be one with decision_function or predict"),
         ([("a", linear), ("b", 3)], "estimator 'a' must be a classifier"),
         (
             [("a", MultinomialNB)],
