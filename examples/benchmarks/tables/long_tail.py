@@ -12,7 +12,11 @@ from bench import Row
 from bench.rows import PAPERS_OF_REUTERS
 
 SMALL = ("reuters", "cooking")  # whose rows have several seeds
-SHORT = ("tib-bk", "default", "tfidf"), ("tib-bk", "from_texts", "vectors 128 and texts")
+SHORT = (
+    ("tib-bk", "default", "tfidf"),
+    ("tib-bk", "from_texts", "vectors 128 and texts"),
+    ("tib-bk", "LinearSVC", "tfidf"),
+)
 GROUPS = {"reuters": PAPERS_OF_REUTERS, "cooking": {}, "tib-bk": {}, "tib-gnd": {}}
 WORDS, ENCODED = "texts", "vectors 128 and texts"
 FEATURES = "tfidf", "vectors 128 and tfidf"
