@@ -9,6 +9,7 @@ _FLAT = 1e-12  # a curvature that is none, in units of that divided by
 _EVENNESS = 2  # times the largest curvature of a weight is added to that of each, to divide by
 _TINY = 1e-30
 _RIDGE = 1e-6  # times the largest second derivative: float32 finds no root of a matrix without it
+_SPARED = 2  # steps by each that is expected: exact ones make those after them fewer
 _MOST_ROOTS = 2**26  # numbers of all roots of a block: 256 MB
 
 
@@ -21,24 +22,26 @@ class ConjugateGradients:
     curvatures : tensor of shape (n_samples, n_block)
         Of the cells.
     gradient : tensor of shape (n_weights, n_block)
-    most : tensor of shape (n_block,)
-        Steps at most.
+    expected : tensor of shape (n_block,)
+        Steps that each column may take, divided by about the diagonal.
     """
 
-    def __init__(self, objective, curvatures, gradient, most):
-        self.objective, self.curvatures, self.most = objective, curvatures, most
+    def __init__(self, objective, curvatures, gradient, expected):
+        self.objective, self.curvatures = objective, curvatures
         self.direction, self.moved = torch.zeros_like(gradient), torch.zeros_like(curvatures)
         self.columns = torch.arange(gradient.shape[1], device=gradient.device)
-        self.inverse = ApproximateInverse(objective, curvatures, most)
+        self.inverse = ApproximateInverse(objective, curvatures, expected)
+        self.is_exact = self.inverse.is_exact
         self.rest = -gradient
         self.p = self.inverse(self.rest)
         self.left = dots(self.rest, self.p)
-        self.may_fall = torch.zeros_like(self.left)
+        self.may_fall, self.taken = torch.zeros_like(self.left), torch.zeros_like(self.left)
 
-    def minimise(self, residuals):
+    def minimise(self, residuals, most):
         """Reduce the gradient of each column to a share (n_block,) of what it is.
 
-        Afterwards `may_fall` (n_block,) says how much more the functions may fall by.
+        It takes at most so many steps (n_block,). Afterwards `taken` (n_block,) says how many, and
+        `may_fall` (n_block,) by how much more the functions may fall.
 
         Returns
         -------
@@ -47,8 +50,8 @@ class ConjugateGradients:
             What it adds to the logits.
         """
         enough = residuals.square() * self.left
-        for n_steps in range(int(self.most.max())):
-            at_work = (self.left > enough[self.columns]) & (n_steps < self.most[self.columns])
+        for n_steps in range(int(most.max())):
+            at_work = (self.left > enough[self.columns]) & (n_steps < most[self.columns])
             if not at_work.any():
                 break
             if at_work.float().mean() < _AT_WORK:
@@ -64,6 +67,7 @@ class ConjugateGradients:
 
     def _step(self, at_work):
         """A step in each column at work, and the next direction; others are near enough."""
+        self.taken[self.columns] += at_work
         logits = self.objective.features.dot(self.p)
         product = self.objective.gradient(self.p, self.curvatures * logits)
         bend = dots(self.p, product)
@@ -88,21 +92,22 @@ class ApproximateInverse:
 
     The inverse of about their diagonal. The diagonal itself would slow them down: of many rare
     words none says much alone. Where X is dense and few documents bend, as those inside a squared
-    hinge, all second derivatives take less work than as many conjugate gradients as may be taken;
-    then it is their inverse, and one step is enough.
+    hinge, all second derivatives may take less time than the conjugate gradients that are
+    expected; then it is their inverse, and one step is enough.
 
     Parameters
     ----------
     objective : BlockObjective
     curvatures : tensor of shape (n_samples, n_block)
         Of the cells.
-    most : tensor of shape (n_block,)
-        Conjugate gradients, at most.
+    expected : tensor of shape (n_block,)
+        Conjugate gradients.
     """
 
-    def __init__(self, objective, curvatures, most):
+    def __init__(self, objective, curvatures, expected):
         self.diagonal = _about(objective.diagonal(curvatures)).reciprocal_()
-        exact = torch.nonzero(_are_few(objective, curvatures, most)).squeeze(1).tolist()
+        self.is_exact = _are_few(objective, curvatures, expected)
+        exact = torch.nonzero(self.is_exact).squeeze(1).tolist()
         roots = {column: _root(objective, curvatures[:, column]) for column in exact}
         self.roots = {column: root for column, root in roots.items() if root is not None}
 
@@ -125,15 +130,16 @@ def _about(curvatures):
     return curvatures.add_(_EVENNESS * curvatures[:-1].amax(0)).clamp_min_(_TINY)
 
 
-def _are_few(objective, curvatures, most):
-    """Where so few documents bend that all second derivatives take less work than `most` steps.
+def _are_few(objective, curvatures, expected):
+    """Where so few documents bend that all second derivatives take less time than those steps.
 
-    In multiplications: `n_bent` outer products and a root, or two products with X per step.
+    They are `n_bent` outer products and a root, a step is two products with X. The former take a
+    third of the time per multiplication.
     """
     n_bent, n_weights = (curvatures > 0).sum(0), len(objective.decays)
     if objective.features.dense is None or n_weights**2 * len(n_bent) > _MOST_ROOTS:
         return torch.zeros_like(n_bent, dtype=torch.bool)
-    return n_bent * n_weights + n_weights**2 / 6 <= 2 * most * len(curvatures)
+    return n_weights * (n_bent + n_weights) / 3 <= _SPARED * expected * len(curvatures)
 
 
 def _root(objective, curvatures):

@@ -145,6 +145,7 @@ class BlockNewton:
         self.values = values + objective.penalty(self.V, self.V) / 2
         self.promised = torch.ones_like(self.values)  # by the last step, relative to the values
         self.careful = torch.zeros_like(self.converged)
+        self.pace = torch.zeros_like(self.values)  # conjugate gradients to reduce one to its e-th
 
     def minimise(self, max_iter):
         """Take steps until every column has ended.
@@ -201,9 +202,12 @@ class BlockNewton:
         if gradient.dtype == torch.float64:  # few numbers: what is left would take no time
             residuals = torch.full_like(residuals, _EXACT)
         most = torch.where(self.careful, _MOST_CAREFUL, MOST_GRADIENTS)
-        gradients = ConjugateGradients(self.objective, curvatures, gradient, most)
-        found = gradients.minimise(residuals)
+        reduced = -residuals.log()
+        expected = torch.where(self.careful, most, self.pace * reduced)
+        gradients = ConjugateGradients(self.objective, curvatures, gradient, expected)
+        found = gradients.minimise(residuals, most)
         self.may_fall = gradients.may_fall
+        self.pace = torch.where(gradients.is_exact, self.pace, gradients.taken / reduced)
         return found
 
     def _search(self, direction, moved, slope):
@@ -249,7 +253,7 @@ class BlockNewton:
         self.converged[self.columns] = ended & (self.promised <= near)
         keep = torch.nonzero(~ended).squeeze(1)
         self.objective.keep(keep)
-        for name in ("columns", "V", "logits", "values", "slopes", "promised", "careful"):
+        for name in ("columns", "V", "logits", "values", "slopes", "promised", "careful", "pace"):
             setattr(self, name, getattr(self, name)[..., keep])
 
     def _outer(self):
