@@ -129,7 +129,9 @@ class Target:
         whole = f"a column number from 0 to {len(classes) - 1}"
         expected = whole if self.is_multilabel else f"one of the classes {known}"
         remedy = "A binary y has the scores of its second class alone."
-        remedy = remedy if self.type == "binary" else _NAMED if isinstance(label, str) else ""
+        remedy = remedy if self.type == "binary" else ""
+        if self.is_multilabel and isinstance(label, str):
+            remedy = _NAMED
         raise must_be(name, expected, repr(label), remedy)
 
     def indicators_of_new(self, Y_new, n_samples):

@@ -46,7 +46,7 @@ def without_news_of_labels(message=""):
 _IN_BETWEEN = {"skmltc", "sklearn", "joblib"}  # whose lines are not the user's
 BINARIZER = "sklearn.preprocessing.MultiLabelBinarizer makes indicators of lists of labels."
 _INDICATORS = "a label indicator matrix of zeros and ones"
-_OF_LISTS = "inhomogeneous", "could not convert string", "arrays of bytes/strings"
+_OF_LISTS = "with a sequence", "could not convert string", "arrays of bytes/strings"
 _WRAPPED = "Wrap it, OneVsRestClassifier(classifier)."
 
 
@@ -231,7 +231,7 @@ def check_label_matrix(Y, *, n_samples=None, n_labels=None, name="y"):
     except ValueError as error:
         if not any(said in str(error) for said in _OF_LISTS):
             raise
-        raise must_be(name, _INDICATORS, "lists of labels", BINARIZER) from error
+        raise must_be(name, _INDICATORS, "what are no numbers", BINARIZER) from error
     _check_shape(Y, n_samples, n_labels, name)
     labels = sparse.csr_array(Y, dtype=np.float32)
     if not _can_be_shared(labels):

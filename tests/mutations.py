@@ -237,9 +237,9 @@ MUTATIONS = [
     Mutation(
         name="add_labels: a member takes what neighbours of other features keep",
         path="skmltc/long_tail/_views.py",
-        text='return _ids(estimator.steps[:-1]) if hasattr(estimator, "steps") else ()',
-        fault="return ()",
-        tests="tests/long_tail/test_growing.py -k from_texts",
+        text="        estimator = estimator[-1]\n    return _ids(steps)",
+        fault="        estimator = None\n    return _ids(steps)",
+        tests="tests/long_tail/test_growing.py -k nested_ones",
     ),
     Mutation(
         name="logit adjustment ignored",

@@ -8,9 +8,9 @@ _AT_WORK = 0.75  # share of the columns, below which the others are left out
 _FLAT = 1e-12  # a curvature that is none, in units of that divided by
 _EVENNESS = 2  # times the largest curvature of a weight is added to that of each, to divide by
 _TINY = 1e-30
-_RIDGE = 1e-6  # times the largest second derivative: float32 finds no root of a matrix without it
+_RIDGE = 1e-12  # times the largest second derivative: what has no penalty may bend nowhere
 _SPARED = 2  # steps by each that is expected: exact ones make those after them fewer
-_MOST_ROOTS = 2**26  # numbers of all roots of a block: 256 MB
+_MOST_ROOTS = 2**26  # numbers of all roots of a block: 512 MB
 
 
 class ConjugateGradients:
@@ -115,7 +115,8 @@ class ApproximateInverse:
         """Divide (n_weights, n_block) by the second derivatives."""
         divided = self.diagonal * rest
         for column, root in self.roots.items():
-            divided[:, [column]] = torch.cholesky_solve(rest[:, [column]], root)
+            exact = torch.cholesky_solve(rest[:, [column]].double(), root)
+            divided[:, [column]] = exact.to(rest.dtype)
         return divided
 
     def keep(self, columns):
@@ -143,9 +144,12 @@ def _are_few(objective, curvatures, expected):
 
 
 def _root(objective, curvatures):
-    """The Cholesky factor of a column's second derivatives; None where rounding leaves none."""
+    """The Cholesky factor of a column's second derivatives; None where rounding leaves none.
+
+    In float64: one very long document hides the others from float32.
+    """
     bent = torch.nonzero(curvatures > 0).squeeze(1)
-    rows = objective.features.dense[bent] * curvatures[bent].sqrt()[:, None]
+    rows = objective.features.dense[bent].double() * curvatures[bent].double().sqrt()[:, None]
     derivatives = rows.T @ rows
     diagonal = derivatives.diagonal()
     diagonal += objective.decays[:, 0]

@@ -35,8 +35,9 @@ class GrowingMembers:
             Documents that have none of the new labels, save those that are in X too: for linear
             members, which keep none, and learn from them how frequent a label is. By default
             those that neighbours keep anyway, of "auto" on features and of `from_texts` for
-            one. To a linear member that reads other features than all neighbours, such as parts
-            of words, the documents of `fit` have to be given.
+            one; documents that `fit` gave no weight are not among them. To a linear member that
+            reads other features than all neighbours, such as parts of words, the documents of
+            `fit` have to be given.
 
         Returns
         -------

@@ -66,7 +66,6 @@ class Member(NamedTuple):
             with without_news_of_labels(NO_DOCUMENT):
                 fitted = Views.of(X).fit(prepared, y, weights)
         except (AttributeError, TypeError, ValueError) as error:
-            _response_of(name, prepared)  # of what is no classifier that is what to say
             kind = ValueError if isinstance(error, ValueError) else TypeError
             said = f"{_shortened(str(error)).rstrip('.')}. So says the member {name!r}."
             raise kind(_with_remedy(said, estimator, str(error))) from error
@@ -218,7 +217,9 @@ def _side_by_side(matrices):
 def _remedy(estimator, error):
     """What to do where the fit of a member has failed; nothing where the error says it."""
     if of_y := remedy_for_y(error):
-        return of_y
+        return "" if of_y in error else of_y
+    if hasattr(estimator, "transform") and not hasattr(estimator, "predict"):
+        return "It is a transformer, and members are classifiers."
     if not isinstance(estimator, Pipeline):
         return _OF_X if any(said in error for said in _X_IS_WRONG) else ""
     is_of_texts = any(said in error for said in _NO_TEXTS) and OF_TEXTS not in error

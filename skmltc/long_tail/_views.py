@@ -133,8 +133,8 @@ def reads_texts(steps):
 def _check_no_table(steps, X):
     """Refuse a data frame where texts are read: it yields the names of its columns."""
     if hasattr(X, "columns") and reads_texts(steps):
-        known = [str(name) for name in X.columns[:1]]
-        remedy = f"{OF_TEXTS} X[{known[0]!r}] is one." if known else OF_TEXTS
+        of_texts = [name for name in X.columns if isinstance(next(iter(X[name]), None), str)]
+        remedy = f"{OF_TEXTS} X[{of_texts[0]!r}] is one." if of_texts else OF_TEXTS
         raise must_be("X", "texts", f"a data frame of {X.shape[1]} columns", remedy)
 
 
@@ -209,8 +209,12 @@ def _mark_of(value):
 
 
 def before_last(estimator):
-    """What tells the steps before the last one of a fitted pipeline apart; of no pipeline, ()."""
-    return _ids(estimator.steps[:-1]) if hasattr(estimator, "steps") else ()
+    """What tells the steps before the last one of fitted pipelines apart, nested ones too."""
+    steps = []
+    while isinstance(estimator, Pipeline):
+        steps += estimator.steps[:-1]
+        estimator = estimator[-1]
+    return _ids(steps)
 
 
 def _ids(steps):

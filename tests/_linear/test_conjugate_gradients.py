@@ -6,6 +6,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skmltc import BalancedLossClassifier
 from skmltc._linear.conjugate_gradients import ApproximateInverse, ConjugateGradients
 from skmltc._linear.products import DesignMatrix
 from skmltc._linear.solver import BlockObjective
@@ -104,3 +105,22 @@ def test_roots_of_very_many_numbers_are_not_made(monkeypatch):
     monkeypatch.setattr("skmltc._linear.conjugate_gradients._MOST_ROOTS", 3 * 13**2 - 1)
     objective, curvatures, _ = block()
     assert not ApproximateInverse(objective, curvatures, steps(30)).roots
+
+
+def test_one_very_long_document_does_not_hide_the_others():
+    """In float32 its outer product leaves none of theirs."""
+    rng = np.random.RandomState(0)
+    X = rng.randn(400, 80).astype(np.float32)
+    X[-1] *= 1e4
+    Y = (X[:, :4] + rng.randn(400, 4) > 2).astype(np.float32)
+    Y[0], Y[-1] = 1, 0
+
+    def objectives(form):
+        model = BalancedLossClassifier(
+            encoder="bag", loss="squared_hinge", weight_decay=100, calibrate=False
+        ).fit(form(X), Y)
+        margins = (2 * Y - 1) * (X.astype(np.float64) @ model.coef_.T + model.intercept_)
+        losses = (np.maximum(0, 1 - margins) ** 2).sum(axis=0)
+        return losses + 50 * (model.coef_.astype(np.float64) ** 2).sum(axis=1)
+
+    assert_allclose(objectives(np.asarray), objectives(sparse.csr_array), rtol=3e-3)

@@ -1,5 +1,6 @@
 """Labels and documents that come after `fit` to a LongTailClassifier."""
 
+import copy
 import pickle
 import warnings
 
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc._stages import mean_excess
@@ -190,6 +192,23 @@ def test_pipelines_from_texts_add_labels_from_texts(on_texts):
     assert model.predict(texts).shape == (200, 5)
     model.add_documents(list(texts[150:160]), np.eye(10, 5))
     assert model.n_samples_fit_ == 160 + len(rows)
+
+
+def test_what_neighbours_keep_is_for_members_of_the_same_steps_nested_ones_too(parts, later):
+    X, Y, _, _ = parts
+    rest, rows, old = later
+    near = MultilabelKNeighborsClassifier(80)
+    scaled = make_pipeline("passthrough", make_pipeline(MaxAbsScaler(), near))
+    other = LongTailClassifier([("linear", linear()), ("near", scaled)], random_state=0)
+    other.fit(X[rest], Y[rest][:, old])
+    with pytest.raises(ValueError, match="X_known must be given for the member 'linear'"):
+        other.add_labels(X[rows], Y[rows][:, NEW])
+    same = make_pipeline("passthrough", make_pipeline("passthrough", linear()))
+    model = LongTailClassifier([("linear", same), ("near", near)], random_state=0)
+    model.fit(X[rest], Y[rest][:, old])
+    given = copy.deepcopy(model).add_labels(X[rows], Y[rows][:, NEW], X[rest])
+    kept = model.add_labels(X[rows], Y[rows][:, NEW])
+    assert_allclose(kept.predict_proba(X), given.predict_proba(X), atol=1e-5)
 
 
 def test_added_documents_are_known_to_the_neighbours_alone(parts, later, fresh):

@@ -2,11 +2,15 @@
 
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.svm import LinearSVC
 
 from skmltc import BalancedLossClassifier, LongTailClassifier
 from skmltc.datasets import make_long_tailed_corpus
@@ -48,6 +52,19 @@ def test_parameters_of_the_members_of_auto_want_a_list():
         LongTailClassifier().set_params(linear__weight_decay=2.5)
 
 
+def test_a_transformer_is_told_from_a_member(parts):
+    X, Y = parts[:2]
+    for transformer in (TfidfVectorizer(), make_pipeline(MaxAbsScaler(), TfidfVectorizer())):
+        with pytest.raises(TypeError, match="So says the member 'v'. It is a transformer, and mem"):
+            LongTailClassifier([("v", transformer)]).fit(X, Y)
+
+
+def test_a_classifier_that_fails_is_heard_though_it_has_no_scores_before_fit(parts):
+    stack = OneVsRestClassifier(StackingClassifier([("s", LinearSVC(C=-1))]))
+    with pytest.raises(ValueError, match="'C' parameter of LinearSVC .* So says the member 'm'"):
+        LongTailClassifier([("m", stack)]).fit(*parts[:2])
+
+
 @pytest.mark.parametrize(
     "estimators, message",
     [
@@ -60,7 +77,6 @@ def test_parameters_of_the_members_of_auto_want_a_list():
             [("mute", LinearRegression())],
             "estimator 'mute' must be one with decision_function or predict_pro",
         ),
-        ([("v", TfidfVectorizer())], "estimator 'v' must be one with decision_function or predict"),
         ([("a", linear), ("b", 3)], "estimator 'a' must be a classifier"),
         (
             [("a", MultinomialNB)],

@@ -27,7 +27,7 @@ def loop_f1(y, p, columns):
 @pytest.mark.parametrize("lists", [[["a", "b"], ["c"]], [["a"], ["b"]]])
 @pytest.mark.parametrize("of", [lambda y: f1_by_group(y, y, [3]), lambda y: f1_by_n_labels(y, y)])
 def test_lists_of_labels_are_refused_with_a_remedy(lists, of):
-    with pytest.raises(ValueError, match="zeros and ones. Got lists of labels .*MultiLabelBinar"):
+    with pytest.raises(ValueError, match="zeros and ones. Got what are no numbers .*MultiLabelB"):
         of(lists)
 
 
