@@ -135,10 +135,12 @@ def _are_few(objective, curvatures, expected):
     """Where so few documents bend that all second derivatives take less time than those steps.
 
     They are `n_bent` outer products and a root, a step is two products with X. The former take a
-    third of the time per multiplication.
+    third of the time per multiplication. Nowhere in float64: it is for few numbers, which take no
+    time, and repeated documents, which would count here, are then the same as weights.
     """
     n_bent, n_weights = (curvatures > 0).sum(0), len(objective.decays)
-    if objective.features.dense is None or n_weights**2 * len(n_bent) > _MOST_ROOTS:
+    are_many = n_weights**2 * len(n_bent) > _MOST_ROOTS
+    if objective.features.dense is None or are_many or curvatures.dtype == torch.float64:
         return torch.zeros_like(n_bent, dtype=torch.bool)
     return n_weights * (n_bent + n_weights) / 3 <= _SPARED * expected * len(curvatures)
 

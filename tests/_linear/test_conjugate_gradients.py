@@ -21,12 +21,14 @@ def no_grad():
         yield
 
 
-def block(to_x=np.asarray, n_bent=(5, 40, 300)):
+def block(to_x=np.asarray, n_bent=(5, 40, 300), dtype=torch.float32):
     """An objective of three labels, and curvatures of 2 on so many documents of each."""
     rng = np.random.RandomState(0)
     X = to_x(rng.randn(N_SAMPLES, N_FEATURES).astype(np.float32))
     Y = sparse.csr_array((rng.rand(N_SAMPLES, 3) < 0.2).astype(np.float32))
-    objective = BlockObjective(DesignMatrix(X), Y, SquaredHingeLoss().build(Y), np.arange(3), DECAY)
+    objective = BlockObjective(
+        DesignMatrix(X, dtype=dtype), Y, SquaredHingeLoss().build(Y), np.arange(3), DECAY
+    )
     bent = np.arange(N_SAMPLES)[:, None] < np.array(n_bent)
     return objective, 2 * torch.from_numpy(bent.astype(np.float32)), torch.randn(13, 3)
 
@@ -105,6 +107,12 @@ def test_roots_of_very_many_numbers_are_not_made(monkeypatch):
     monkeypatch.setattr("skmltc._linear.conjugate_gradients._MOST_ROOTS", 3 * 13**2 - 1)
     objective, curvatures, _ = block()
     assert not ApproximateInverse(objective, curvatures, steps(30)).roots
+
+
+def test_in_float64_there_are_none():
+    """There, documents that are repeated are equal to weights to the last digit."""
+    objective, curvatures, _ = block(dtype=torch.float64)
+    assert not ApproximateInverse(objective, curvatures.double(), steps(300)).roots
 
 
 def test_one_very_long_document_does_not_hide_the_others():
