@@ -1594,14 +1594,14 @@ MUTATIONS = [
         path="skmltc/_stages.py",
         text="""        "log_odds_against_": np.append(model.log_odds_against_, against),\n""",
         fault="",
-        tests="tests/test_stages.py tests/balanced_loss/test_estimator.py -k added_labels",
+        tests="tests/test_stages.py tests/balanced_loss/test_linear_models.py -k added_labels",
     ),
     Mutation(
         name="added labels: known documents contradict those that come with a label",
         path="skmltc/_stages.py",
         text="others = known[~is_among(known, X)]",
         fault="others = known",
-        tests="tests/balanced_loss/test_estimator.py -k documents_of_the_training",
+        tests="tests/balanced_loss/test_linear_models.py -k documents_of_the_training",
     ),
     Mutation(
         name="added labels: neighbours know documents twice",
@@ -1615,7 +1615,7 @@ MUTATIONS = [
         path="skmltc/balanced_loss/_linear_models.py",
         text="decay = self.weight_decay_ * min(1.0, len(documents) / self.n_samples_fit_)",
         fault="decay = self.weight_decay_",
-        tests="tests/balanced_loss/test_estimator.py -k some_of_the_documents",
+        tests="tests/balanced_loss/test_linear_models.py -k some_of_the_documents",
     ),
     Mutation(
         name="added labels: they come together with none of the known ones",
