@@ -30,10 +30,12 @@ from skmltc import (
     BalancedLossClassifier,
     HeadToTailClassifier,
     HybridSiameseClassifier,
+    LongTailClassifier,
     TReaderXMLClassifier,
     base,
 )
 from skmltc._networks.callbacks import Schedule
+from skmltc.datasets import make_long_tailed_corpus
 from skmltc.decision import (
     RULES,
     MultilabelThresholdClassifierCV,
@@ -49,7 +51,7 @@ from skmltc.encoders import (
 )
 from skmltc.encoders._token_modules import ConvolutionalEncoder
 from skmltc.labels import LabelWarning
-from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss
+from skmltc.losses import LOSSES, DistributionBalancedLoss, FocalLoss, SquaredHingeLoss
 from skmltc.model_selection import MultilabelStratifiedKFold
 from skmltc.neighbors import CosineNeighbors
 from skmltc.text import TokenSequenceVectorizer, WordVectors
@@ -328,6 +330,31 @@ def test_the_other_labels_do_not_feel_one_without_documents(X, y):
     assert_array_equal(side_inputs.coef_[2:], alone.coef_)
     assert_array_equal(side_inputs.intercept_[2:], alone.intercept_)
     assert not side_inputs.coef_[:2].any()
+
+
+OF_LABELS_ALONE = [  # what they draw depends on no label without documents
+    LINEAR,
+    BalancedLossClassifier(random_state=0),
+    BalancedLossClassifier(loss=SquaredHingeLoss(), random_state=0),
+    HeadToTailClassifier(encoder=BagEncoder(hidden_dims=(8,)), max_epochs=2, random_state=0),
+    LongTailClassifier(random_state=0),
+]
+
+
+@pytest.mark.parametrize("model", OF_LABELS_ALONE, ids=lambda model: type(model).__name__)
+def test_labels_without_documents_change_no_number_of_the_others(model):
+    corpus = make_long_tailed_corpus(n_samples=250, n_labels=360, random_state=0)
+    features = TfidfVectorizer().fit_transform(corpus.data)
+    Y = corpus.target[:, np.flatnonzero(corpus.target[:200].sum(axis=0))].toarray()
+    places = np.sort(np.random.RandomState(0).choice(500, Y.shape[1], replace=False))
+    more = np.zeros((250, 500), dtype=Y.dtype)
+    more[:, places] = Y
+    alone = clone(model).fit(features[:200], Y[:200])
+    with pytest.warns(LabelWarning):
+        amid = clone(model).fit(features[:200], more[:200])
+    expected, proba = (fitted.predict_proba(features[200:]) for fitted in (alone, amid))
+    assert_allclose(proba[:, places], expected, rtol=1e-5, atol=1e-9)
+    assert_array_equal(amid.threshold_[places], alone.threshold_)
 
 
 @BOTH

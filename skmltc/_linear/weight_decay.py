@@ -107,8 +107,13 @@ def _score_block_path(problem, decays, solver, X, labels):
 
 
 def sample_labels(label_counts, n_wanted):
-    """Mark about so many labels of all frequencies, evenly spaced in the order of frequency."""
+    """Mark about so many labels of all frequencies, evenly spaced in the order of frequency.
+
+    Labels without documents are marked as often, beside them: they leave the others as they are.
+    """
     order = np.argsort(-np.asarray(label_counts), kind="stable")
+    n_known = np.count_nonzero(label_counts)
+    step = max(1, -(-n_known // n_wanted))
     chosen = np.zeros(len(order), dtype=bool)
-    chosen[order[:: max(1, -(-len(order) // n_wanted))]] = True
+    chosen[order[:n_known:step]] = chosen[order[n_known::step]] = True
     return chosen

@@ -378,7 +378,8 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         if split is None and name and not in_fold:
             expected = "small enough to leave a head label, to compute the others from"
             raise must_be(name, expected, value)
-        return split or LabelSplit.of(counts, n_tail=len(counts) // 2)
+        n_head = max(1, -(-np.count_nonzero(counts) // 2))  # half of those that have documents
+        return split or LabelSplit.of(counts, n_tail=len(counts) - n_head)
 
     def _given_split(self):
         """How head and tail are split: the parameter that is given, None by default; a number."""

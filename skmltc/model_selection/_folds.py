@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import check_cv
 
+from .._targets import count_labels
 from .._validation import must_be, object_of
 from ._splits import MultilabelStratifiedKFold, assign_folds, count_by_part
 
@@ -133,15 +134,15 @@ def list_held_out(Y, seed, n_folds="auto", enough=None):
     Returns
     -------
     list of (array of int, array of int)
-        Three folds; one part of a sixth above 5,000 labels, where training takes long and labels
-        are many; nothing for fewer than ten documents. Or so many folds.
+        Three folds; one part of a sixth above 5,000 labels that have documents, where training
+        takes long and labels are many; nothing for fewer than ten documents. Or so many folds.
 
     Raises
     ------
     ValueError
         If there are not so many documents.
     """
-    n_samples, n_labels = Y.shape
+    n_samples, n_labels = Y.shape[0], np.count_nonzero(count_labels(Y))
     if n_folds != "auto":
         _check_n_folds(n_folds, n_samples)
         folds = assign_folds(Y, n_folds, seed)

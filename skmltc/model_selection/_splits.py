@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import indexable
 
 from .._inputs import take_rows
+from .._targets import count_labels
 from .._validation import check_label_matrix, must_be
 
 # ------------------------------------------------------------------------------ the algorithm
@@ -74,7 +75,7 @@ def _assign(labels, sizes, parts, offset, rng):
     a random one, to a proportion that holds on average for the rarest labels too. Documents
     beyond the sum of the sizes go to different parts.
     """
-    counts = np.bincount(labels.indices, minlength=labels.shape[1])
+    counts = count_labels(labels)
     label_step = 1.0 / np.outer(np.maximum(counts, 1), sizes / sizes.sum())
     label_cost = label_step * (offset + count_by_part(labels, parts, len(sizes)))
     # All documents together are like one more label, but it never outweighs a real one.
@@ -105,7 +106,7 @@ def count_by_part(labels, parts, n_parts):
 
 def _rarest_first(labels, counts, documents, rng):
     """Order the documents by their rarest label, at random within a label, bare ones last."""
-    frequency = counts + rng.random_sample(len(counts))
+    frequency = counts + _drawn_for_labels(counts, rng)
     rarest = np.full(labels.shape[0], np.inf)
     unlabelled = np.diff(labels.indptr) == 0
     rarest[~unlabelled] = np.minimum.reduceat(
@@ -115,9 +116,16 @@ def _rarest_first(labels, counts, documents, rng):
     return shuffled[np.argsort(rarest[shuffled], kind="stable")]
 
 
+def _drawn_for_labels(counts, rng, *size):
+    """Numbers from 0 to 1 per label; one without documents draws none, so others keep theirs."""
+    drawn = np.zeros((len(counts), *size))
+    drawn[counts > 0] = rng.random_sample((np.count_nonzero(counts), *size))
+    return drawn
+
+
 def _has_only_label(labels):
     """Mask of the documents with a label that no other document has."""
-    only = np.bincount(labels.indices, minlength=labels.shape[1]) == 1
+    only = count_labels(labels) == 1
     return labels @ only.astype(np.float32) > 0
 
 
@@ -172,7 +180,7 @@ def multilabel_train_test_split(X, y, *arrays, test_size=0.25, random_state=None
     parts = np.full(n_samples, -1)
     parts[_one_document_of_each_label(labels, rng)] = 0
     n_test = _count_test(test_size, n_samples, np.count_nonzero(parts < 0))
-    offset = rng.random_sample((labels.shape[1], 2))
+    offset = _drawn_for_labels(count_labels(labels), rng, 2)
     _assign(labels, np.array([n_samples - n_test, n_test]), parts, offset, rng)
     train, test = np.flatnonzero(parts == 0), np.flatnonzero(parts == 1)
     return [take_rows(array, part) for array in arrays for part in (train, test)]
@@ -180,7 +188,7 @@ def multilabel_train_test_split(X, y, *arrays, test_size=0.25, random_state=None
 
 def _one_document_of_each_label(labels, rng):
     """Documents that cover every label: of each, the one with the rarest company."""
-    counts = np.bincount(labels.indices, minlength=labels.shape[1])
+    counts = count_labels(labels)
     order = _rarest_first(labels, counts, np.arange(labels.shape[0]), rng)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))

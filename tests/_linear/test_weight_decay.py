@@ -179,9 +179,18 @@ def test_weight_decay_is_searched_on_250_labels_and_cut_offs_are_learned_on_1000
 
 @pytest.mark.parametrize("n_labels, n_wanted", [(10, 10), (10, 50), (100, 7), (1774, 400)])
 def test_sampled_labels_are_of_all_frequencies(n_labels, n_wanted):
-    counts = np.random.RandomState(0).permutation(n_labels)
+    counts = 1 + np.random.RandomState(0).permutation(n_labels)
     chosen = sample_labels(counts, n_wanted)
     assert n_wanted / 2 < chosen.sum() <= n_wanted or chosen.all()
     assert chosen[counts.argmax()]
     gaps = np.diff(np.sort(counts[chosen]))
     assert gaps.min() == gaps.max()  # evenly spaced in the order of frequency
+
+
+def test_labels_without_documents_are_sampled_beside_the_others():
+    counts = np.random.RandomState(0).randint(1, 30, 100)
+    with_none = np.insert(counts, [0, 3, 50, 100, 100], 0)
+    chosen = sample_labels(with_none, 20)
+    assert_array_equal(chosen[with_none > 0], sample_labels(counts, 20))
+    assert chosen[with_none == 0].sum() == 1  # one in five
+    assert sample_labels(with_none, 100).all()

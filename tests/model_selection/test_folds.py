@@ -34,6 +34,14 @@ def columns(n_samples, n_labels):
     return Y
 
 
+def one_document_per_label(n_samples, n_labels, n_without=0):
+    """Sparse indicators of labels that each have one document, beside some that have none."""
+    labels = np.arange(n_labels)
+    rows = labels % max(n_samples, 1)
+    shape = (n_samples, n_labels + n_without)
+    return sparse.csr_array((np.ones(n_labels, dtype=np.float32), (rows, labels)), shape=shape)
+
+
 @pytest.mark.parametrize("seed", [0, 5])
 @pytest.mark.parametrize("n_labels", [4, 5000])
 def test_three_folds_are_held_out_in_turn(n_labels, seed):
@@ -48,7 +56,7 @@ def test_three_folds_are_held_out_in_turn(n_labels, seed):
 
 @pytest.mark.parametrize("seed", [0, 5])
 def test_of_more_than_5000_labels_one_sixth_of_the_documents_is_held_out(seed):
-    Y = columns(60, 5001)
+    Y = one_document_per_label(60, 5001)
     ((fit, held),) = list_held_out(Y, seed)
     splitter = MultilabelStratifiedKFold(6, keep_only_documents=False, random_state=seed)
     train, test = next(splitter.split(Y, Y))
@@ -57,11 +65,13 @@ def test_of_more_than_5000_labels_one_sixth_of_the_documents_is_held_out(seed):
     assert_array_equal(held, test)
 
 
-@pytest.mark.parametrize("n_labels", [3, 5001])
-def test_fewer_than_ten_documents_are_too_few_to_hold_any_out(n_labels):
-    assert list_held_out(columns(9, n_labels), 0) == []
+@pytest.mark.parametrize("n_labels, n_parts", [(3, 3), (5000, 3), (5001, 1)])
+def test_fewer_than_ten_documents_are_too_few_to_hold_any_out(n_labels, n_parts):
+    assert list_held_out(one_document_per_label(9, n_labels), 0) == []
     assert list_held_out(columns(0, n_labels), 0) == []
-    assert len(list_held_out(columns(10, n_labels), 0)) == (3 if n_labels == 3 else 1)
+    for n_without in (0, 10):  # labels without documents do not count
+        Y = one_document_per_label(10, n_labels, n_without)
+        assert len(list_held_out(Y, 0)) == n_parts
 
 
 def labels_that_decide(Y, fit, held):
@@ -89,7 +99,7 @@ def test_folds_are_held_out_until_they_have_labels_enough(n_labels, seed):
 
 
 def test_the_sixth_of_more_than_5000_labels_stays_one(seed=0):
-    Y = columns(60, 5001)
+    Y = one_document_per_label(60, 5001)
     assert len(list_held_out(Y, seed, enough=1)) == len(list_held_out(Y, seed, enough=1000)) == 1
 
 

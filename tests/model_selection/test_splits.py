@@ -295,3 +295,19 @@ def test_too_many_only_documents_are_named_in_the_error():
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         multilabel_train_test_split([1, 2, 3], np.ones((4, 2)))
+
+
+@fast
+@given(indicators, st.integers(2, 4), seeds)
+def test_labels_without_documents_change_no_part(y, n_splits, seed):
+    y = y[:, y.any(axis=0)] if y.any() else np.eye(4, dtype=int)
+    amid = np.insert(y, [0, y.shape[1] // 2, y.shape[1]], 0, axis=1)
+    folds = (assign_folds(labels, n_splits, random_state=seed) for labels in (y, amid))
+    assert_array_equal(*folds)
+    rows = np.arange(len(y))
+    try:
+        parts = multilabel_train_test_split(rows, y, test_size=1, random_state=seed)
+    except ValueError:  # every document is some label's only one
+        return
+    of_more = multilabel_train_test_split(rows, amid, test_size=1, random_state=seed)
+    assert_array_equal(of_more[1], parts[1])
