@@ -106,10 +106,12 @@ class ApproximateInverse:
 
     def __init__(self, objective, curvatures, expected):
         self.diagonal = _about(objective.diagonal(curvatures)).reciprocal_()
-        self.is_exact = _are_few(objective, curvatures, expected)
-        exact = torch.nonzero(self.is_exact).squeeze(1).tolist()
-        roots = {column: _root(objective, curvatures[:, column]) for column in exact}
-        self.roots = {column: root for column, root in roots.items() if root is not None}
+        self.is_exact = torch.zeros(len(expected), dtype=torch.bool, device=expected.device)
+        self.roots = {}
+        for column in torch.nonzero(_are_few(objective, curvatures, expected)).flatten().tolist():
+            root = _root(objective, curvatures[:, column])
+            if root is not None:
+                self.roots[column], self.is_exact[column] = root, True
 
     def __call__(self, rest):
         """Divide (n_weights, n_block) by the second derivatives."""
