@@ -335,21 +335,22 @@ def refuse_no_label(label_counts):
         raise must_be("y", "a matrix with at least one positive", "only zeros", remedy)
 
 
-def warn_of_empty_labels(label_counts):
-    """Refuse labels that are all without documents, and warn of some."""
+def warn_of_empty_labels(label_counts, names=None):
+    """Refuse labels that are all without documents, and warn of some, by their names if any."""
     refuse_no_label(label_counts)
     empty = np.flatnonzero(np.asarray(label_counts) == 0)
     if len(empty):
         warn(
             f"{len(empty)} of {len(label_counts)} labels have no training document "
-            f"({name_columns(empty)}). They will never be predicted.",
+            f"({name_columns(empty, names)}). They will never be predicted.",
             LabelWarning,
         )
 
 
-def name_columns(columns):
-    """Name the first five of some columns, for a message."""
-    return "columns " + ", ".join(map(str, columns[:5])) + (", ..." if len(columns) > 5 else "")
+def name_columns(columns, names=None):
+    """Name the first five of some columns, for a message: by their numbers where names are None."""
+    first = columns[:5] if names is None else map(repr, names[columns[:5]])
+    return "columns " + ", ".join(map(str, first)) + (", ..." if len(columns) > 5 else "")
 
 
 def label_scores(estimator, method, X, n_labels, dtype=np.float32):

@@ -185,7 +185,7 @@ class BaseLongTailClassifier(ClassifierMixin, BaseEstimator):
     def _read(self, problem, X, y, X_val, y_val, checker, sample_weight=None):
         """Training documents and, if given, those of a validation part."""
         train = read_documents(problem, X, y, checker, sample_weight=sample_weight)
-        warn_of_empty_labels(train.counts)
+        warn_of_empty_labels(train.counts, problem.target.names)
         if (X_val is None) != (y_val is None):
             raise must_be("X_val and y_val", "given together", "one of them")
         if X_val is None:

@@ -176,6 +176,12 @@ def test_labels_without_documents_are_counted_and_the_first_named(counts, first)
     assert re.match(NO_DOCUMENT, str(said[0].message)) and said[0].filename == __file__
 
 
+def test_labels_without_documents_have_the_names_that_y_gives_them():
+    names = np.array(["wheat", "rye", 7], dtype=object)
+    with pytest.warns(LabelWarning, match=r"document \(columns 'rye', 7\)"):
+        warn_of_empty_labels(np.array([3, 0, 0]), names)
+
+
 def test_labels_that_are_all_without_documents_are_refused():
     warn_of_empty_labels([1, 2])
     with pytest.raises(ValueError, match="y must be a matrix with at least one positive. Got only"):

@@ -186,9 +186,11 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
         """
         self._check_parameters()
         target, Y = self._learn_target(y)
-        say = refuse_no_label if is_frozen(self.estimator) else warn_of_empty_labels
         given = Given.of(target, X, y, Y, sample_weight)
-        say(given.counts)
+        if is_frozen(self.estimator):
+            refuse_no_label(given.counts)
+        else:
+            warn_of_empty_labels(given.counts, target.names)
         routed = weights_of(self, ["estimator"], given.weights)["estimator"] is not None
         with without_news_of_labels(NO_DOCUMENT):
             estimator = _fit(self.estimator, given.weighing(), routed)
@@ -237,7 +239,8 @@ class MultilabelThresholdClassifierCV(MultilabelMetaClassifier):
             return decision_of_classes(target, _DEFAULT_CUT_OFF[response]), trained_on
         known = trained_on
         if is_frozen(estimator):
-            pairs, trained_on, known = _pairs_of_frozen(estimator, given.weighing(), response)
+            frozen = estimator, given.weighing(), response, target.names
+            pairs, trained_on, known = _pairs_of_frozen(*frozen)
         else:
             pairs = self._score_out_of_fold(given, response, routed)
         default = 0.0
@@ -356,7 +359,7 @@ def _blocks_of_scores(estimator, X, n_labels, response):
         yield label_scores(estimator, response, block, n_labels)
 
 
-def _pairs_of_frozen(estimator, given, response):
+def _pairs_of_frozen(estimator, given, response, names):
     """Pairs of all documents: a frozen estimator has seen none of them.
 
     Returns
@@ -379,7 +382,7 @@ def _pairs_of_frozen(estimator, given, response):
     pairs = ScoredPairs.collect_rows(blocks, once, given.Y, document_weights=given.weights)
     counts, n_samples = given.counts, given.n_samples
     lacking = scored.differ & (counts == 0)
-    _warn_of_lacking(lacking, counts == 0)
+    _warn_of_lacking(lacking, counts == 0, names)
     return pairs, (counts, n_samples), (np.where(lacking, 1, counts), n_samples)
 
 
@@ -400,12 +403,12 @@ class _Scored:
         return self.lowest < self.highest
 
 
-def _warn_of_lacking(lacking, absent):
+def _warn_of_lacking(lacking, absent, names):
     """Say what becomes of labels without a document in what a frozen estimator is tuned on."""
     columns = np.flatnonzero(lacking)
     if len(columns):
         warn(
-            f"{len(columns)} labels have no document in y ({name_columns(columns)}). The frozen "
+            f"{len(columns)} labels have no document in y ({name_columns(columns, names)}). The frozen "
             "estimator scores them but does not say how many documents it was trained on: they are "
             "cut as labels of a single document.",
             LabelWarning,
@@ -414,7 +417,7 @@ def _warn_of_lacking(lacking, absent):
     if len(columns):
         warn(
             f"{len(columns)} labels have no document in y, and all documents have the same score "
-            f"({name_columns(columns)}). They will never be predicted.",
+            f"({name_columns(columns, names)}). They will never be predicted.",
             LabelWarning,
         )
 

@@ -119,7 +119,7 @@ class MultilabelVotingClassifier(MultilabelMetaClassifier, _BaseComposition):
         target, Y = self._learn_target(y)
         given = Given.of(target, X, y, Y, sample_weight).weighing()
         counts, n_samples = self._training_counts(given)
-        warn_of_empty_labels(counts)
+        warn_of_empty_labels(counts, target.names)
         fitted = self._fit_members(given)
         self._check_responses(fitted)
         decision = Decision.at(0.0, counts)

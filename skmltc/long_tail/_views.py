@@ -17,7 +17,10 @@ from .._validation import must_be
 from .._weighting import fit_weighted
 from ..text import PretrainedEmbedder, PretrainedTokenizer
 
-OF_TEXTS = "Texts are a list, an array of one axis or one column of a data frame, each a str."
+OF_TEXTS = (
+    "Texts are a list, an array of one axis or one column of a data frame, each a str; "
+    "' '.join(words) makes one of a list of words."
+)
 _LEARN_NOTHING = FrozenEstimator, PretrainedEmbedder, PretrainedTokenizer
 
 

@@ -1,5 +1,6 @@
 """TokenSequenceVectorizer: texts to sequences of token ids."""
 
+import re
 from array import array
 from collections import defaultdict
 from functools import partial
@@ -11,10 +12,11 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import check_array
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from .._token_ids import TokenIds, vocabulary_hash
-from .._validation import check_choice, must_be, warn
+from .._validation import check_choice, check_constraints, must_be, warn
 from ._word_vectors import FIRST_WORD, PADDING, UNKNOWN, number_words
 
 UNKNOWN_WORD = "<unknown>"
@@ -103,6 +105,15 @@ token_pattern, analyzer : see Notes
     >>> vectorizer.inverse_transform(vectorizer.transform(["hot milk"]))
     [array(['<unknown>', 'milk'], dtype=object)]
     """
+
+    _parameter_constraints: dict = {
+        "lowercase": ["boolean"],
+        "preprocessor": [callable, None],
+        "tokenizer": [callable, None],
+        "stop_words": [HasMethods("__iter__"), None],
+        "token_pattern": [str, None],
+        "analyzer": [str, callable],
+    }
 
     def __init__(
         self,
@@ -256,10 +267,13 @@ token_pattern, analyzer : see Notes
         return tags
 
     def _check_parameters(self):
+        check_constraints(self)
         check_choice("truncate", self.truncate, ("end", "start"))
+        _check_pattern(self.token_pattern)
         for name in ("max_length", "max_features"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Integral) and value >= 1):
+            is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if value is not None and not (is_whole and value >= 1):
                 raise must_be(name, "an integer of at least 1, or None", repr(value))
 
     def _read(self, X, max_length, to_ids):
@@ -290,6 +304,14 @@ token_pattern, analyzer : see Notes
         new_ids = np.full(len(words), UNKNOWN, dtype=np.int32)
         new_ids[kept] = np.arange(FIRST_WORD, FIRST_WORD + len(kept))
         return new_ids[token_ids], lengths
+
+
+def _check_pattern(pattern):
+    """Refuse what the regular expressions of Python cannot read."""
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise must_be("token_pattern", "a regular expression", f"{pattern!r}: {error}") from error
 
 
 def check_texts(X):

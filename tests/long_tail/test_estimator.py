@@ -340,6 +340,8 @@ def test_a_member_that_wants_another_form_of_x_is_advised_to_be_a_pipeline(parts
 @pytest.mark.parametrize("gap, error", [(None, TypeError), (np.nan, ValueError)])
 def test_a_pipeline_that_cannot_read_texts_is_told_what_texts_are(gap, error):
     texts, y = [*["some text", "another"] * 5, gap], np.eye(11, 2, dtype=int)
+    with pytest.raises(TypeError, match=r"each a str; ' '.join\(words\) makes one of a list"):
+        LongTailClassifier.from_texts().fit([text.split() for text in texts[:-1]], y[:-1])
     with pytest.raises(
         error, match="[a-z']. So says the member 'words'. Texts are a list, "
     ) as got:
