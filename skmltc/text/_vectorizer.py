@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_is_fitted
 
 from .._token_ids import TokenIds, vocabulary_hash
-from .._validation import check_choice, check_constraints, must_be, warn
+from .._validation import check_choice, must_be, warn
 from ._word_vectors import FIRST_WORD, PADDING, UNKNOWN, number_words
 
 UNKNOWN_WORD = "<unknown>"
@@ -267,7 +267,7 @@ token_pattern, analyzer : see Notes
         return tags
 
     def _check_parameters(self):
-        check_constraints(self)
+        self._validate_params()
         check_choice("truncate", self.truncate, ("end", "start"))
         _check_pattern(self.token_pattern)
         for name in ("max_length", "max_features"):
