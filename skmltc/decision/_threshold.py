@@ -408,9 +408,9 @@ def _warn_of_lacking(lacking, absent, names):
     columns = np.flatnonzero(lacking)
     if len(columns):
         warn(
-            f"{len(columns)} labels have no document in y ({name_columns(columns, names)}). The frozen "
-            "estimator scores them but does not say how many documents it was trained on: they are "
-            "cut as labels of a single document.",
+            f"{len(columns)} labels have no document in y ({name_columns(columns, names)}). The "
+            "frozen estimator scores them but does not say how many documents it was trained on: "
+            "they are cut as labels of a single document.",
             LabelWarning,
         )
     columns = np.flatnonzero(absent & ~lacking)
