@@ -105,7 +105,7 @@ OURS = {"mode": None, "cut": None}  # of HSCNN and others: not as published, cut
 THEIRS = {"mode": "as published"}
 MEMBERS = {n: n for n in ("lowest member", "mean member", "highest member", "all members")}
 FURTHER = {"Documents": "documents", "Words per label": "words per label"}
-FURTHER |= {"Parents": "parents", "Described by": "described by"}
+FURTHER |= {"Parents": "parents", "Described by": "described by", "Head": "head"}
 
 TABLES = {
     **{
