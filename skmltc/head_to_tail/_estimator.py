@@ -67,7 +67,7 @@ class HeadToTailClassifier(AsPublished, BaseLongTailClassifier):
         The rarest so many labels are tail.
     min_head_count : int, default=None
         Or: labels with at least so many training documents are head. By default 11, and the more
-        frequent half of the labels where none has that many.
+        frequent half of those with documents where none has that many.
     n_prototype_documents : int, default=5
         Documents that a prototype averages (t); all of them where a label has fewer.
     n_prototypes : int, default=30
