@@ -18,6 +18,8 @@ _RESIDUAL = 0.1  # of conjugate gradients, relative to the gradient
 MOST_GRADIENTS, MOST_TRIALS = 30, 20  # of a step, and of its length
 FARTHEST = 50.0  # that a step may move a score: a logit so far is as sure as any
 SLOPE = 0.1  # left along a step, relative to the slope at its start
+_EVENNESS = 0.1  # times the largest second derivative of a weight is added to that of each
+_LEAST_BEND = np.float32(1e-30)
 
 
 class LabelHinge(NamedTuple):
@@ -35,7 +37,8 @@ class LabelHinge(NamedTuple):
         Further documents without the label, which count as one at `level`, by their weights.
     level : float
         Their mean score without the intercept.
-    decay : float
+    decay : float or array of float32 of shape (n_columns,)
+        Of all weights, or of each.
     weights : array of float32 of shape (n_rows,), default=None
         How often each document counts; once by default.
     """
@@ -45,7 +48,7 @@ class LabelHinge(NamedTuple):
     signs: np.ndarray
     n_far: int
     level: float
-    decay: float
+    decay: float | np.ndarray
     weights: np.ndarray | None = None
 
     def curvatures(self, z, b):
@@ -68,7 +71,7 @@ class LabelHinge(NamedTuple):
     def value(self, w, z, b, e, far):
         """Half the objective, from the slopes at z."""
         loss = _dot(e, e) if self.weights is None else _dot(e, z - self.signs)
-        return (self.decay * _dot(w, w) / 2 + loss + far * (1 + b + self.level)) / 2
+        return (_penalty(self.decay, w, w) / 2 + loss + far * (1 + b + self.level)) / 2
 
 
 class LabelLoss(NamedTuple):
@@ -86,7 +89,8 @@ class LabelLoss(NamedTuple):
         Of this label alone.
     weights : tensor of shape (n_rows, 1)
         Of the rows in the loss.
-    decay : float
+    decay : float or array of float32 of shape (n_columns,)
+        Of all weights, or of each.
     """
 
     X: sparse.csr_array
@@ -94,7 +98,7 @@ class LabelLoss(NamedTuple):
     signs: np.ndarray
     loss: torch.nn.Module
     weights: torch.Tensor
-    decay: float
+    decay: float | np.ndarray
 
     def curvatures(self, z, b):
         """Second derivatives of half the loss in z; there are no far documents besides the rows.
@@ -113,7 +117,7 @@ class LabelLoss(NamedTuple):
     def value(self, w, z, b, e, far):
         """Half the objective at z."""
         values, _ = self.loss.cells(*self._cells(z), self.weights, with_slopes=False)
-        return (self.decay * _dot(w, w) / 2 + float(values.sum())) / 2
+        return (_penalty(self.decay, w, w) / 2 + float(values.sum())) / 2
 
     def _cells(self, z):
         """Logits and targets, (n_rows, 1)."""
@@ -178,14 +182,19 @@ def _dot(a, b):
     return float(a @ b)
 
 
+def _penalty(decay, a, b):
+    """Sum of the decay of each weight times a b."""
+    return decay * _dot(a, b) if np.ndim(decay) == 0 else _dot(decay * a, b)
+
+
 def _newton_direction(objective, curvatures, n_far, gradient, slope_b):
-    """Conjugate gradients on H d = -gradient; the intercept in units of like curvature."""
+    """Conjugate gradients on H d = -gradient, divided by about the diagonal of H."""
     half = objective.decay / 2
-    scale = (half + 1) / max(float(curvatures.sum()) + n_far, 1.0)  # square of that unit
+    inverse, inverse_b = _about_inverse(objective, curvatures, n_far)
     d, d_b = np.zeros_like(gradient), 0.0
     r, r_b = -gradient, -slope_b
-    p, p_b = r.copy(), scale * r_b
-    first = rest = _dot(r, r) + scale * r_b * r_b
+    p, p_b = inverse * r, inverse_b * r_b
+    first = rest = _dot(r, p) + inverse_b * r_b * r_b
     for _ in range(MOST_GRADIENTS):
         if not rest > _RESIDUAL**2 * first * (1 - 1e-6) or not rest > 0:
             break
@@ -203,11 +212,26 @@ def _newton_direction(objective, curvatures, n_far, gradient, slope_b):
         h *= np.float32(a)
         r -= h
         d_b, r_b = d_b + a * p_b, r_b - a * h_b
-        before, rest = rest, _dot(r, r) + scale * r_b * r_b
+        scaled = inverse * r
+        before, rest = rest, _dot(r, scaled) + inverse_b * r_b * r_b
         p *= np.float32(rest / before)
-        p += r
-        p_b = scale * r_b + rest / before * p_b
+        p += scaled
+        p_b = inverse_b * r_b + rest / before * p_b
     return d, d_b
+
+
+def _about_inverse(objective, curvatures, n_far):
+    """About the inverse of the second derivatives in each weight, and in the intercept.
+
+    Up to a common factor. Where all weights have the same decay their columns are alike.
+    """
+    half, bend = objective.decay / 2, max(float(curvatures.sum()) + n_far, 1.0)
+    if np.ndim(half) == 0:
+        return np.float32(1), (half + 1) / bend
+    diagonal = objective.X_T.power(2) @ curvatures
+    diagonal += half
+    diagonal += _EVENNESS * diagonal.max(initial=0)
+    return 1 / np.maximum(diagonal, _LEAST_BEND), 1 / bend
 
 
 def _bounded(d, d_b, d_z, slope):
@@ -223,7 +247,7 @@ def _bounded(d, d_b, d_z, slope):
 def _length(objective, point, direction, slope):
     """The step at which the objective stops to fall: a root of its slope, which rises."""
     (w, b, z), (d, d_b, d_z) = point, direction
-    linear, quadratic = objective.decay / 2 * _dot(w, d), objective.decay / 2 * _dot(d, d)
+    linear, quadratic = (_penalty(objective.decay / 2, v, d) for v in (w, d))
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(MOST_TRIALS):
         at = np.float32(t) * d_z

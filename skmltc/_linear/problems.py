@@ -11,7 +11,7 @@ from scipy import sparse
 from .._validation import must_be, warn
 from ..labels import LabelStatistics
 from ..losses import LOSSES, SquaredHingeLoss
-from .products import DesignMatrix, is_plain
+from .products import DesignMatrix
 from .shortlists import Shortlists
 from .smooth_shortlists import SmoothShortlists
 from .solver import BlockNewton, BlockObjective, SolvedBlock
@@ -164,7 +164,7 @@ def _are_shortlisted(X, Y, loss):
     """
     is_known = type(loss) in LOSSES.values() and getattr(loss, "clip", True)
     are_many = sparse.issparse(X) and X.shape[1] * Y.shape[1] > _MOST_DENSE
-    return is_known and are_many and is_plain(X)
+    return is_known and are_many
 
 
 def block_size(shape):
@@ -194,7 +194,7 @@ def _warn_of_size(n_features, n_labels):
     if gigabytes > _MOST_GIGABYTES:
         warn(
             f"The weights of {n_labels} labels by {n_features} features take {gigabytes:.1f} GB of "
-            "memory, and every label is solved on all documents. Sparse X whose columns are of "
-            "moderate size (TfidfVectorizer, MaxAbsScaler) takes megabytes and a fraction of the "
-            "time with any loss of skmltc.losses, weighted_bce with clip=False excepted."
+            "memory, and every label is solved on all documents. Sparse X (TfidfVectorizer) takes "
+            "megabytes and a fraction of the time with any loss of skmltc.losses, weighted_bce with "
+            "clip=False excepted."
         )

@@ -97,9 +97,26 @@ def _dense_t_dot_of_squares(X, cells):
     return sum(rows.square().T @ some for rows, some in blocks)
 
 
-def is_plain(X):
-    """Whether X is used as it is: no column is so long or so even that it is changed."""
-    return bool((_column_scale(X) == 1).all() and not _centred(X)[1].any())
+def conditioned(X, weights=None):
+    """A sparse X as a `DesignMatrix` has it inside, of float32.
+
+    Returns
+    -------
+    X : csr_array of shape (n_samples, n_features)
+    scale : array of float32 of shape (n_features,) or None
+        What each column is multiplied by; None where each is as it was.
+    means : array of float32 of shape (n_features,) or None
+        What is subtracted from each column before that; None where there is nothing.
+    """
+    X, means = _centred(X, weights)
+    scale = _column_scale(X, weights)
+    X = sparse.csr_array(X, dtype=np.float32)
+    means = means.astype(np.float32) if means.any() else None
+    if (scale == 1).all():
+        return X, None, means
+    values = (X.data * scale[X.indices]).astype(np.float32)
+    X = sparse.csr_array((values, X.indices, X.indptr), shape=X.shape)
+    return X, scale.astype(np.float32), means
 
 
 def _centred(X, weights=None):

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from .._products import csr_dot, csr_tensors
 from .newton import LabelHinge, minimise
+from .products import conditioned
 from .solver import SolvedBlock
 from .threads import one_torch_thread
 
@@ -50,7 +51,7 @@ class OnShortlists:
             for decay in decays:
                 solved = self.again(block, W, decay, solver)
                 pruned = self.documents.without_small_weights(block, solved)
-                blocks.append(_as_block(pruned, shape))
+                blocks.append(_as_block(self.documents.outer(pruned), shape))
                 W = _dense(solved, shape) if len(blocks) < len(decays) else None
         return blocks
 
@@ -72,6 +73,7 @@ class Shortlists(OnShortlists):
     Parameters
     ----------
     X : csr_array of float32 of shape (n_samples, n_features)
+        With columns that are scaled and centred as those of a `DesignMatrix`.
     Y : csr_array of shape (n_samples, n_labels)
     by_label : csc_array of shape (n_samples, n_labels)
         The same.
@@ -83,6 +85,8 @@ class Shortlists(OnShortlists):
         Of the columns of X.
     weights : array of float32 of shape (n_samples,), default=None
         How often each document counts; once by default.
+    scale, subtracted : array of float32 of shape (n_features,), default=None
+        What the columns given were multiplied by, and what was subtracted before.
     """
 
     X: sparse.csr_array
@@ -92,16 +96,19 @@ class Shortlists(OnShortlists):
     bags: list
     means: np.ndarray
     weights: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    subtracted: np.ndarray | None = None
 
     @classmethod
     def of(cls, X, Y, weights=None):
         """Take in the features and the labels of the training documents."""
-        X = sparse.csr_array(X, dtype=np.float32)
+        X, scale, subtracted = conditioned(X, weights)
         lengths = np.sqrt(X.multiply(X).sum(axis=1)).astype(np.float32)
         lengths[lengths == 0] = 1
         weights = None if weights is None else weights.astype(np.float32)
         means, bags = mean_of(X, weights), csr_tensors(X, "cpu")
-        return cls(X, Y, sparse.csc_array(Y), lengths, bags, means, weights)
+        by_label = sparse.csc_array(Y)
+        return cls(X, Y, by_label, lengths, bags, means, weights, scale, subtracted)
 
     @property
     def documents(self):
@@ -174,6 +181,20 @@ class Shortlists(OnShortlists):
             lost = float(means @ every) - float(means[is_kept] @ kept)
             found = found._replace(weights=kept, intercept=found.intercept + lost)
             yield columns[is_kept], found
+
+    def outer(self, solved):
+        """The columns of each label and its solution, for the columns that were given."""
+        for columns, found in solved:
+            w, b = found.weights, found.intercept
+            if self.scale is not None:
+                w = w * self.scale[columns]
+            if self.subtracted is not None:
+                b -= float(self.subtracted[columns] @ w)
+            yield columns, found._replace(weights=w, intercept=b)
+
+    def decays(self, decay, columns):
+        """What the squares of some weights are multiplied by: the penalty is that of `outer`."""
+        return decay if self.scale is None else decay * self.scale[columns] ** 2
 
     def _mean_score(self, rows, columns, weights):
         """Of some documents, without the intercept."""
@@ -281,7 +302,8 @@ def _solve(problem, lists, W, decay, solver):
         n_far, weights = problem.X.shape[0] - len(signs), None
         if problem.weights is not None:
             n_far, weights = _weight_of_rest(problem.weights, own, others), problem.weights[rows]
-        hinge = LabelHinge(X, X.T, signs, n_far, level, decay, weights)
+        decays = problem.decays(decay, columns)
+        hinge = LabelHinge(X, X.T, signs, n_far, level, decays, weights)
         found = minimise(hinge, W[columns, k], W[-1, k], solver.tol, solver.max_iter)
         solved.append((columns, found))
     return solved

@@ -130,7 +130,8 @@ class SmoothShortlists(OnShortlists):
         mass = None if self.mass is None else self.mass[rows]
         of_loss = loss.weight(torch.from_numpy(signs).clamp_min(0)[:, None], mass)
         weights = weights if of_loss is None else weights * of_loss
-        return LabelLoss(X, X.T, signs, loss, weights, decay), columns
+        decays = self.documents.decays(decay, columns)
+        return LabelLoss(X, X.T, signs, loss, weights, decays), columns
 
 
 def _with_steepest(near, slopes, n):

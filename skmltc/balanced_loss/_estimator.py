@@ -162,20 +162,20 @@ class BalancedLossClassifier(LinearModels, AsPublished, BaseLongTailClassifier):
     Weights of documents (`sample_weight` of `fit`) are for Newton's method. In mini-batches a
     weight of two is not the same as a document given twice, which scikit-learn would have it be.
 
-    With sparse features of moderate size (TF-IDF, say) and more than 10 million weights
-    (n_features x n_labels), labels are solved on the documents that matter: those of the label,
-    some hundreds near to them, and some hundreds more, found by a first solution. Of
-    "squared_hinge" these are documents that score above -1 without the label, of the other losses
-    those whose loss is steepest. All others count as one, at their mean score or as their mean,
-    each by the slope of its loss. Time and memory then grow with the labels' documents. Afterwards
-    weights are dropped that are below 1.5 % of how far the documents of the label score above the
-    mean; the others are lengthened to the length of all and rounded to float16, and the intercept
-    makes up for the rest in the mean. On 120 labels of a library catalogue (20,000 documents)
-    scores of new documents above -0.9 of the hinge then differ from those of models of all
-    documents by 0.005 in the mean (correlation 0.9998), with the balancing losses those of a
-    label's best documents by 3 to 5 % of their spread (0.998 to 0.9994). The CPU solves there,
-    whatever `device` is. Losses of your own, and ``WeightedBinaryCrossEntropyLoss(clip=False)``,
-    are solved on all documents; a warning says so where the weights take more than 2 GB.
+    With sparse features and more than 10 million weights (n_features x n_labels), labels are solved
+    on the documents that matter: those of the label, some hundreds near to them, and some hundreds
+    more, found by a first solution. Of "squared_hinge" these are documents that score above -1
+    without the label, of the other losses those whose loss is steepest. All others count as one, at
+    their mean score or as their mean, each by the slope of its loss. Time and memory then grow with
+    the labels' documents. Afterwards weights are dropped that are below 1.5 % of how far the
+    documents of the label score above the mean; the others are lengthened to the length of all and
+    rounded to float16, and the intercept makes up for the rest in the mean. On 120 labels of a
+    library catalogue (TF-IDF of 20,000 documents) scores of new documents above -0.9 of the hinge
+    then differ from those of models of all documents by 0.005 in the mean (correlation 0.9998),
+    with the balancing losses those of a label's best documents by 3 to 5 % of their spread (0.998
+    to 0.9994). The CPU solves there, whatever `device` is. Losses of your own, and
+    ``WeightedBinaryCrossEntropyLoss(clip=False)``, are solved on all documents; a warning says so
+    where the weights take more than 2 GB.
 
     Examples
     --------

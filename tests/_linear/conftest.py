@@ -62,6 +62,25 @@ def documents():
     return Documents(*corpus())
 
 
+def with_changed_columns(documents, kind):
+    """The documents with columns that no solver takes as they are."""
+    X, n = documents.X.copy(), len(documents)
+    if kind == "long":  # counts of words, some of them frequent
+        scale = np.where(np.arange(X.shape[1]) % 3, 1, 40)
+        X = sparse.csr_array(X.multiply(scale[None]), dtype=np.float32)
+    if kind == "even":  # a word that nearly every text has
+        rng = np.random.RandomState(0)
+        even = (rng.rand(n) < 0.99) * (0.3 + 0.02 * rng.rand(n))
+        X = sparse.csr_array(sparse.hstack([X[:, :7], even[:, None], X[:, 7:]]), dtype=np.float32)
+    return Documents(X, documents.Y)
+
+
+@pytest.fixture(scope="package", params=["long", "even"])
+def changed(documents, request):
+    """Long columns, or an even one."""
+    return with_changed_columns(documents, request.param)
+
+
 @pytest.fixture
 def few(monkeypatch):
     """Take shortlists for few labels too, and short ones."""

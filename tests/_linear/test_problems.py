@@ -57,11 +57,11 @@ def test_so_they_are_on_shortlists_of_either_kind(documents, few, three_threads,
     [
         ({}, True),
         ({"X": sparse.csr_array.toarray}, False),
-        ({"X": lambda X: 100 * X}, False),
+        ({"X": lambda X: 100 * X}, True),
         ({"n_dense": 300 * 24}, False),
     ],
 )
-def test_very_many_weights_of_short_sparse_rows_have_shortlists(
+def test_very_many_weights_of_sparse_rows_have_shortlists(
     documents, few, change, is_short, monkeypatch
 ):
     solver = Solver(SquaredHingeLoss(), 1.0)

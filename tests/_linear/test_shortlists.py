@@ -50,6 +50,48 @@ def test_scores_are_those_of_all_documents(documents, few, decay, monkeypatch):
     assert short.n_unconverged == 0
 
 
+def solved_both_ways(documents, labels):
+    """On shortlists and on all documents; weights of all features, the intercepts last."""
+    (short,) = Shortlists.of(documents.X, documents.Y).solve([1.0], SOLVER, labels)
+    (full,) = LinearProblem.of(documents.X, documents.Y, SOLVER).solve([1.0], SOLVER, labels)
+    assert short.n_unconverged == 0
+    return short.weights.toarray(), full.weights
+
+
+def test_columns_are_scaled_and_centred_as_for_all_documents(changed, few, monkeypatch):
+    """And the penalty is that of the columns given."""
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
+    problem = problem_of(changed.X, changed.Y, SOLVER)
+    assert isinstance(problem, Shortlists)
+    assert problem.scale is not None or problem.subtracted is not None
+    both = solved_both_ways(changed, np.flatnonzero(count_labels(changed.Y)))
+    mine, expected = (scores_of(weights, changed.X) for weights in both)
+    near = expected > -0.9
+    assert np.abs(mine - expected)[near].mean() <= 0.02 * expected.std()
+    assert np.corrcoef(mine[near], expected[near])[0, 1] >= 0.999
+
+
+def test_where_all_documents_are_listed_the_minimum_is_that_of_all_whatever_the_columns(
+    changed, monkeypatch
+):
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(shortlists, "_NEAR", 10**6)
+    labels = np.array([0, 3, 23])
+    mine, best = (objective(W, changed, labels) for W in solved_both_ways(changed, labels))
+    assert (mine <= best * (1 + 5e-4)).all()
+
+
+def test_an_even_column_does_not_make_weights_dense(documents, few):
+    """A single word of all texts once took thousands of labels to the solver of few."""
+    even = np.full((len(documents), 1), 0.3, dtype=np.float32)
+    X, Y = sparse.csr_array(sparse.hstack([documents.X, even])), documents.Y[:, :5]
+    model = BalancedLossClassifier(loss="squared_hinge", weight_decay=1.0, random_state=0)
+    with_it, without = (clone(model).fit(some, Y) for some in (X, documents.X))
+    assert sparse.issparse(with_it.coef_)
+    before, after = without.decision_function(documents.X), with_it.decision_function(X)
+    assert_allclose(after, before, atol=1e-4)
+
+
 def test_the_second_pass_is_what_makes_them_so(documents, few, monkeypatch):
     """Without it, or without the documents near, scores are off: the test above can fail."""
     monkeypatch.setattr(shortlists, "_VIOLATORS", 0)

@@ -71,6 +71,13 @@ def test_scores_are_those_of_all_documents(documents, few, loss, monkeypatch):
     assert correlation >= 0.999
 
 
+def test_columns_are_scaled_and_centred_as_for_all_documents(changed, few, monkeypatch):
+    monkeypatch.setattr(shortlists, "LEAST_SHARE", 0.0)
+    off, correlation = differences(changed, DEFAULT, 0.1)
+    assert off <= 0.05
+    assert correlation >= 0.997
+
+
 @pytest.mark.parametrize("what", ["far", "second pass"])
 def test_the_far_document_and_the_second_pass_are_what_makes_them_so(
     documents, few, monkeypatch, what
