@@ -195,6 +195,6 @@ def _warn_of_size(n_features, n_labels):
         warn(
             f"The weights of {n_labels} labels by {n_features} features take {gigabytes:.1f} GB of "
             "memory, and every label is solved on all documents. Sparse X (TfidfVectorizer) takes "
-            "megabytes and a fraction of the time with any loss of skmltc.losses, weighted_bce with "
-            "clip=False excepted."
+            "megabytes and a fraction of the time with any loss of skmltc.losses, weighted_bce "
+            "with clip=False excepted."
         )
