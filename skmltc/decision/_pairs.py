@@ -226,12 +226,16 @@ class ScoredPairs:
             for k, n in enumerate(self.n_positives[:, None])
         ]
 
-    def micro_f1_curve(self):
-        """Cut-offs, highest first, and the micro-F1 of predicting what scores above each."""
-        order = np.argsort(-self.scores)
-        ranked = self.scores[order].astype(np.float64)
-        found = np.cumsum(self.true_weights[order], dtype=np.float64)
-        predicted = np.cumsum(self.weights[order], dtype=np.float64)
+    def micro_f1_curve(self, least=0.0):
+        """Cut-offs, highest first, and the micro-F1 of predicting what scores above each.
+
+        Those with a micro-F1 below `least` may be left out.
+        """
+        best = self._best_scored(least)
+        best = best[np.argsort(-self.scores[best])]
+        ranked, weights = self.scores[best].astype(np.float64), self.weights[best]
+        found = np.cumsum(weights * self.is_true[best], dtype=np.float64)
+        predicted = np.cumsum(weights, dtype=np.float64)
         f1 = 2 * found / (predicted + self.n_positives.sum())
         below = np.append(ranked[1:], -np.inf)
         just_below = np.nextafter(ranked, -np.inf)  # few of the pairs further down were seen
@@ -239,6 +243,30 @@ class ScoredPairs:
         cut_offs = np.where(below > -np.inf, middle, just_below)
         distinct = ranked > below
         return cut_offs[distinct], f1[distinct]
+
+    def reached_micro_f1(self):
+        """The micro-F1 of predicting about as many pairs as are true: the best one is no less."""
+        predicted = self._above(self.n_positives.sum())
+        found = self.weights[predicted] @ self.is_true[predicted]
+        return 2 * found / max(self.weights[predicted].sum() + self.n_positives.sum(), 1)
+
+    def _best_scored(self, least):
+        """Where pairs are that may be predicted, if micro-F1 is to be `least` or more.
+
+        With f pairs found, p predicted and n true it is 2 f / (p + n), and f is n at most, so p is
+        2 n / least - n at most. To sort some of many pairs takes a fraction of the time.
+        """
+        lightest, n_true = self.weights.min(initial=1), self.n_positives.sum()
+        if least <= 0 or lightest <= 0:
+            return np.arange(len(self.scores))
+        return self._above((2 * n_true / least - n_true) / lightest + 2)
+
+    def _above(self, n):
+        """Where the n best-scored pairs are, and those that score as the last of them."""
+        first = len(self.scores) - int(n)
+        if first <= 0 or n < 1:
+            return np.arange(len(self.scores))
+        return np.flatnonzero(self.scores >= np.partition(self.scores, first)[first])
 
     def macro_f1(self, cut_off):
         """Mean F1 of the labels that have a document, at one cut-off; 0 if none has."""

@@ -45,7 +45,8 @@ def best_cut_off(pairs, slack=0.0, best=None):
     """
     if not pairs.is_true.any():
         return 0.0, 0.0
-    cut_offs, f1 = pairs.micro_f1_curve()
+    least = pairs.reached_micro_f1() if best is None else best
+    cut_offs, f1 = pairs.micro_f1_curve(least - slack)
     best = f1.max() if best is None else best
     chosen = np.flatnonzero(f1 >= best - slack)[-1] if slack else f1.argmax()
     return float(cut_offs[chosen]), float(f1[chosen])

@@ -294,7 +294,7 @@ def evidence(answers, known, n_best=None, n_further=12):
     wanted = _wanted(answers, n_best or usual_candidates(len(known.counts)), n_further)
     found = [one.candidates(known, n) for one, n in zip(answers, wanted, strict=True)]
     shape = next(_shape(one) for one in answers)
-    pairs = Pairs(np.unique(np.concatenate(found)), shape, {})
+    pairs = Pairs(_distinct(np.concatenate(found)), shape, {})
     columns = {
         f"{one.name}: {kind}": values.astype(np.float32)
         for one in answers
@@ -302,6 +302,12 @@ def evidence(answers, known, n_best=None, n_further=12):
     }
     against = known.against[pairs.labels].astype(np.float32)
     return Pairs(pairs.keys, shape, {**columns, AGAINST: against})
+
+
+def _distinct(keys):
+    """The keys in order, each once; as ``np.unique``, which takes ten times as long."""
+    keys = np.sort(keys)
+    return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
 
 
 def usual_candidates(n_labels):

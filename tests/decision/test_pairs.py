@@ -379,6 +379,36 @@ def test_the_curve_is_what_each_cut_off_gives(problem):
 
 
 @few
+@given(problem=scored(), least=st.floats(0, 1))
+def test_what_is_left_out_of_a_curve_is_below_what_is_asked_for(problem, least):
+    triples, n_positives = problem
+    pairs = make_pairs(triples, n_positives, weighted(triples))
+    every, some = pairs.micro_f1_curve(), pairs.micro_f1_curve(least)
+    for of_all, of_some in zip(every, some, strict=True):
+        assert_array_equal(of_some[some[1] >= least], of_all[every[1] >= least])
+
+
+@few
+@given(problem=scored())
+def test_the_micro_f1_reached_is_that_of_a_cut_off(problem):
+    triples, n_positives = problem
+    pairs = make_pairs(triples, n_positives, weighted(triples))
+    if sum(n_positives):
+        assert np.isclose(pairs.micro_f1_curve()[1], pairs.reached_micro_f1(), atol=0).any()
+
+
+def test_few_of_many_pairs_are_sorted():
+    """Those that can be predicted where micro-F1 is as good as the one that is reached."""
+    rng = np.random.RandomState(0)
+    scores = np.float32(rng.randn(100_000))
+    hits = scores + 0.3 * rng.randn(100_000) > 2
+    pairs = make_pairs([(0, s, h) for s, h in zip(scores, hits, strict=True)], [hits.sum()])
+    cut_offs, f1 = pairs.micro_f1_curve(pairs.reached_micro_f1())
+    assert len(cut_offs) < 2 * hits.sum() < len(scores) / 10
+    assert f1.max() == pairs.micro_f1_curve()[1].max()
+
+
+@few
 @given(problem=scored(min_pairs=0), cut_off=st.integers(-8, 8).map(lambda i: i / 4))
 def test_macro_f1_is_the_mean_over_labels_with_a_document(problem, cut_off):
     triples, n_positives = problem
