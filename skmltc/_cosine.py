@@ -411,15 +411,17 @@ class _SparseRows:
         self.unit_rows, self.n_rows = unit_rows, unit_rows.shape[0]
         self.n_queries = int(np.clip(_DENSE_QUERIES // unit_rows.shape[1], 16, _QUERIES))
         self.rounding = np.diff(unit_rows.indptr).max() * np.finfo(np.float32).eps
-        indices, values = (  # those of a map of a file cannot be written to, as torch wants
-            np.require(array, requirements="W") for array in (unit_rows.indices, unit_rows.data)
-        )
-        self.columns = torch.from_numpy(indices).to(device)
+        self.place = _places_by_frequency(unit_rows)
+        values = np.require(unit_rows.data, requirements="W")  # not a map of a file
+        self.columns = torch.from_numpy(self.place[unit_rows.indices]).to(device)
         self.values = torch.from_numpy(values).to(device)
 
     def factor(self, queries):
         """What queries are in a product, which several blocks of rows share."""
-        return torch.from_numpy(queries.T.toarray(order="C")).to(self.values.device)
+        factor = np.zeros(queries.shape[::-1], dtype=np.float32)
+        of_entries = np.repeat(np.arange(queries.shape[0]), np.diff(queries.indptr))
+        factor[self.place[queries.indices], of_entries] = queries.data
+        return torch.from_numpy(factor).to(self.values.device)
 
     def products(self, factor, block):
         """Products of the queries with a block of rows, filled up to whole chunks."""
@@ -461,6 +463,14 @@ class _SparseRows:
             sums[np.diff(rows.indptr) == 0] = 0  # where it takes the first number of the next row
             cosines[block] = sums.reshape(-1, columns.shape[1])
         return cosines
+
+
+def _places_by_frequency(rows):
+    """Places of the columns of rows in CSR, the frequent ones first: they then share the cache."""
+    order = np.argsort(-np.bincount(rows.indices, minlength=rows.shape[1]), kind="stable")
+    places = np.empty(len(order), dtype=np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
 
 
 def _padded(n_columns):

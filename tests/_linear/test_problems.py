@@ -22,7 +22,8 @@ from skmltc.losses import BinaryCrossEntropyLoss, SquaredHingeLoss, WeightedBina
         ((10, 2**13), 64),
         ((2**13 + 1, 10), 32),
         ((10, 2**14), 32),
-        ((10, 2**14 + 1), 16),
+        ((10, 2**17), 32),
+        ((10, 2**17 + 1), 16),
         ((10**7, 10**6), 16),
         ((0, 0), 64),
     ],
@@ -74,7 +75,7 @@ def test_dense_weights_of_gigabytes_are_told_and_sparse_ones_are_not(documents, 
     monkeypatch.setattr(problems, "_MOST_GIGABYTES", 4e-9 * 300 * 24 * 0.9)
     solver = Solver(BinaryCrossEntropyLoss(), 0.1)
     fit_linear(documents.X, documents.Y, solver)
-    with pytest.warns(UserWarning, match=r"24 labels by 300 features take .* GB .*MaxAbsScaler"):
+    with pytest.warns(UserWarning, match=r"24 labels by 300 features take .* GB .*TfidfVectorizer"):
         fit_linear(documents.X.toarray(), documents.Y, solver)
 
 
