@@ -171,8 +171,9 @@ def _are_shortlisted(X, Y, loss):
 def block_size(shape):
     """Labels that are solved together, so that their work arrays fit the cache.
 
-    Products with half of 32 labels take hardly less time than those with 32. A power of two: the blocks of a scorer that is asked for 64 labels at a time are then those of
-    a fit, and their weights are equal to the last bit.
+    Products with half of 32 labels take hardly less time than those with 32. A power of two: the
+    blocks of a scorer that is asked for 64 labels at a time are then those of a fit, and their
+    weights are equal to the last bit.
     """
     wanted = _BLOCK_ELEMENTS // max(*shape, 1)
     return 64 if wanted >= 64 else 32 if wanted >= _FEWEST else 16
