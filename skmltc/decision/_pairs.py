@@ -257,7 +257,7 @@ class ScoredPairs:
         2 n / least - n at most. To sort some of many pairs takes a fraction of the time.
         """
         lightest, n_true = self.weights.min(initial=1), self.n_positives.sum()
-        if least <= 0 or lightest <= 0:
+        if least * (lightest * len(self.scores) + n_true) <= 2 * n_true:  # all may be
             return np.arange(len(self.scores))
         return self._above((2 * n_true / least - n_true) / lightest + 2)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -380,6 +380,7 @@ def test_the_curve_is_what_each_cut_off_gives(problem):
 
 @few
 @given(problem=scored(), least=st.floats(0, 1))
+@example(problem=([(0, 0.0, False)], [1]), least=1e-310)
 def test_what_is_left_out_of_a_curve_is_below_what_is_asked_for(problem, least):
     triples, n_positives = problem
     pairs = make_pairs(triples, n_positives, weighted(triples))
