@@ -18,7 +18,7 @@ from .solver import BlockNewton, BlockObjective, SolvedBlock
 from .threads import one_torch_thread
 
 _BLOCK_ELEMENTS = 2**19  # of one work array: several of them then share the cache
-_FEWEST = 4  # labels of so many numbers: for fewer the arrays of 32 take more than time
+_MOST_BY_32 = 2**17  # documents or features; of more the arrays of 32 labels take too much memory
 _MOST_DENSE = 10_000_000  # weights; beyond them labels are solved on shortlists, and kept sparse
 _FEW = 2**14  # numbers of X: doubles then take no time, and spare small problems their rounding
 _MOST_GIGABYTES = 2  # of dense weights that a fit makes without a word
@@ -175,8 +175,10 @@ def block_size(shape):
     blocks of a scorer that is asked for 64 labels at a time are then those of a fit, and their
     weights are equal to the last bit.
     """
-    wanted = _BLOCK_ELEMENTS // max(*shape, 1)
-    return 64 if wanted >= 64 else 32 if wanted >= _FEWEST else 16
+    longest = max(*shape, 1)
+    if longest > _MOST_BY_32:
+        return 16
+    return 64 if 64 * longest <= _BLOCK_ELEMENTS else 32
 
 
 def _check_finite(weights, labels):

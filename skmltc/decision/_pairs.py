@@ -232,7 +232,7 @@ class ScoredPairs:
         Those with a micro-F1 below `least` may be left out.
         """
         best = self._best_scored(least)
-        best = best[np.argsort(-self.scores[best])]
+        best = best[np.argsort(-self.scores[best], kind="stable")]  # sums do not depend on `least`
         ranked, weights = self.scores[best].astype(np.float64), self.weights[best]
         found = np.cumsum(weights * self.is_true[best], dtype=np.float64)
         predicted = np.cumsum(weights, dtype=np.float64)

@@ -398,6 +398,19 @@ def test_the_micro_f1_reached_is_that_of_a_cut_off(problem):
         assert np.isclose(pairs.micro_f1_curve()[1], pairs.reached_micro_f1(), atol=0).any()
 
 
+def test_sums_of_weights_are_the_same_however_much_of_a_curve_is_asked_for():
+    """To the last bit, among equal scores too: a margin is compared with another curve's F1."""
+    rng = np.random.RandomState(0)
+    scores, hits = rng.randint(0, 9, 3000) / 8, rng.rand(3000) < 0.3
+    weights = np.where(hits, 1.0, 1 + rng.rand(3000))
+    pairs = make_pairs(
+        [(0, s, h) for s, h in zip(scores, hits, strict=True)], [hits.sum()], weights
+    )
+    of_all, of_some = pairs.micro_f1_curve()[1], pairs.micro_f1_curve(0.9)[1]
+    assert len(of_some) < len(of_all)
+    assert_array_equal(of_some, of_all[: len(of_some)])
+
+
 def test_few_of_many_pairs_are_sorted():
     """Those that can be predicted where micro-F1 is as good as the one that is reached."""
     rng = np.random.RandomState(0)
